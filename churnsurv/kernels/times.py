@@ -1,0 +1,53 @@
+"""Time grids: ties up to rounding, distinct times, evaluation of right-continuous steps."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+#: two times closer than this share of the mean time are one time (square root of the double precision, as R's timefix)
+TIE_TOLERANCE = float(np.sqrt(np.finfo(np.float64).eps))
+
+
+def snap_ties(*times: Floats) -> tuple[Floats, ...]:
+    """Give the arrays with times that differ by rounding alone replaced by the earliest of them.
+
+    Dates turned into years, ``(t0 + days / 365.25) - t0``, are equal on paper but not in doubles; unsnapped they would
+    not be ties. Whole numbers cannot suffer from it and return at once. O(n log n).
+    """
+    if all(bool(np.all(t == np.floor(t))) for t in times):
+        return times
+    distinct = np.unique(np.concatenate(times))
+    new_time = np.diff(distinct) > TIE_TOLERANCE * np.abs(distinct).mean()
+    first_of_tie = distinct[np.concatenate(([True], new_time))]
+    return tuple(first_of_tie[np.searchsorted(first_of_tie, t, side="right") - 1] for t in times)
+
+
+def step_values(times: Floats, values: Floats, at: Floats, before: float) -> Floats:
+    """Evaluate right-continuous steps: the value at the last of `times` (sorted) that is ≤ `at`, else `before`.
+
+    Parameters
+    ----------
+    times : (T,) increasing
+    values : (..., T)
+    at : (m,)
+    before : value left of the first time
+
+    Returns
+    -------
+    (..., m)
+    """
+    position = np.searchsorted(times, at, side="right")
+    padded = np.concatenate((np.full((*values.shape[:-1], 1), before), values), axis=-1)
+    return padded[..., position]
+
+
+def step_area(times: Floats, values: Floats, lower: float, upper: float, before: float) -> Floats:
+    """Integrate right-continuous steps (`values` of shape (..., T), see :func:`step_values`) over [lower, upper]."""
+    inner = times[(times > lower) & (times < upper)]
+    knots = np.concatenate(([lower], inner, [upper]))
+    heights = step_values(times, values, knots[:-1], before)
+    return np.asarray(heights @ np.diff(knots))
