@@ -54,14 +54,18 @@ def row_frame(value: RowArgument, X: pd.DataFrame, argument: str) -> pd.DataFram
     else:
         frame = pd.DataFrame(np.asarray(value))
     if len(frame) != len(X):
-        raise DataError(f"{argument} has {counted(len(frame), 'value')}, X has {counted(len(X), 'row')}; they must match.")
+        raise DataError(
+            f"{argument} has {counted(len(frame), 'value')}, X has {counted(len(X), 'row')}; they must match."
+        )
     missing = np.flatnonzero(frame.isna().any(axis=1))
     if len(missing):
         raise DataError(f"{argument} is missing in {counted(len(missing), 'row')} (row {first_of(missing)}).")
     return frame.reset_index(drop=True)
 
 
-def weights_argument(value: RowArgument, X: pd.DataFrame, argument: str = "sample_weight") -> NDArray[np.float64] | None:
+def weights_argument(
+    value: RowArgument, X: pd.DataFrame, argument: str = "sample_weight"
+) -> NDArray[np.float64] | None:
     """Give weights as doubles; negative, infinite and missing ones, and all zero, are refused."""
     weights = offset_argument(value, X, argument)
     if weights is None:
@@ -131,3 +135,22 @@ def known_codes(value: RowArgument, X: pd.DataFrame, labels: list[Any], argument
             f"training (known: {first_of(labels, 12)}); there is no baseline hazard for it."
         )
     return codes.astype(np.int64)
+
+
+def requested_times(times: ArrayLike | None, default: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the sorted distinct times asked for, or the default."""
+    if times is None:
+        return default
+    grid = np.unique(np.atleast_1d(np.asarray(times, dtype=np.float64)))
+    if not np.all(np.isfinite(grid)) or np.any(grid < 0):
+        raise DataError("times must be finite and not negative.")
+    return grid
+
+
+def requested_start(start: ArrayLike | None, n: int) -> NDArray[np.float64]:
+    """Give the current age of each row, 0 by default."""
+    origin = np.zeros(n) if start is None else np.broadcast_to(np.asarray(start, dtype=np.float64), (n,)).copy()
+    bad = np.flatnonzero(~(np.isfinite(origin) & (origin >= 0)))
+    if len(bad):
+        raise DataError(f"start is not a finite age >= 0 in {counted(len(bad), 'row')} (row {first_of(bad)}).")
+    return origin

@@ -1,0 +1,46 @@
+"""One way to ask any model, or a pipeline that ends in one, for its curves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.pipeline import Pipeline
+
+from churnsurv.curves import Curves
+from churnsurv.exceptions import DataError
+
+
+def predict_curves(model: Any, X: pd.DataFrame | ArrayLike, times: ArrayLike | None = None, **arguments: Any) -> Curves:
+    """Predict state probabilities over time.
+
+    Parameters
+    ----------
+    model : fitted estimator or Pipeline
+        A churnsurv model, or a scikit-learn pipeline with one as its last step; the steps before transform `X`.
+    X : frame or array
+        Covariates.
+    times : array, optional
+        Default: the event times of the fit.
+    **arguments
+        Passed on, such as ``start=`` (current age).
+
+    Examples
+    --------
+    >>> import churnsurv as cs, pandas as pd
+    >>> X, y = pd.DataFrame({"x": [0.0, 1.0, 0.5, 0.2]}), cs.Outcome([3, 1, 2, 4], [1, 1, 0, 1])
+    >>> cs.predict_curves(cs.CoxPH().fit(X, y), X, times=[2]).survival.shape
+    (4, 1)
+    """
+    if isinstance(model, Pipeline):
+        index = getattr(X, "index", None)
+        X = model[:-1].transform(X) if len(model) > 1 else X
+        if index is not None and not isinstance(X, pd.DataFrame):
+            X = pd.DataFrame(X, index=index, columns=getattr(model[-1], "feature_names_in_", None))
+        model = model[-1]
+    if not hasattr(model, "predict_curves"):
+        raise DataError(
+            f"{type(model).__name__} does not predict curves; pass a churnsurv model, or a pipeline that ends in one."
+        )
+    return model.predict_curves(X, times, **arguments)  # type: ignore[no-any-return]
