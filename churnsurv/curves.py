@@ -100,7 +100,7 @@ class Curves:
         """Select rows (curves of them), or with a tuple index the array of probabilities."""
         if isinstance(key, tuple):
             return self.probability[key]
-        rows = [key] if np.isscalar(key) and not isinstance(key, slice) else key
+        rows: Any = [key] if np.isscalar(key) else key
         return replace(
             self,
             probability=self.probability[rows],
@@ -144,7 +144,7 @@ class Curves:
         beyond = wanted[None, :] > self.last[:, None]
         if beyond.any():
             self._report_beyond(beyond, wanted, strict)
-        bounds = {}
+        bounds: dict[str, Any] = {}
         for name in ("lower", "upper"):
             bound = getattr(self, name)
             bounds[name] = None if bound is None else self._evaluated(bound, wanted, beyond)
@@ -164,7 +164,7 @@ class Curves:
         return np.where(beyond, np.nan, value)
 
     def rmst(self, horizon: float) -> Floats:
-        """Give the mean time still a customer within `horizon` after the origin (restricted mean survival time), (n,)."""
+        """Give the mean time still a customer within `horizon` after the origin (restricted mean time), (n,)."""
         survival = self.survival
         end = self.origin + horizon
         if np.any(end > self.last):
@@ -193,7 +193,7 @@ class Curves:
         return np.where(reached.any(axis=1), np.where(flat, (value + end) / 2, value), np.nan)
 
     def to_frame(self, long: bool = True) -> pd.DataFrame:
-        """Give a tidy frame (row, time, state, probability and bounds), or with ``long=False`` one column per state and time."""
+        """Give a tidy frame (row, time, state, probability, bounds); ``long=False``: a column per state and time."""
         states = ["customer", *self.causes] if self.complete else list(self.causes)
         if not long:
             columns = pd.MultiIndex.from_product([states, self.times], names=["state", "time"])

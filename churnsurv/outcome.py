@@ -1,7 +1,7 @@
 """Outcome: what happened, to whom, from when to when.
 
-One row is one interval (start, stop] during which one subject (a loan) is under observation; ``event`` says how it ended:
-0 censored, k = left by ``causes[k - 1]``. The frame of covariates travels beside it, row for row.
+One row is one interval (start, stop] during which one subject (a loan) is under observation; ``event`` says how it
+ended: 0 censored, k = left by ``causes[k - 1]``. The frame of covariates travels beside it, row for row.
 """
 
 from __future__ import annotations
@@ -293,7 +293,7 @@ def _cause_codes(
     elif isinstance(causes, Mapping):
         mapping = dict(causes)
     else:
-        mapping = {code: name for code, name in enumerate(causes, start=1)}
+        mapping = dict(enumerate(causes, start=1))
     names = tuple(dict.fromkeys(mapping.values()))
     stay = list(censored) if isinstance(censored, list | tuple | set | np.ndarray) else [censored]
     code_of = {value: names.index(name) + 1 for value, name in mapping.items()} | dict.fromkeys(stay, 0)
@@ -340,8 +340,8 @@ def _checked(
         bad = np.flatnonzero(start_ >= stop_)
         raise DataError(
             f"{counted(len(bad), 'row')} with start >= stop (id {subject_[bad[0]]}: {start_[bad[0]]:g} >= "
-            f"{stop_[bad[0]]:g}; rows {first_of(bad)}). Intervals are (start, stop]: leave such rows out, or move the exit "
-            "of a loan that leaves in its month of entry to the end of that month."
+            f"{stop_[bad[0]]:g}; rows {first_of(bad)}). Intervals are (start, stop]: leave such rows out, or move the "
+            "exit of a loan that leaves in its month of entry to the end of that month."
         )
     at_zero = np.flatnonzero((stop_ == 0) & (event_ > 0))
     if len(at_zero):
@@ -386,8 +386,8 @@ def _event_codes(values: ArrayLike, column: str, causes: tuple[str, ...]) -> NDA
     if not legal.all():
         values_seen = ", ".join(f"{v:g}" for v in np.unique(raw)[:8])
         raise DataError(
-            f"{column!r} has the values {{{values_seen}}}, but with {counted(len(causes), 'cause')} {list(causes)} only "
-            f"0 (censored) to {len(causes)} are explained (row {first_of(np.flatnonzero(~legal))}). "
+            f"{column!r} has the values {{{values_seen}}}, but with {counted(len(causes), 'cause')} {list(causes)} "
+            f"only 0 (censored) to {len(causes)} are explained (row {first_of(np.flatnonzero(~legal))}). "
             "Name every cause in `causes`, or code the others as 0."
         )
     return raw.astype(np.int64)
@@ -419,8 +419,8 @@ def _check_subjects(
         a, b = i[overlap[0]], j[overlap[0]]
         raise DataError(
             f"{column} {subject[a]} is at risk twice on ({start[b]:g}, {min(stop[a], stop[b]):g}]: rows {a}, {b} "
-            f"({counted(len(overlap), 'overlap')} in all). Correct the intervals, or give the rows different subjects and "
-            "pass cluster=."
+            f"({counted(len(overlap), 'overlap')} in all). Correct the intervals, or give the rows different "
+            "subjects and pass cluster=."
         )
     later = np.flatnonzero(same & (event[i] > 0))
     if len(later) and not recurrent:

@@ -1,8 +1,8 @@
 """From a frame of covariates to the numeric design matrix of a regression, the same way at the fit and at prediction.
 
 :class:`DesignEncoder` learns the encoding once (columns, levels of categories, knots and centres of transforms) and
-replays it on new rows. Formulas are evaluated by formulaic; the stored state is plain data, so a fitted encoder is saved
-without pickle: a frame with one row per level rebuilds formulaic's specification.
+replays it on new rows. Formulas are evaluated by formulaic; the stored state is plain data, so a fitted encoder is
+saved without pickle: a frame with one row per level rebuilds formulaic's specification.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOST_LEVELS = 200
 
 
 def feature_frame(X: pd.DataFrame | ArrayLike) -> pd.DataFrame:
-    """Give covariates as a frame: a DataFrame as it is, polars and Arrow converted, arrays with columns x0, x1, …
+    """Give covariates as a frame: a DataFrame as it is, polars and Arrow converted, arrays with columns x0, x1 and so on.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def feature_frame(X: pd.DataFrame | ArrayLike) -> pd.DataFrame:
         X = X.to_frame()
     if not isinstance(X, pd.DataFrame):
         if hasattr(X, "to_pandas"):
-            X = cast(pd.DataFrame, X.to_pandas())
+            X = cast(pd.DataFrame, cast(Any, X).to_pandas())
         else:
             values = np.asarray(X)
             if values.ndim != 2:
@@ -105,7 +105,7 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self._build_spec(_plain_types(frame[self.columns_]))
         return self
 
-    def transform(self, X: pd.DataFrame) -> NDArray[np.float64]:
+    def transform(self, X: pd.DataFrame | ArrayLike) -> NDArray[np.float64]:
         """Give the design matrix (n, p); rows in which a needed value is missing are NaN throughout."""
         frame = feature_frame(X)
         absent = [c for c in self.columns_ if c not in frame.columns]
@@ -114,7 +114,8 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             absent = []
         if absent:
             raise DataError(f"Missing {counted(len(absent), 'column')} {first_of([repr(c) for c in absent])} in X.")
-        frame = frame[self.columns_]
+        if list(frame.columns) != self.columns_:
+            frame = frame[self.columns_]
         if not hasattr(self, "formula_"):
             design = _numeric_matrix(frame)
         else:
@@ -145,7 +146,9 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             encoder.formula_ = state["fitted_formula"]
             levels = encoder.levels_
             n = max([len(v) for v in levels.values()] + [2])
-            prototype = {c: [levels[c][i % len(levels[c])] if c in levels else 1.0 for i in range(n)] for c in encoder.columns_}
+            prototype = {
+                c: [levels[c][i % len(levels[c])] if c in levels else 1.0 for i in range(n)] for c in encoder.columns_
+            }
             encoder._build_spec(pd.DataFrame(prototype))
         return encoder
 
@@ -153,7 +156,9 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return {"formula": self.formula} | ({"fitted": self.state()} if hasattr(self, "terms_") else {})
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(self.from_state(state["fitted"]).__dict__ if "fitted" in state else {"formula": state["formula"]})
+        self.__dict__.update(
+            self.from_state(state["fitted"]).__dict__ if "fitted" in state else {"formula": state["formula"]}
+        )
 
     def _build_spec(self, frame: pd.DataFrame) -> None:
         """Let formulaic learn the encoding from a frame without missing values."""
@@ -197,6 +202,7 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 )
 
     def _replay(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        # rows with missing values are left to the caller: formulaic would code a missing category as the reference
         missing = frame.isna().any(axis=1).to_numpy()
         with warnings.catch_warnings():
             warnings.simplefilter("error", DataMismatchWarning)
@@ -225,7 +231,7 @@ def missing_report(design: NDArray[np.float64], frame: pd.DataFrame) -> str:
 
 def _is_categorical(values: pd.Series) -> bool:
     dtype = values.dtype
-    if isinstance(dtype, pd.CategoricalDtype) or isinstance(dtype, pd.StringDtype):
+    if isinstance(dtype, pd.CategoricalDtype | pd.StringDtype):
         return True
     if dtype != np.dtype(object):
         return False
@@ -234,7 +240,7 @@ def _is_categorical(values: pd.Series) -> bool:
 
 def _plain_types(frame: pd.DataFrame) -> pd.DataFrame:
     """Give numbers as doubles and categories as plain values, so that encodings do not depend on storage types."""
-    columns = {}
+    columns: dict[Any, pd.Series] = {}
     for name in frame.columns:
         values = frame[name]
         if isinstance(values.dtype, pd.CategoricalDtype):
@@ -291,11 +297,15 @@ def _formula_columns(formula: str, frame: pd.DataFrame) -> list[str]:
     except (FormulaicError, SyntaxError) as error:
         raise DataError(f"Formula {formula!r} cannot be read: {str(error).splitlines()[0]}") from error
     if not isinstance(parsed, list) and hasattr(parsed, "lhs"):
-        raise DataError(f"Formula {formula!r} has a left-hand side; the outcome is passed as y, give the right-hand side.")
+        raise DataError(
+            f"Formula {formula!r} has a left-hand side; the outcome is passed as y, give the right-hand side."
+        )
     names = {str(v).split(".")[0] for v in parsed.required_variables} | {str(v) for v in parsed.required_variables}
     absent = sorted(str(v) for v in parsed.required_variables if str(v) not in frame.columns)
     if absent:
-        raise DataError(f"The formula names {first_of([repr(v) for v in absent])}; X has the columns {first_of(frame.columns, 15)}.")
+        raise DataError(
+            f"The formula names {first_of([repr(v) for v in absent])}; X has the columns {first_of(frame.columns, 15)}."
+        )
     return [str(c) for c in frame.columns if c in names]
 
 

@@ -1,6 +1,6 @@
-"""Cause-specific Cox models, joined to probabilities of leaving by each cause.
+r"""Cause-specific Cox models, joined to probabilities of leaving by each cause.
 
-Each cause k has its own hazard :math:`h_k(t|x) = h_{0k}(t) \\exp(x'\\beta_k)`, fitted with the other causes censored. The
+Each cause k has its own hazard :math:`h_k(t|x) = h_{0k}(t) \exp(x'\beta_k)`, fitted with the other causes censored. The
 probability of having left by cause k needs all of them: it is the Aalen–Johansen estimator applied to the predicted hazards.
 """
 

@@ -167,7 +167,7 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
     def baseline_cumulative_hazard_(self) -> pd.DataFrame:
         """Cumulative baseline hazard at all covariates zero (columns stratum, time, hazard)."""
         check_is_fitted(self)
-        exponent = -float(self.coef_ @ self.center_)
+        exponent = -float(self.coef_.to_numpy() @ self.center_.to_numpy())
         if abs(exponent) > 700:
             raise NotIdentifiedError(
                 f"The hazard at all covariates zero is exp({exponent:.0f}) times that at their means, which no double "

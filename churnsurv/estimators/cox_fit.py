@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from churnsurv.data.features import DesignEncoder, feature_frame, missing_report
+from churnsurv.data.features import DesignEncoder, missing_report
 from churnsurv.estimators.inputs import (
     RowArgument,
     check_rows,
@@ -85,7 +85,7 @@ def read_rows(
     """Check and encode the input; rows with missing covariates are refused or dropped."""
     check_rows(frame, outcome)
     named = [c for value in arguments.values() for c in columns_named(value, frame)]
-    covariates = feature_frame(frame.drop(columns=named))
+    covariates = frame.drop(columns=named) if named else frame
     strata = codes_argument(arguments["strata"], frame, "strata")
     cluster = codes_argument(arguments["cluster"], frame, "cluster")
     weight = weights_argument(arguments["sample_weight"], frame)
@@ -140,9 +140,9 @@ def fit_rows(rows: Rows, efron: bool, max_iter: int, tol: float, robust: bool, s
         )
     n_strata = 1 if rows.strata_labels is None else len(rows.strata_labels)
     entry = None if rows.outcome.from_origin else rows.outcome.start
-    buckets, *located = lay_buckets(entry, rows.outcome.stop, rows.event, rows.strata, n_strata)
+    buckets, first, last, death = lay_buckets(entry, rows.outcome.stop, rows.event, rows.strata, n_strata)
     offset = np.zeros(len(x)) if rows.offset is None else rows.offset - rows.offset.mean()
-    shard = Shard(x, *located, weight, offset)
+    shard = Shard(x, first, last, death, weight, offset)
     mr = one_shard(shard)
     problem = Problem(mr, buckets, efron, x.shape[1], *mr(row_bounds, None))
     names = rows.encoder.terms_
@@ -151,10 +151,11 @@ def fit_rows(rows: Rows, efron: bool, max_iter: int, tol: float, robust: bool, s
     warn_of_empty_strata(rows, buckets, stacklevel + 1)
     inverse = np.linalg.inv(result.information)
     is_robust = robust or rows.cluster is not None
-    covariance, robust_score = inverse, None
+    covariance: Floats = inverse
+    robust_score = None
     if is_robust:
-        cluster = rows.cluster if rows.cluster is not None else pd.factorize(rows.outcome.subject)[0]
-        covariance, robust_score = sandwich(mr, buckets, result, inverse, np.asarray(cluster, dtype=np.int64))
+        cluster = np.asarray(pd.factorize(rows.outcome.subject)[0] if rows.cluster is None else rows.cluster)
+        covariance, robust_score = sandwich(mr, buckets, result, inverse, cluster.astype(np.int64))
     null_score = gradient(result.null.sums, result.null.terms)
     both = np.outer(scale, scale)
     return Fit(
@@ -268,7 +269,7 @@ def warn_of_empty_strata(rows: Rows, buckets: Buckets, stacklevel: int) -> None:
 
 
 def sandwich(
-    mr: MapReduce, buckets: Buckets, result: NewtonResult, inverse: Floats, cluster: NDArray[np.int64]
+    mr: MapReduce, buckets: Buckets, result: NewtonResult, inverse: Any, cluster: NDArray[np.int64]
 ) -> tuple[Floats, float]:
     """Give I⁻¹ (Σ u u') I⁻¹ with score residuals u summed by cluster, and the robust score statistic at β = 0."""
     n_clusters = int(cluster.max()) + 1

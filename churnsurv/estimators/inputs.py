@@ -1,6 +1,6 @@
 """Reading the arguments of estimators: outcomes, and per-row arguments given as arrays or as columns of X.
 
-Strata, weights, clusters and offsets are either arrays of n values or names of columns of X, which then are no covariates.
+Strata, weights, clusters and offsets are arrays of n values, or names of columns of X, which then are no covariates.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def codes_argument(value: RowArgument, X: pd.DataFrame, argument: str) -> tuple[
     if frame is None:
         return None
     codes, labels = pd.factorize(labels_of(frame), sort=True)
-    return codes.astype(np.int64), list(labels)
+    return np.asarray(codes, dtype=np.int64), list(labels)
 
 
 def known_codes(value: RowArgument, X: pd.DataFrame, labels: list[Any], argument: str) -> NDArray[np.int64]:
@@ -134,7 +134,7 @@ def known_codes(value: RowArgument, X: pd.DataFrame, labels: list[Any], argument
             f"{argument} {first_of([repr(v) for v in given.iloc[unseen].unique()])} (row {first_of(unseen)}) not seen in "
             f"training (known: {first_of(labels, 12)}); there is no baseline hazard for it."
         )
-    return codes.astype(np.int64)
+    return np.asarray(codes, dtype=np.int64)
 
 
 def requested_times(times: ArrayLike | None, default: NDArray[np.float64]) -> NDArray[np.float64]:

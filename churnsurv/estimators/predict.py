@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.pipeline import Pipeline
@@ -37,7 +38,7 @@ def predict_curves(model: Any, X: pd.DataFrame | ArrayLike, times: ArrayLike | N
         index = getattr(X, "index", None)
         X = model[:-1].transform(X) if len(model) > 1 else X
         if index is not None and not isinstance(X, pd.DataFrame):
-            X = pd.DataFrame(X, index=index, columns=getattr(model[-1], "feature_names_in_", None))
+            X = pd.DataFrame(np.asarray(X), index=index, columns=getattr(model[-1], "feature_names_in_", None))
         model = model[-1]
     if not hasattr(model, "predict_curves"):
         raise DataError(

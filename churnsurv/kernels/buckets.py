@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 def lay_buckets(
     entry: Floats | None, stop: Floats, event: NDArray[np.bool_], stratum: NDArray[np.int64] | None, n_strata: int
 ) -> tuple[Buckets, NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
-    """Number the distinct (stratum, event time) pairs and locate the rows among them.
+    """Give numbers to the distinct (stratum, event time) pairs and locate the rows among them.
 
     Parameters
     ----------

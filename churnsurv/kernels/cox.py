@@ -8,7 +8,7 @@ matrix are sums over rows, so that they can be computed shard by shard and added
 
 Exchanging the order of summation over deaths and rows turns the first part of the information,
 :math:`\sum_{deaths} S_2 / S_0`, into the Gram matrix :math:`X' \mathrm{diag}(v) X` with
-:math:`v_i = r_i [\Lambda(stop_i) - \Lambda(start_i)]` (less a correction for tied deaths), one matrix product per Newton step.
+:math:`v_i = r_i [\Lambda(stop_i) - \Lambda(start_i)]` (less a correction for tied deaths): one matrix product per step.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Buckets(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Bucket sums: risk (B, 1 + p) = [S0, S1], dead (B, 1 + p) = [D0, D1], deaths (B,), death_weight (B,), event_part = Σ w η."""
+    """Bucket sums: risk = [S0, S1] and dead = [D0, D1] (B, 1 + p); deaths, death_weight (B,); Σ w x and Σ w η of events."""
 
     risk: Floats
     dead: Floats
@@ -114,7 +114,7 @@ def bucket_sums(shard: Shard, arg: SumsArg) -> tuple[Floats, Floats, Floats, Flo
 
 
 @njit(cache=True, nogil=True)
-def _accumulate(  # type: ignore[no-untyped-def]  # noqa: ANN202, PLR0913
+def _accumulate(  # type: ignore[no-untyped-def]
     x, eta, first, last, death, weight, shift, stratum, begin, prefix, tree, dead, deaths, death_weight, event_x
 ):
     n, p = x.shape
@@ -171,7 +171,7 @@ def risk_sums(reduced: tuple[Any, ...], buckets: Buckets) -> Sums:
 
 
 @njit(cache=True, nogil=True)
-def _suffix_sums(values, begin):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _suffix_sums(values, begin):  # type: ignore[no-untyped-def]
     for s in range(len(begin) - 1):
         for k in range(begin[s + 1] - 2, begin[s] - 1, -1):
             for j in range(values.shape[1]):
@@ -179,7 +179,7 @@ def _suffix_sums(values, begin):  # type: ignore[no-untyped-def]  # noqa: ANN202
 
 
 @njit(cache=True, nogil=True)
-def _push_down(tree):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _push_down(tree):  # type: ignore[no-untyped-def]
     for node in range(1, len(tree) // 2):
         for j in range(tree.shape[1]):
             tree[2 * node, j] += tree[node, j]
@@ -187,7 +187,7 @@ def _push_down(tree):  # type: ignore[no-untyped-def]  # noqa: ANN202
 
 
 @njit(cache=True, nogil=True)
-def death_terms(s0, d0, deaths, death_weight, efron):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def death_terms(s0, d0, deaths, death_weight, efron):  # type: ignore[no-untyped-def]
     """Sum over the d tied deaths of each bucket, den = S0 − f D0, f = k/d (Breslow: f = 0), each of mean weight W/d.
 
     Returns E0 = Σ 1/den, E1 = Σ f/den, A = Σ 1/den², B = Σ f/den², C = Σ f²/den² (times W/d), and Σ (W/d) log den over all.
@@ -262,7 +262,7 @@ def gram(shard: Shard, arg: GramArg) -> tuple[Floats]:
 
 
 @njit(cache=True, nogil=True)
-def _root_row_weights(eta, first, last, death, weight, shift, stratum, hazard, e1):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _root_row_weights(eta, first, last, death, weight, shift, stratum, hazard, e1):  # type: ignore[no-untyped-def]
     out = np.zeros(len(eta))
     for i in range(len(eta)):
         if first[i] >= last[i] or weight[i] == 0.0:
@@ -299,8 +299,10 @@ class ScoreArg(NamedTuple):
 def cluster_scores(shard: Shard, arg: ScoreArg) -> tuple[Floats]:
     r"""Sum the score residuals of Lin and Wei (1989) by cluster, (n_clusters, p).
 
-    :math:`u_i = w_i e_i (x_i - m) - r_i \{x_i (\Lambda[last] - \Lambda[first] - e_i E_1) - (Q_1[last] - Q_1[first] - e_i q_2)\}`,
-    m the mean of x over the tied risk sets of the death. One pass, O(n p).
+    .. math:: u_i = w_i e_i (x_i - m)
+       - r_i \{x_i (\Lambda[last] - \Lambda[first] - e_i E_1) - (Q_1[last] - Q_1[first] - e_i q_2)\}
+
+    with m the mean of x over the tied risk sets of the death. One pass, O(n p).
     """
     beta, shift, buckets, sums, terms, cluster, n_clusters = arg
     s1, d1 = sums.risk[:, 1:], sums.dead[:, 1:]
@@ -317,7 +319,7 @@ def cluster_scores(shard: Shard, arg: ScoreArg) -> tuple[Floats]:
 
 
 @njit(cache=True, nogil=True)
-def _accumulate_scores(  # type: ignore[no-untyped-def]  # noqa: ANN202, PLR0913
+def _accumulate_scores(  # type: ignore[no-untyped-def]
     x, eta, first, last, death, weight, shift, stratum, hazard, e1, q1, q2, mean, cluster, out
 ):
     n, p = x.shape
@@ -332,9 +334,8 @@ def _accumulate_scores(  # type: ignore[no-untyped-def]  # noqa: ANN202, PLR0913
         if k >= 0:
             at_risk -= e1[k]
             for j in range(p):
-                row[j] += weight[i] * (x[i, j] - mean[k, j]) - r * (
-                    x[i, j] * at_risk - (q1[high, j] - q1[low, j] - q2[k, j])
-                )
+                expected = x[i, j] * at_risk - (q1[high, j] - q1[low, j] - q2[k, j])
+                row[j] += weight[i] * (x[i, j] - mean[k, j]) - r * expected
         else:
             for j in range(p):
                 row[j] -= r * (x[i, j] * at_risk - (q1[high, j] - q1[low, j]))

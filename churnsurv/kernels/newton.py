@@ -109,7 +109,9 @@ def _eta_total(shard: Shard, arg: tuple[Floats, Buckets]) -> tuple[Floats, Float
     stratum = buckets.stratum[shard.last[used] - 1]
     n_strata = len(buckets.begin) - 1
     eta = eta_of(shard, beta)[used]
-    return np.bincount(stratum, eta, n_strata), np.bincount(stratum, minlength=n_strata).astype(np.float64)
+    return np.bincount(stratum, eta, n_strata).astype(np.float64), np.bincount(stratum, minlength=n_strata).astype(
+        np.float64
+    )
 
 
 def maximise(
@@ -126,7 +128,7 @@ def maximise(
     for iteration in range(1, max_iter + 1):
         score = gradient(state.sums, state.terms)
         step = _solve(current, score)
-        decrement = float(np.sqrt(max(score @ step, 0.0)))
+        decrement = max(float(score @ step), 0.0) ** 0.5
         if decrement <= tol:
             return NewtonResult(state, current, null, null_information, iteration - 1, True, None)
         moved = _halved(problem, state, step)
