@@ -1,0 +1,94 @@
+"""Landmark cohorts: the loans under observation at a date, what was known of them then, and what became of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from churnsurv.data.rules import OPEN, SpellRules
+from churnsurv.exceptions import DataError
+from churnsurv.outcome import Outcome
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Cohort:
+    """One row per loan under observation at a date; the clock is the time since the date.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        ``loan_id``, ``customer_id``, ``vintage``, ``age`` (loan age at the date), ``stop`` (periods from the date to the
+        end of observation), ``cause`` ("open", "matured" or the name of the cause), the columns kept by the rules, the
+        covariates as known at the date.
+    rules : SpellRules
+        The rules of the spells.
+    date : Timestamp
+        The landmark, rounded down to the end of a period.
+    """
+
+    frame: pd.DataFrame
+    rules: SpellRules
+    date: pd.Timestamp
+
+    @cached_property
+    def y(self) -> Outcome:
+        """The outcome since the date; loans not observed afterwards are censored at 0."""
+        if not (self.frame["stop"] > 0).any():
+            raise DataError(
+                f"No loan was observed after {self.date.date()}: the cohort has covariates but no outcome yet. "
+                "Take an earlier date to evaluate; X and frame['age'] are what a prediction needs."
+            )
+        return outcome_of(self.frame, self.rules, start=False)
+
+    @property
+    def X(self) -> pd.DataFrame:  # noqa: N802
+        """The covariates, row for row with :attr:`y`."""
+        return self.frame[list(self.rules.covariate_names)]
+
+    @property
+    def groups(self) -> NDArray[Any]:
+        """Customer of each loan, for ``cluster=``."""
+        return self.frame["customer_id"].to_numpy()
+
+    def complete(self) -> Cohort:
+        """Give the loans in which no covariate is missing."""
+        return Cohort(self.frame[self.X.notna().all(axis=1)].reset_index(drop=True), self.rules, self.date)
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def __repr__(self) -> str:
+        return f"Cohort of {len(self):,} loans at {self.date.date()}"
+
+
+def outcome_of(frame: pd.DataFrame, rules: SpellRules, *, start: bool) -> Outcome:
+    """Read the outcome off a frame with stop, cause and loan_id (and start); "open" and "matured" are censored."""
+    # the categories are open, matured, then the causes in the order of their codes
+    code = frame["cause"].cat.codes.to_numpy(dtype=np.int64)
+    return Outcome(
+        stop=frame["stop"].to_numpy(),
+        event=np.maximum(code - 1, 0),
+        start=frame["start"].to_numpy() if start else None,
+        subject=frame["loan_id"].to_numpy(),
+        causes=rules.cause_names,
+    )
+
+
+def landmark_cohort(frame: pd.DataFrame, ahead: pd.DataFrame, rules: SpellRules, start: pd.Timestamp) -> Cohort:
+    """Give the cohort at the beginning of the period `start`, see :meth:`churnsurv.data.Spells.landmark`."""
+    # loans first seen in this period were not under observation at the date
+    parts = [part[(part["period"] == start) & (part["start"] > part["entry"])] for part in (frame, ahead)]
+    at_risk = pd.concat(parts, ignore_index=True)
+    later = frame[frame["period"] >= start].drop_duplicates("loan_id", keep="last").set_index("loan_id")
+    last = later[["stop", "cause"]].reindex(at_risk["loan_id"])
+    cause = last["cause"].fillna(OPEN)
+    stop = last["stop"].to_numpy() - at_risk["start"].to_numpy()
+    cohort = at_risk.drop(columns=["period", "entry", "stop", "cause"]).rename(columns={"start": "age"})
+    cohort.insert(cohort.columns.get_loc("age") + 1, "stop", np.nan_to_num(stop))
+    cohort.insert(cohort.columns.get_loc("stop") + 1, "cause", cause.array)
+    return Cohort(cohort, rules, start - pd.Timedelta(days=1))

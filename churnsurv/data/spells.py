@@ -1,0 +1,285 @@
+"""From an origination table and a performance table to spells (start, stop] on loan age.
+
+One spell is one observed period of one loan. Its covariates are those known at the end of the period before (lag 1), so a
+loan enters the risk set at the age at which it is first observed and knows its time-varying covariates one period later;
+:meth:`Spells.complete` gives the spells whose covariates are all known. Periods in which a loan was not observed are not
+at risk. A loan that reaches its scheduled end is censored there ("matured").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from churnsurv.data.clean import MATURITY, Finding, Ints, LoanPeriods, clean, findings_frame
+from churnsurv.data.lags import KnownBefore
+from churnsurv.data.landmark import Cohort, landmark_cohort, outcome_of
+from churnsurv.data.periods import last_complete_period, period_starts
+from churnsurv.data.rules import MATURED, OPEN, SpellRules
+from churnsurv.exceptions import DataError
+from churnsurv.messages import first_of
+from churnsurv.outcome import Outcome
+
+#: columns of the frame of spells before those kept and the covariates
+SPELL_COLUMNS = ("loan_id", "customer_id", "period", "vintage", "entry", "start", "stop", "cause")
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Spells:
+    """Spells of a portfolio with lagged covariates.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        One row per spell, sorted by loan and age: ``loan_id``, ``customer_id``, ``period`` (first day of the calendar
+        period), ``vintage`` (year of origination), ``entry`` (age at first sight), ``start``, ``stop`` (loan age in
+        periods), ``cause`` ("open", "matured" or the name of the cause), the columns kept by the rules, the covariates.
+        Missing covariates are NaN.
+    ahead : DataFrame
+        The same columns for the period after the last observed one of every loan that was then open (and before each
+        gap): no outcome is known, but the covariates are. Landmark cohorts and scores of today's portfolio need them.
+    rules : SpellRules
+        The rules they were built with.
+    loans_in : int
+        Number of loans given.
+    left_out : dict
+        Reason → number of loans without any spell.
+    findings : list of Finding
+        What the clean-up counted.
+    """
+
+    frame: pd.DataFrame
+    ahead: pd.DataFrame
+    rules: SpellRules
+    loans_in: int
+    left_out: dict[str, int]
+    findings: list[Finding]
+
+    @cached_property
+    def y(self) -> Outcome:
+        """The outcome of the spells: subject = loan, clock = loan age; "open" and "matured" are censored."""
+        return outcome_of(self.frame, self.rules, start=True)
+
+    @property
+    def X(self) -> pd.DataFrame:  # noqa: N802
+        """The covariates, row for row with :attr:`y`."""
+        return self.frame[list(self.rules.covariate_names)]
+
+    @property
+    def groups(self) -> NDArray[Any]:
+        """Customer of each spell, for ``cluster=``."""
+        return self.frame["customer_id"].to_numpy()
+
+    @property
+    def cleaning(self) -> pd.DataFrame:
+        """What was cleaned: rule, table, column, count, unit, action."""
+        return findings_frame(self.findings)
+
+    @property
+    def reconciliation(self) -> pd.DataFrame:
+        """Loans in = loans out by reason (columns reason, loans); the first row is the sum of the others.
+
+        Raises
+        ------
+        DataError
+            The counts do not balance; they always should.
+        """
+        last = self.frame.drop_duplicates("loan_id", keep="last")
+        ending = last["cause"].astype(str)
+        still = ending == OPEN
+        at_end = still & (last["period"] == self.frame["period"].max())
+        counts = {name: int((ending == name).sum()) for name in (*self.rules.cause_names, MATURED)}
+        counts["open at the end of observation"] = int(at_end.sum())
+        counts["open when last observed, earlier"] = int((still & ~at_end).sum())
+        counts |= self.left_out
+        if sum(counts.values()) != self.loans_in:
+            raise DataError(
+                f"The reconciliation does not balance: {self.loans_in:,} loans in, {sum(counts.values()):,} out ({counts})."
+            )
+        return pd.DataFrame({"reason": ["loans in", *counts], "loans": [self.loans_in, *counts.values()]})
+
+    def complete(self) -> Spells:
+        """Give the spells in which no covariate is missing: those a model can be fitted to.
+
+        A loan whose first periods lack covariates then enters later, at the age at which they are known.
+        """
+        missing = self.X.isna()
+        findings = [
+            Finding("missing covariate", "spells", str(name), int(n), "spell", "spell left out")
+            for name, n in missing.sum().items()
+            if n
+        ]
+        reason = "no spell with all covariates"
+        return self._restricted(~missing.any(axis=1).to_numpy(), self.ahead, reason, findings)
+
+    def until(self, date: Any) -> Spells:
+        """Give what was known at the end of the day `date`: later periods are cut off, their exits are unknown.
+
+        This is the development sample of an out-of-time split. A period that is not over at `date` is cut off too.
+        """
+        last = self._day_after(date)
+        later = self.frame[self.frame["period"] == last].assign(cause=OPEN)
+        ahead = pd.concat([self.ahead[self.ahead["period"] <= last], later])
+        return self._restricted((self.frame["period"] < last).to_numpy(), ahead, f"first seen after {date}", [])
+
+    def after(self, date: Any) -> Spells:
+        """Give the spells of the periods that begin after the day `date`; loans open then enter at their age."""
+        return self._restricted(
+            (self.frame["period"] >= self._day_after(date)).to_numpy(), self.ahead, f"last seen before {date}", []
+        )
+
+    def landmark(self, date: Any) -> Cohort:
+        """Give the loans under observation at the end of the day `date`, with what was known of them then.
+
+        The clock of the cohort is the time since the date, its covariates are those that the next spell would have (the
+        same lag), so a model of the spells applies to it. A date inside a period counts as the end of the one before.
+        At the last observed date the cohort is today's portfolio: covariates and ages, but no outcome yet.
+        """
+        return landmark_cohort(self.frame, self.ahead, self.rules, self._day_after(date))
+
+    def _day_after(self, date: Any) -> pd.Timestamp:
+        """Give the beginning of the period that follows the last one complete at `date`."""
+        following = last_complete_period(date, self.rules) + 1
+        start = period_starts(np.array([following]), self.rules)[0]
+        first, last = self.frame["period"].min(), self.ahead["period"].max()
+        if not self.frame.empty and not first < start <= max(last, self.frame["period"].max()):
+            raise DataError(
+                f"{date!r} lies outside the observed time: the periods begin from {first.date()} to "
+                f"{self.frame['period'].max().date()}."
+            )
+        return pd.Timestamp(start)
+
+    def _restricted(self, kept: NDArray[np.bool_], ahead: pd.DataFrame, reason: str, findings: list[Finding]) -> Spells:
+        frame = self.frame[kept].reset_index(drop=True)
+        if frame.empty:
+            raise DataError(f"No spell is left of {len(self.frame):,} ({reason} for all).")
+        lost = self.frame["loan_id"].nunique() - frame["loan_id"].nunique()
+        left_out = dict(self.left_out)
+        if lost:
+            left_out[reason] = left_out.get(reason, 0) + lost
+        return replace(
+            self,
+            frame=frame,
+            ahead=ahead.reset_index(drop=True),
+            left_out=left_out,
+            findings=[*self.findings, *findings],
+        )
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def __repr__(self) -> str:
+        return f"Spells of {self.frame['loan_id'].nunique():,} loans; {self.y!r}"
+
+
+def build_spells(
+    loans: pd.DataFrame | None,
+    performance: pd.DataFrame,
+    rules: SpellRules,
+    *,
+    macro: pd.DataFrame | None = None,
+    progress: bool = False,
+) -> Spells:
+    """Build the spells of a portfolio from its tables.
+
+    Parameters
+    ----------
+    loans : DataFrame or None
+        One row per loan. None: the performance table is a panel that repeats the static columns; their first values
+        are taken, and loans in which they move are counted.
+    performance : DataFrame
+        One row per loan and period, in any order.
+    rules : SpellRules
+        Roles of the columns.
+    macro : DataFrame, optional
+        One row per period (and region); finer periods, such as months for quarterly spells, are averaged.
+    progress : bool
+        Show a progress bar.
+
+    Raises
+    ------
+    DataError
+        A column is absent, a status has no meaning, two different rows describe one loan and period.
+
+    Examples
+    --------
+    >>> import churnsurv as cs
+    >>> portfolio = cs.data.load_example()
+    >>> spells = cs.data.build_spells(portfolio.loans, portfolio.performance, portfolio.rules, macro=portfolio.macro)
+    >>> spells.y.causes
+    ('attrition', 'default')
+    """
+    with tqdm(total=2 + len(rules.covariate_names), desc="spells", disable=not progress, leave=False) as bar:
+        bar.set_postfix_str("clean-up")
+        table = clean(loans, performance, rules)
+        if len(table.row) == 0:
+            reasons = [f"{finding.rule}: {finding.count:,}" for finding in table.findings]
+            raise DataError(f"No row of the performance table is usable ({first_of(reasons, 12)}).")
+        bar.update()
+        ahead = _ahead(table)
+        loan, period = (
+            np.concatenate((table.loan, table.loan[ahead])),
+            np.concatenate((table.period, table.period[ahead] + 1)),
+        )
+        known = KnownBefore(table, macro, rules, loan, period)
+
+        def step(name: str) -> None:
+            bar.set_postfix_str(name)
+            bar.update()
+
+        covariates = known.covariates(step)
+        frame = _frame(
+            table, rules, loan, period, np.concatenate((table.code, np.zeros(len(ahead), np.int64))), covariates
+        )
+        findings = [*table.findings, *known.findings, *_entries(table, known, rules)]
+    n = len(table.row)
+    return Spells(
+        frame.iloc[:n], frame.iloc[n:].reset_index(drop=True), rules, len(table.loans), table.left_out, findings
+    )
+
+
+def _ahead(table: LoanPeriods) -> Ints:
+    """Give the positions of loan-periods that end open and are not followed by the next period."""
+    followed = np.zeros(len(table.row), bool)
+    followed[:-1] = (np.diff(table.loan) == 0) & (np.diff(table.period) == 1)
+    return np.flatnonzero((table.code == 0) & ~followed)
+
+
+def _frame(
+    table: LoanPeriods, rules: SpellRules, loan: Ints, period: Ints, code: Ints, covariates: dict[str, Any]
+) -> pd.DataFrame:
+    loans = table.loans
+    start = (period - table.origination[loan]).astype(float)
+    labels = [OPEN, MATURED, *rules.cause_names]
+    position = np.where(code == MATURITY, 1, np.where(code == 0, 0, code + 1)).astype(np.int64)
+    customer = rules.customer_id or rules.loan_id
+    entry = np.zeros(len(loans))
+    entry[table.loan[::-1]] = table.age[::-1]
+    vintage = period_starts(table.origination, rules).year.to_numpy()
+    columns: dict[str, Any] = {
+        "loan_id": loans[rules.loan_id].to_numpy()[loan],
+        "customer_id": loans[customer].to_numpy()[loan],
+        "period": period_starts(period, rules),
+        "vintage": vintage[loan],
+        "entry": entry[loan],
+        "start": start,
+        "stop": start + 1,
+        "cause": pd.Categorical.from_codes(position, pd.Index(labels)),
+    }
+    columns |= {name: loans[name].iloc[loan].reset_index(drop=True) for name in rules.keep if name not in covariates}
+    return pd.DataFrame(columns | covariates)
+
+
+def _entries(table: LoanPeriods, known: KnownBefore, rules: SpellRules) -> list[Finding]:
+    """Count late entries."""
+    first = np.concatenate(([True], np.diff(table.loan) != 0))
+    late = int(np.count_nonzero(table.age[first] > 0))
+    if not late:
+        return []
+    return [Finding("late entry", "performance", rules.observed, late, "loan", "at risk from the age at first sight")]
