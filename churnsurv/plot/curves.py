@@ -1,0 +1,304 @@
+"""Curves over time: Kaplan–Meier with numbers at risk, cumulative incidence of competing causes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from churnsurv.curves import Curves
+from churnsurv.exceptions import DataError
+from churnsurv.plot import theme
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from churnsurv.nonparametric import AalenJohansen, KaplanMeier
+
+Floats = NDArray[np.float64]
+
+#: geometry of the table of counts below the axis, in points
+_TABLE_TOP, _TABLE_LINE, _LABEL_GAP = 40.0, 12.5, 24.0
+
+
+def survival(
+    km: KaplanMeier,
+    *,
+    ax: Axes | None = None,
+    labels: Mapping[Any, str] | None = None,
+    counts: bool = True,
+    times: Sequence[float] | None = None,
+    xlabel: str = "Months since origination",
+    ylabel: str = "Still a customer",
+) -> Axes:
+    """Draw a fitted Kaplan–Meier estimate: one step curve with its band per group, counts below the axis.
+
+    The counts belong to the ticks: at risk *at* t (entered before t and still under observation at t, so that late entry
+    is respected), censored and left *before* t. Use it where there is one way to leave; with several, the probability of
+    leaving by a cause is :func:`cumulative_incidence`.
+
+    Parameters
+    ----------
+    km : KaplanMeier
+        Fitted, with or without groups.
+    ax : matplotlib Axes, optional
+        Where to draw; default: new axes.
+    labels : mapping, optional
+        Group → name shown.
+    counts : bool
+        Show the counts below the axis.
+    times : sequence of float, optional
+        Ticks of the time axis.
+    xlabel, ylabel : str
+        Names of the axes.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> import churnsurv as cs
+    >>> y = cs.Outcome(stop=[5, 8, 12, 12], event=[1, 0, 1, 0])
+    >>> ax = cs.plot.survival(cs.KaplanMeier().fit(y))
+    >>> ax.get_ylabel()
+    'Still a customer'
+    """
+    curves, table = _fitted(km)
+    with theme.themed():
+        ax = theme.own_axes(7.0, 4.2) if ax is None else ax
+        names = _names(curves.index, labels)
+        lines = [
+            (name, curves.survival[row], _bounds(curves, row, 0), float(curves.origin[row]), 1.0)
+            for row, name in enumerate(names)
+        ]
+        _draw(ax, curves, lines)
+        low = min(0.0 if np.nanmin(curves.survival) < 0.5 else 0.5, 0.5)
+        _axes(ax, curves, times, xlabel, ylabel, (low, 1.0))
+        _label_ends(ax, curves, lines if len(lines) > 1 else [])
+        if counts:
+            _count_table(ax, table, curves, names, "Left")
+    return ax
+
+
+def cumulative_incidence(
+    aj: AalenJohansen,
+    *,
+    cause: str | None = None,
+    ax: Axes | None = None,
+    stacked: bool = False,
+    labels: Mapping[Any, str] | None = None,
+    counts: bool = True,
+    times: Sequence[float] | None = None,
+    xlabel: str = "Months since origination",
+    ylabel: str = "Left by the cause",
+) -> Axes:
+    """Draw a fitted Aalen–Johansen estimate: the probability of having left by each cause.
+
+    One group: a line with its band per cause, or with `stacked` the areas of all causes up to "still a customer".
+    Several groups: name the `cause`; then a line with its band per group.
+
+    Parameters
+    ----------
+    aj : AalenJohansen
+        Fitted, with or without groups.
+    cause : str, optional
+        Show this cause alone.
+    ax : matplotlib Axes, optional
+        Where to draw; default: new axes.
+    stacked : bool
+        Areas on top of each other (one group; without bands).
+    labels : mapping, optional
+        Group or cause → name shown.
+    counts : bool
+        Show counts at risk, censored and left (by the causes shown) below the axis; not with `stacked`.
+    times : sequence of float, optional
+        Ticks of the time axis.
+    xlabel, ylabel : str
+        Names of the axes.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    DataError
+        Several groups and no `cause`, or an unknown cause.
+
+    Examples
+    --------
+    >>> import churnsurv as cs
+    >>> y = cs.Outcome(stop=[5, 8, 12, 12], event=[1, 0, 2, 1], causes=("attrition", "default"))
+    >>> ax = cs.plot.cumulative_incidence(cs.AalenJohansen().fit(y))
+    >>> ax.get_xlabel()
+    'Months since origination'
+    """
+    curves, table = _fitted(aj)
+    if cause is None and len(curves) > 1:
+        raise DataError(f"The estimate has {len(curves)} groups: name the cause to draw, one of {list(curves.causes)}.")
+    causes = [cause] if cause is not None else list(curves.causes)
+    with theme.themed():
+        ax = theme.own_axes(7.0, 4.2) if ax is None else ax
+        if stacked:
+            _stack(ax, curves, causes, labels)
+            _axes(ax, curves, times, xlabel, ylabel, (0.0, 1.0))
+            return ax
+        states = [(row, state) for row in range(len(curves)) for state in causes]
+        names = _names(causes if len(curves) == 1 else curves.index, labels)
+        lines = [
+            (name, curves.cumulative_incidence(state)[row], _bounds(curves, row, state), float(curves.origin[row]), 0.0)
+            for name, (row, state) in zip(names, states, strict=True)
+        ]
+        _draw(ax, curves, lines)
+        top = max(float(np.nanmax(upper if upper is not None else line)) for _, line, (_, upper), _, _ in lines)
+        _axes(ax, curves, times, xlabel, ylabel, (0.0, min(1.0, 1.08 * top) if top > 0 else 1.0))
+        _label_ends(ax, curves, lines)
+        if counts:
+            left = _names(causes, labels)[0].capitalize() if len(causes) == 1 else "Left"
+            _count_table(ax, _of_causes(table, causes), curves, _names(curves.index, labels), left)
+    return ax
+
+
+def _fitted(estimate: Any) -> tuple[Curves, pd.DataFrame]:
+    if not hasattr(estimate, "curves_"):
+        raise DataError(f"{type(estimate).__name__} is not fitted: call .fit(y) first.")
+    return estimate.curves_, estimate.table_
+
+
+def _names(keys: Any, labels: Mapping[Any, str] | None) -> list[str]:
+    return [str((labels or {}).get(key, key)) for key in keys]
+
+
+def _bounds(curves: Curves, row: int, state: int | str) -> tuple[Floats | None, Floats | None]:
+    if curves.lower is None or curves.upper is None:
+        return None, None
+    position = state if isinstance(state, int) else curves.causes.index(state) + 1
+    return curves.lower[row, position], curves.upper[row, position]
+
+
+def _steps(curves: Curves, values: Floats, origin: float, before: float) -> tuple[Floats, Floats]:
+    """Give the knots of one step curve from its origin to the end of its support."""
+    within = (curves.times > origin) & ~np.isnan(values)
+    return np.concatenate(([origin], curves.times[within])), np.concatenate(([before], values[within]))
+
+
+def _draw(ax: Axes, curves: Curves, lines: list[tuple[str, Floats, Any, float, float]]) -> None:
+    for position, (name, values, (lower, upper), origin, before) in enumerate(lines):
+        colour = theme.colour(position)
+        knots, heights = _steps(curves, values, origin, before)
+        ax.plot(
+            knots, heights, color=colour, ls=theme.line_style(position), drawstyle="steps-post", label=name, zorder=3
+        )
+        if lower is not None:
+            low, high = _steps(curves, lower, origin, before), _steps(curves, upper, origin, before)
+            if len(low[0]) == len(high[0]):
+                ax.fill_between(
+                    low[0], low[1], high[1], step="post", color=colour, alpha=theme.BAND_OPACITY, lw=0, zorder=2
+                )
+
+
+def _stack(ax: Axes, curves: Curves, causes: Sequence[str], labels: Mapping[Any, str] | None) -> None:
+    origin = float(curves.origin[0])
+    below = np.zeros(len(curves.times))
+    centres = []
+    for position, state in enumerate(causes):
+        above = below + curves.cumulative_incidence(state)[0]
+        knots, low = _steps(curves, below, origin, 0.0)
+        high = _steps(curves, above, origin, 0.0)[1]
+        ax.fill_between(knots, low, high, step="post", color=theme.colour(position), alpha=0.75, lw=0)
+        centres.append((low[-1] + high[-1]) / 2)
+        below = above
+    names = [*_names(causes, labels), "still a customer"]
+    centres.append((below[~np.isnan(below)][-1] + 1) / 2)
+    colours = [*(theme.colour(i) for i in range(len(causes))), theme.MUTED]
+    spread = theme.apart(centres, 0.06, 0.02, 0.98)
+    for name, height, tone in zip(names, spread, colours, strict=True):
+        _end_label(ax, float(curves.times[-1]), height, name, tone)
+
+
+def _axes(
+    ax: Axes, curves: Curves, times: Sequence[float] | None, xlabel: str, ylabel: str, limits: tuple[float, float]
+) -> None:
+    last = float(np.nanmax(curves.last))
+    ax.set_xlim(min(0.0, float(curves.origin.min())), last)
+    ax.set_ylim(*limits)
+    ax.set_xticks(list(times) if times is not None else theme.month_ticks(last))
+    ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
+    theme.percent_axis(ax, limits[1] - limits[0])
+
+
+def _label_ends(ax: Axes, curves: Curves, lines: list[tuple[str, Floats, Any, float, float]]) -> None:
+    """Write each name at the end of its curve, moved apart where the ends are close."""
+    low, high = ax.get_ylim()
+    box = ax.get_position()
+    figure = ax.get_figure()
+    assert figure is not None
+    points = box.height * figure.get_size_inches()[1] * 72
+    least = 13.5 / points * (high - low)
+    ends = [float(values[~np.isnan(values)][-1]) for _, values, _, _, _ in lines]
+    for position, (line, height) in enumerate(zip(lines, theme.apart(ends, least, low, high), strict=True)):
+        _end_label(ax, ax.get_xlim()[1], height, line[0], theme.colour(position))
+
+
+def _end_label(ax: Axes, x: float, y: float, name: str, tone: str) -> None:
+    ax.annotate(
+        name, (x, y), (6, 0), textcoords="offset points", va="center", color=tone, weight="bold", annotation_clip=False
+    )
+
+
+def _of_causes(table: pd.DataFrame, causes: Sequence[str]) -> pd.DataFrame:
+    """Add up the events of the causes shown; at risk and censored are the same in every state's rows."""
+    rows = table[table["state"].isin(causes)]
+    return rows.groupby(["group", "time"], sort=False, as_index=False).agg(
+        n_risk=("n_risk", "first"), n_censored=("n_censored", "first"), n_event=("n_event", "sum")
+    )
+
+
+def _counts_at(table: pd.DataFrame, ticks: Sequence[float]) -> dict[str, list[float]]:
+    """Give at risk at, censored and left before each tick, of one group."""
+    table = table.sort_values("time")
+    position = np.searchsorted(table["time"].to_numpy(), np.asarray(ticks), side="left")
+    found = {"n_risk": np.append(table["n_risk"].to_numpy(), 0.0)[position]}
+    for column in ("n_censored", "n_event"):
+        found[column] = np.concatenate(([0.0], np.cumsum(table[column].to_numpy())))[position]
+    return {name: [float(v) for v in values] for name, values in found.items()}
+
+
+def _count_table(ax: Axes, table: pd.DataFrame, curves: Curves, names: list[str], left: str) -> None:
+    offset = _TABLE_TOP
+    several = len(curves) > 1
+
+    def write(x: float, text: str, align: str, shift: float = 0.0, **style: Any) -> None:
+        where = ("axes fraction" if align == "right" else "data", "axes fraction")
+        ax.annotate(
+            text,
+            (x, 0),
+            (shift, -offset),
+            xycoords=where,  # type: ignore[arg-type]
+            textcoords="offset points",
+            ha=align,  # type: ignore[arg-type]
+            va="top",
+            size=8,
+            annotation_clip=False,
+            **style,
+        )
+
+    for position, group in enumerate(curves.index):
+        rows = table[table["group"] == group] if several else table
+        ticks = [t for t in ax.get_xticks() if max(ax.get_xlim()[0], curves.origin[position]) <= t <= ax.get_xlim()[1]]
+        counts = _counts_at(rows, ticks)
+        tone = theme.colour(position) if several else theme.INK
+        for column, title in (("n_risk", "At risk"), ("n_censored", "Censored"), ("n_event", left)):
+            first = several and column == "n_risk"
+            write(0.0, f"{names[position]}  at risk" if first else title, "right", -_LABEL_GAP, color=tone)
+            for tick, value in zip(ticks, counts[column], strict=True):
+                write(tick, f"{value:,.0f}", "center", color=tone)
+            offset += _TABLE_LINE
+        offset += 3.0

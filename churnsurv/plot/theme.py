@@ -1,0 +1,123 @@
+"""The one look of all figures: colours that colour-blind readers tell apart, axes in percent, sparse grids.
+
+Colours are those of Okabe and Ito (2008), ordered so that the first ones differ in lightness as well as in hue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.ticker import FuncFormatter
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+#: text and axes; secondary text; lines of the grid; estimates that are not distinguishable from "no effect"
+INK, MUTED, GRID, NEUTRAL = "#1f2933", "#5b6770", "#e1e6ea", "#8a949e"
+#: second sign of a group beside its colour, for greyscale prints
+LINE_STYLES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), "-", (0, (3, 1)))
+BAND_OPACITY = 0.16
+
+_PARAMETERS = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 9.5,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "axes.labelsize": 9.5,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "axes.facecolor": "none",
+    "axes.formatter.use_locale": False,
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "lines.linewidth": 1.8,
+    "legend.frameon": False,
+    # the same figure gives the same bytes: glyphs as outlines of the font that matplotlib ships, fixed identifiers
+    "svg.fonttype": "path",
+    "svg.hashsalt": "churnsurv",
+}
+
+
+@contextmanager
+def themed() -> Iterator[None]:
+    """Apply the theme to what is drawn or saved inside the block; the caller's settings come back afterwards."""
+    with mpl.rc_context(_PARAMETERS):
+        yield
+
+
+def figure(width: float = 7.0, height: float = 4.2) -> tuple[Figure, Axes]:
+    """Give a figure (inches) with one axes, outside pyplot's global state. Use it inside :func:`themed`."""
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(width, height))
+    return made, made.add_subplot()
+
+
+def own_axes(width: float, height: float) -> Axes:
+    """Give new axes that a notebook shows (pyplot keeps track of them)."""
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=(width, height))[1]
+
+
+def colour(position: int) -> str:
+    """Give the colour of the n-th group."""
+    return PALETTE[position % len(PALETTE)]
+
+
+def line_style(position: int) -> str | tuple[int, tuple[float, ...]]:
+    """Give the dash pattern of the n-th group."""
+    return LINE_STYLES[position % len(LINE_STYLES)]  # type: ignore[return-value]
+
+
+def percent_axis(ax: Axes, top: float) -> None:
+    """Label the vertical axis in percent; a decimal only where the ticks need one."""
+    digits = 0 if top > 0.06 else 1
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.{digits}f}%"))
+
+
+def month_ticks(last: float) -> list[float]:
+    """Give 4 to 8 round ticks on a time axis from 0: steps of 1, 2, 3, 6, 12, 24, … periods."""
+    for step in (1, 2, 3, 4, 6, 12, 24, 36, 48, 60):
+        if last / step <= 8:
+            return [float(t) for t in np.arange(0, last + 1e-9, step)]
+    return [float(t) for t in np.arange(0, last + 1e-9, 120)]
+
+
+def apart(positions: Sequence[float], least: float, low: float, high: float) -> list[float]:
+    """Move labels as little as needed so that neighbours are `least` apart and all lie within [low, high]."""
+    order = np.argsort(positions, kind="stable")
+    placed = np.clip(np.asarray(positions, dtype=float)[order], low, high)
+    for _ in range(100):
+        gap = np.diff(placed)
+        tight = np.flatnonzero(gap < least - 1e-9)
+        if not len(tight):
+            break
+        for left in tight:
+            push = (least - (placed[left + 1] - placed[left])) / 2
+            if push > 0:
+                placed[left] = max(low, placed[left] - push)
+                placed[left + 1] = min(high, placed[left + 1] + push)
+    moved = np.empty(len(placed))
+    moved[order] = placed
+    return [float(v) for v in moved]

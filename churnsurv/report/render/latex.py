@@ -1,0 +1,48 @@
+"""A table as LaTeX, for articles: booktabs, every special character escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from churnsurv.report.render.cells import shown
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"$<$",
+    ">": r"$>$",
+    "\u2212": r"$-$",
+}
+
+
+def escaped(text: str) -> str:
+    """Give text in which LaTeX reads every character as itself.
+
+    >>> escaped("5 % of A_1")
+    '5 \\\\% of A\\\\_1'
+    """
+    return "".join(_SPECIAL.get(character, character) for character in text)
+
+
+def render_table(table: Mapping[str, Any]) -> str:
+    """Give a ``table`` environment from the JSON form of a table."""
+    columns, groups = table["columns"], table["groups"]
+    align = "".join("l" if column["format"] == "text" else "r" for column in columns)
+    head = " & ".join(escaped(column["label"]) for column in columns)
+    lines = [r"\begin{table}", rf"\caption{{{escaped(table['title'])}}}", rf"\begin{{tabular}}{{{align}}}", r"\toprule"]
+    lines += [head + r" \\", r"\midrule"]
+    for position, row in enumerate(table["rows"]):
+        if groups and (position == 0 or groups[position] != groups[position - 1]):
+            lines.append(rf"\multicolumn{{{len(columns)}}}{{l}}{{\textbf{{{escaped(groups[position])}}}}} \\")
+        cells = (escaped(shown(value, column["format"])) for value, column in zip(row, columns, strict=True))
+        lines.append(" & ".join(cells) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
