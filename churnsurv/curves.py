@@ -196,9 +196,9 @@ class Curves:
         """Give a tidy frame (row, time, state, probability, bounds); ``long=False``: a column per state and time."""
         states = ["customer", *self.causes] if self.complete else list(self.causes)
         if not long:
-            columns = pd.MultiIndex.from_product([states, self.times], names=["state", "time"])
+            columns = pd.MultiIndex.from_product([states, pd.Index(self.times)], names=["state", "time"])
             return pd.DataFrame(self.probability.reshape(len(self), -1), index=self.index, columns=columns)
-        index = pd.MultiIndex.from_product([self.index, states, self.times], names=["row", "state", "time"])
+        index = pd.MultiIndex.from_product([self.index, states, pd.Index(self.times)], names=["row", "state", "time"])
         frame = pd.DataFrame({"probability": self.probability.ravel()}, index=index)
         if self.lower is not None and self.upper is not None:
             frame["lower"], frame["upper"] = self.lower.ravel(), self.upper.ravel()

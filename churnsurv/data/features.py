@@ -7,7 +7,9 @@ saved without pickle: a frame with one row per level rebuilds formulaic's specif
 
 from __future__ import annotations
 
+import re
 import warnings
+from collections.abc import Collection
 from typing import Any, Self, cast
 
 import numpy as np
@@ -119,7 +121,7 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if not hasattr(self, "formula_"):
             design = _numeric_matrix(frame)
         else:
-            plain = _plain_types(frame)
+            plain = _plain_types(frame, known=self.levels_)
             self._check_levels(plain)
             design = self._replay(plain)
         _refuse_infinities(design, self.terms_)
@@ -164,7 +166,7 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Let formulaic learn the encoding from a frame without missing values."""
         terms = Formula(self.formula_)
         if "1" not in [str(term) for term in terms]:
-            terms = Formula(f"1 + {self.formula_}".replace("- 1", "").replace("-1", ""))
+            terms = Formula(["1", *[str(term) for term in terms]])
         complete = frame.dropna()
         if complete.empty:
             raise DataError(f"Every row has a missing value in one of {first_of(frame.columns)}.")
@@ -172,7 +174,10 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         try:
             spec = spec.get_model_matrix(complete, context={"np": np}).model_spec
         except FormulaicError as error:
-            raise DataError(f"Formula {self.formula_!r} cannot be evaluated: {str(error).splitlines()[0]}") from error
+            raise DataError(
+                f"Formula {self.formula_!r} cannot be evaluated: {str(error).splitlines()[0]} "
+                f"It uses these columns of X: {first_of(frame.columns, 15) or 'none'}."
+            ) from error
         self.spec_ = spec
         self.terms_ = [name for name in spec.column_names if name != "Intercept"]
         self.transform_state_ = dict(spec.transform_state)
@@ -238,14 +243,14 @@ def _is_categorical(values: pd.Series) -> bool:
     return pd.api.types.infer_dtype(values, skipna=True) in ("string", "mixed", "categorical")
 
 
-def _plain_types(frame: pd.DataFrame) -> pd.DataFrame:
+def _plain_types(frame: pd.DataFrame, known: Collection[str] = ()) -> pd.DataFrame:
     """Give numbers as doubles and categories as plain values, so that encodings do not depend on storage types."""
     columns: dict[Any, pd.Series] = {}
     for name in frame.columns:
         values = frame[name]
         if isinstance(values.dtype, pd.CategoricalDtype):
             columns[name] = values.cat.remove_unused_categories()
-        elif _is_categorical(values):
+        elif _is_categorical(values) or (name in known and values.dtype.kind == "O"):
             columns[name] = values.astype(object)
         else:
             columns[name] = pd.Series(numeric_column(values, str(name)), index=frame.index)
@@ -296,18 +301,13 @@ def _formula_columns(formula: str, frame: pd.DataFrame) -> list[str]:
         parsed = Formula(formula)
     except (FormulaicError, SyntaxError) as error:
         raise DataError(f"Formula {formula!r} cannot be read: {str(error).splitlines()[0]}") from error
-    if not isinstance(parsed, list) and hasattr(parsed, "lhs"):
+    if hasattr(parsed, "lhs"):
         raise DataError(
             f"Formula {formula!r} has a left-hand side; the outcome is passed as y, give the right-hand side."
         )
-    names = {str(v).split(".")[0] for v in parsed.required_variables} | {str(v) for v in parsed.required_variables}
-    absent = sorted(str(v) for v in parsed.required_variables if str(v) not in frame.columns)
-    if absent:
-        raise DataError(
-            f"The formula names {first_of([repr(v) for v in absent])}; X has the columns {first_of(frame.columns, 15)}."
-        )
-    return [str(c) for c in frame.columns if c in names]
+    return [str(c) for c in frame.columns if str(c) in _names_in(formula)]
 
 
 def _names_in(expression: str) -> set[str]:
-    return {str(variable) for variable in Formula(expression).required_variables}
+    """Give what could be names of columns in an expression; formulaic cannot list them before it has seen data."""
+    return {quoted or plain for quoted, plain in re.findall(r"`([^`]+)`|([^\W\d]\w*)", expression)}

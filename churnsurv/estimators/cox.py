@@ -188,15 +188,18 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
         se = pd.Series(np.sqrt(np.diag(self.covariance_)), index=self.coef_.index)
         statistic = self.coef_ / se
         margin = norm.ppf(0.5 + level / 2) * se
+        # a covariate in tiny units has a hazard ratio per unit that no double holds: inf is the right answer
+        with np.errstate(over="ignore"):
+            ratio, lower, upper = (np.exp(self.coef_.to_numpy() + d) for d in (0.0, -margin.to_numpy(), margin.to_numpy()))
         return pd.DataFrame(
             {
                 "coef": self.coef_,
                 "se": se,
                 "statistic": statistic,
                 "p_value": 2 * norm.sf(np.abs(statistic)),
-                "hazard_ratio": np.exp(self.coef_),
-                "hr_lower": np.exp(self.coef_ - margin),
-                "hr_upper": np.exp(self.coef_ + margin),
+                "hazard_ratio": ratio,
+                "hr_lower": lower,
+                "hr_upper": upper,
             }
         )
 

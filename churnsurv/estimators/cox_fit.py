@@ -100,7 +100,7 @@ def read_rows(
             report = missing_report(design, covariates[encoder.columns_])
             if missing == "raise":
                 raise DataError(
-                    f"{report}. Drop such rows (missing='drop', counted) or impute the values.".capitalize()
+                    f"{report[0].upper()}{report[1:]}. Drop such rows (missing='drop', counted) or impute the values."
                 )
             dropped = counted(int(np.count_nonzero(~kept)), "row")
             warnings.warn(f"{dropped} of {len(kept):,} dropped: {report}.", MissingDataWarning, stacklevel=3)
@@ -149,7 +149,7 @@ def fit_rows(rows: Rows, efron: bool, max_iter: int, tol: float, robust: bool, s
     result = maximise(problem, max_iter, tol, lambda matrix, state: refuse_unidentified(matrix, state, names))
     report_end(result, rows, max_iter, stacklevel + 1)
     warn_of_empty_strata(rows, buckets, stacklevel + 1)
-    inverse = np.linalg.inv(result.information)
+    inverse = np.asarray(np.linalg.inv(result.information), dtype=np.float64)
     is_robust = robust or rows.cluster is not None
     covariance: Floats = inverse
     robust_score = None
@@ -269,7 +269,7 @@ def warn_of_empty_strata(rows: Rows, buckets: Buckets, stacklevel: int) -> None:
 
 
 def sandwich(
-    mr: MapReduce, buckets: Buckets, result: NewtonResult, inverse: Any, cluster: NDArray[np.int64]
+    mr: MapReduce, buckets: Buckets, result: NewtonResult, inverse: Floats, cluster: NDArray[np.int64]
 ) -> tuple[Floats, float]:
     """Give I⁻¹ (Σ u u') I⁻¹ with score residuals u summed by cluster, and the robust score statistic at β = 0."""
     n_clusters = int(cluster.max()) + 1

@@ -30,9 +30,9 @@ from churnsurv.kernels.cox import (
 
 Floats = NDArray[np.float64]
 MOST_HALVINGS = 40
-#: the likelihood is taken for monotone when a step longer than this (in standard deviations of the covariates) …
+#: the likelihood is taken for monotone when a step that changes η by more than this between two rows …
 MONOTONE_STEP = 0.5
-#: … gains less than this
+#: … gains less than this: near a maximum such a step would need standard errors of thousands
 MONOTONE_GAIN = 1e-7
 
 
@@ -63,7 +63,7 @@ class NewtonResult(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """What is maximised: rows behind `mr`, bucket layout, tie rule, and bounds on ‖x‖ and |offset| (overflow)."""
+    """What is maximised: rows behind `mr`, bucket layout, tie rule; bounds on ‖x‖, |offset| and each column's range."""
 
     mr: MapReduce
     buckets: Buckets
@@ -71,12 +71,13 @@ class Problem(NamedTuple):
     n_columns: int
     norm_bound: float
     offset_bound: float
+    ranges: Floats
 
 
-def row_bounds(shard: Shard, _: None = None) -> tuple[float, float]:
-    """Give the largest ‖x_i‖ and |offset_i| of a shard."""
+def row_bounds(shard: Shard, _: None = None) -> tuple[float, float, Floats]:
+    """Give the largest ‖x_i‖ and |offset_i| and the range of each column; their sums over shards are bounds too."""
     longest = np.sqrt(np.einsum("ij,ij->i", shard.x, shard.x).max(initial=0.0))
-    return float(longest), float(np.abs(shard.offset).max(initial=0.0))
+    return float(longest), float(np.abs(shard.offset).max(initial=0.0)), np.ptp(shard.x, axis=0)
 
 
 def evaluate(problem: Problem, beta: Floats) -> State:
@@ -136,7 +137,7 @@ def maximise(
             # no step in this direction gains anything: rounding is all that is left
             return NewtonResult(state, current, null, null_information, iteration, decrement < 1e-5, None)
         gain = moved.log_likelihood - state.log_likelihood
-        taken = np.abs(moved.beta - state.beta)
+        taken = np.abs(moved.beta - state.beta) * problem.ranges
         state, current = moved, information_at(problem, moved)
         if gain < MONOTONE_GAIN and taken.max() > MONOTONE_STEP:
             monotone = np.flatnonzero(taken > 0.1 * taken.max())
