@@ -1,0 +1,39 @@
+# make report   the quarterly attrition report of the shipped portfolio
+# make test     the tests
+# Both create .venv first when it is missing.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help report test slow check benchmark clean
+
+help:
+	@echo "make report     write the quarterly report of the shipped portfolio to reports/2026Q3"
+	@echo "make test       run the tests (make slow: the simulations too)"
+	@echo "make check      ruff, mypy and the import contracts"
+	@echo "make benchmark  time the kernels against their peers"
+	@echo "make clean      remove .venv and caches"
+
+report: $(READY)
+	@$(BIN)/churnsurv report reports/quarterly.toml --force
+
+test: $(READY)
+	@$(BIN)/python -m pytest
+
+slow: $(READY)
+	@$(BIN)/python -m pytest -m "slow or not slow"
+
+check: $(READY)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+benchmark: $(READY)
+	@$(BIN)/python benchmarks/cox.py
+
+$(READY): pyproject.toml constraints.txt
+	@sh .ci/environment.sh "$(VENV)"
+	@touch "$@"
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
