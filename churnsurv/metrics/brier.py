@@ -1,0 +1,310 @@
+"""Accuracy of predicted probabilities: the Brier score, weighted by the inverse probability of being uncensored.
+
+On a cohort followed from time 0, with F̂_i(t) the predicted probability that customer i leaves by the cause by t,
+
+    BS(t) = (1/N) Σ_i w_i W_i(t) (1{T_i ≤ t, cause} − F̂_i(t))²,   N = Σ w_i,
+    W_i(t) = 1{T_i ≤ t, left by any cause}/G(T_i−) + 1{T_i > t}/G(t),
+
+estimates the expected squared error without censoring, G being the probability of not being censored yet (Graf et al.
+1999; Gerds and Schumacher 2006; with competing causes Schoop et al. 2011). Events come before censorings at a tie.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from churnsurv.curves import Curves
+from churnsurv.exceptions import DataError
+from churnsurv.kernels.nonparametric import cumulative_incidence, interval, kaplan_meier, risk_table
+from churnsurv.kernels.times import step_values
+from churnsurv.messages import counted, first_of
+from churnsurv.metrics.inputs import (
+    checked_level,
+    cluster_sums,
+    events_until,
+    finite_numbers,
+    probability_uncensored,
+    require_cohort,
+    the_cause,
+    weights_or_ones,
+)
+from churnsurv.nonparametric import CensoringModel
+from churnsurv.outcome import Outcome
+from churnsurv.results import Estimate
+from churnsurv.rows import as_outcome
+
+Floats = NDArray[np.float64]
+
+
+def brier_score(
+    y: Outcome | NDArray[Any],
+    curves_or_risk: Curves | ArrayLike,
+    times: float | ArrayLike,
+    *,
+    cause: str | None = None,
+    censoring: CensoringModel | None = None,
+    sample_weight: ArrayLike | None = None,
+    cluster: ArrayLike | None = None,
+    level: float = 0.95,
+) -> Estimate | pd.DataFrame:
+    """Estimate the expected squared error of predicted probabilities of leaving (0 is perfect, lower is better).
+
+    Parameters
+    ----------
+    y : Outcome or scikit-survival's structured array, n rows
+        A landmark cohort: one row per loan, time counted from the moment of prediction.
+    curves_or_risk : Curves of n rows, or array (n,) for one time, (n, T) for T times
+        Predictions: the probability of having **left** by the cause within each time (not of staying). Curves are read
+        from their rows' origins, so curves on loan age may be judged on a cohort that counts from the landmark.
+    times : float, or T of them
+        Horizons, on the scale of ``y.stop``.
+    cause : str, optional
+        Cause to be measured; needed when there are several.
+    censoring : CensoringModel, optional
+        G, taken as known; default: Kaplan–Meier of the given y, whose estimation is part of the standard error.
+    sample_weight : (n,), optional
+        Case weights ≥ 0.
+    cluster : (n,) labels, optional
+        Independent units of the variance, e.g. customers; default: the rows.
+    level : float
+        Confidence level of the interval.
+
+    Returns
+    -------
+    Estimate for a single number, else a frame with one row per time
+        ``time``, the fields of Estimate, and ``null_value``: the score of predicting for everybody the Aalen–Johansen
+        estimate of the given y. Standard errors come from the influence function, the predictions taken as given;
+        intervals are value ± z·se, cut to [0, 1].
+
+    Raises
+    ------
+    NotIdentifiedError
+        Rows begin after time 0 (delayed entry, split spells); nobody could be under observation at a horizon.
+    NoEventsError
+        No event of the cause by a horizon.
+    DataError
+        A horizon past the follow-up; predictions that are missing, outside 0…1, of other rows or another length.
+
+    References
+    ----------
+    Graf, Schmoor, Sauerbrei, Schumacher (1999) Stat Med 18:2529. Gerds, Schumacher (2006) Biom J 48:1029.
+    Schoop, Beyersmann, Schumacher, Binder (2011) Biom J 53:88.
+
+    Examples
+    --------
+    >>> import churnsurv as cs
+    >>> y = cs.Outcome(stop=[3, 5, 8, 12], event=[1, 1, 0, 1])
+    >>> round(cs.metrics.brier_score(y, [0.9, 0.7, 0.2, 0.1], 6).value, 4)
+    0.0375
+    """
+    cohort = _cohort(y, cause, censoring, sample_weight)
+    level = checked_level(level)
+    horizons = _horizons(times)
+    risk = _predicted_risk(curves_or_risk, cohort, horizons)
+    estimates, null_values = [], []
+    for t, predicted, null in zip(horizons, risk.T, _null_risk(cohort, horizons), strict=True):
+        score = _score(cohort, predicted, float(t))
+        estimates.append(_estimate(f"Brier score at {t:g}", score, level, cohort, cluster, float(t)))
+        null_values.append(_score(cohort, np.full(len(cohort.y), null), float(t)).value)
+    if np.ndim(times) == 0:
+        return estimates[0]
+    table = pd.concat([estimate.to_frame() for estimate in estimates], ignore_index=True)
+    table.insert(0, "time", horizons)
+    table.insert(list(table.columns).index("level"), "null_value", null_values)
+    return table
+
+
+def integrated_brier_score(
+    y: Outcome | NDArray[Any],
+    curves_or_risk: Curves | ArrayLike,
+    times: ArrayLike,
+    *,
+    cause: str | None = None,
+    censoring: CensoringModel | None = None,
+    sample_weight: ArrayLike | None = None,
+    cluster: ArrayLike | None = None,
+    level: float = 0.95,
+) -> Estimate:
+    """Estimate the Brier score averaged over time, ∫ BS(t) dt / (t_T − t_1), by the trapezoid rule on `times`.
+
+    Parameters, errors and the variance are those of :func:`brier_score`; `times` are two or more, increasing. Choose
+    them as fine as the predictions step: the answer is an average over the span of the times given.
+
+    Examples
+    --------
+    >>> import churnsurv as cs
+    >>> y = cs.Outcome(stop=[3, 5, 8, 12], event=[1, 1, 0, 1])
+    >>> risk = [[0.5, 0.9], [0.3, 0.7], [0.1, 0.2], [0.0, 0.1]]
+    >>> round(cs.metrics.integrated_brier_score(y, risk, [4, 6]).value, 4)
+    0.0625
+    """
+    cohort = _cohort(y, cause, censoring, sample_weight)
+    level = checked_level(level)
+    horizons = _horizons(times)
+    if len(horizons) < 2 or np.any(np.diff(horizons) <= 0):
+        raise DataError(
+            f"times={first_of([f'{t:g}' for t in horizons])}: give two or more increasing times to average over."
+        )
+    risk = _predicted_risk(curves_or_risk, cohort, horizons)
+    widths = np.diff(horizons)
+    share = (np.append(widths, 0.0) + np.append(0.0, widths)) / (2 * widths.sum())
+    value, influence = 0.0, np.zeros(len(cohort.y))
+    for t, weight, predicted in zip(horizons, share, risk.T, strict=True):
+        score = _score(cohort, predicted, float(t))
+        value += weight * score.value
+        influence += weight * score.influence
+    name = f"Integrated Brier score, {horizons[0]:g} to {horizons[-1]:g}"
+    return _estimate(name, _Score(value, influence), level, cohort, cluster, float(horizons[-1]))
+
+
+class _Cohort(NamedTuple):
+    """What is scored: outcome, cause, weights, G."""
+
+    y: Outcome
+    cause: str
+    weight: Floats
+    censoring: CensoringModel
+    estimated_here: bool
+
+
+class _Score(NamedTuple):
+    value: float
+    influence: Floats  #: of each row, its weight included, (n,)
+
+
+def _cohort(
+    y: Outcome | NDArray[Any], cause: str | None, censoring: CensoringModel | None, sample_weight: ArrayLike | None
+) -> _Cohort:
+    y = as_outcome(y)
+    require_cohort(y, "the Brier score")
+    weight = weights_or_ones(sample_weight, len(y))
+    model = CensoringModel().fit(y, sample_weight=sample_weight) if censoring is None else censoring
+    return _Cohort(y, the_cause(y, cause), weight, model, censoring is None)
+
+
+def _horizons(times: float | ArrayLike) -> Floats:
+    horizons = np.atleast_1d(np.asarray(times, dtype=np.float64))
+    if horizons.ndim != 1 or not len(horizons):
+        raise DataError("times: give a number or a list of numbers.")
+    return horizons
+
+
+def _predicted_risk(curves_or_risk: Curves | ArrayLike, cohort: _Cohort, horizons: Floats) -> Floats:
+    """Give the predicted probabilities of having left by the cause, (n, T)."""
+    y = cohort.y
+    for t in horizons:
+        events_until(y, cohort.cause, float(t), "times")
+    if isinstance(curves_or_risk, Curves):
+        _require_same_rows(curves_or_risk, y)
+        single = len(curves_or_risk.causes) == 1 == len(y.causes)
+        named = None if single else cohort.cause
+        risk = np.column_stack([curves_or_risk.risk(named, float(t), strict=True) for t in horizons])
+    else:
+        risk = np.asarray(curves_or_risk)
+        risk = risk[:, None] if risk.ndim == 1 and len(horizons) == 1 else risk
+        if risk.shape != (len(y), len(horizons)):
+            raise DataError(
+                f"The predictions have shape {np.shape(curves_or_risk)}, expected ({len(y):,}, {len(horizons)}): one row "
+                "per row of the outcome, one column per time."
+            )
+    columns = [finite_numbers(risk[:, k], len(y), f"The prediction for {t:g}") for k, t in enumerate(horizons)]
+    risk = np.column_stack(columns)
+    outside = np.flatnonzero(np.any((risk < -1e-9) | (risk > 1 + 1e-9), axis=1))
+    if len(outside):
+        worst = risk[outside[0]]
+        raise DataError(
+            f"{counted(len(outside), 'row')} (row {first_of(outside)}) hold predictions outside 0…1 ({first_of(worst)}). "
+            "Give the probability of having left by each time, not a score or a linear predictor."
+        )
+    return risk
+
+
+def _require_same_rows(curves: Curves, y: Outcome) -> None:
+    """Refuse curves of another number of rows, or of the same labels in another order."""
+    if len(curves) != len(y):
+        raise DataError(
+            f"The curves have {counted(len(curves), 'row')}, the outcome has {len(y):,}; they must match row for row."
+        )
+    subject, index = pd.Index(y.subject), curves.index
+    if subject.equals(index) or subject.equals(pd.RangeIndex(len(y))):  # the latter: subjects were not named
+        return
+    if index.is_unique and len(index.difference(subject)) == 0:
+        row = int(np.flatnonzero(subject != index)[0])
+        raise DataError(
+            f"The curves' rows are the outcome's subjects in another order (row {row}: {index[row]!r} beside "
+            f"{subject[row]!r}). Put both in the same order, e.g. predict for X.loc[y.subject]."
+        )
+
+
+def _score(cohort: _Cohort, risk: Floats, t: float) -> _Score:
+    """Score predictions at one horizon. O(n + T)."""
+    y, weight = cohort.y, cohort.weight / cohort.weight.sum()
+    left, stays = (y.stop <= t) & (y.event > 0), y.stop > t
+    ipcw = np.zeros(len(y))
+    ipcw[left] = 1 / probability_uncensored(cohort.censoring, y.stop[left], before=True)
+    if stays.any():
+        ipcw[stays] = 1 / probability_uncensored(cohort.censoring, np.array([t]), before=False)
+    target = (y.stop <= t) & (y.event == y.cause_code(cohort.cause))
+    loss = ipcw * (target - risk) ** 2
+    value = float(weight @ loss)
+    influence = weight * (loss - value)
+    if cohort.estimated_here:
+        influence += cohort.weight * _censoring_influence(y, cohort.weight, weight * loss, t)
+    return _Score(value, influence)
+
+
+def _censoring_influence(y: Outcome, weight: Floats, weighted_loss: Floats, t: float) -> Floats:
+    """Give the influence of each row on BS(t) through the Kaplan–Meier of censoring, (n,).
+
+    1/Ĝ(s) moves by (1/G(s)) ∫_0^s dM(u)/Y(u) with M the martingales of censoring and Y the weight at risk, so a row moves
+    the score by ∫_0^t L(u)/Y(u) dM(u), L(u) being the part of the score from rows beyond u. O(n log n).
+    """
+    censored = (y.event == 0) & (y.stop <= t)
+    times = np.unique(y.stop[censored])
+    size = len(times)
+    before, reached = (np.searchsorted(times, y.stop, side=side) for side in ("left", "right"))
+
+    def from_right(position: NDArray[np.int64], values: Floats) -> Floats:
+        return np.bincount(position, values, minlength=size + 1)[::-1].cumsum()[::-1][1:]
+
+    at_risk, beyond = from_right(reached, weight), from_right(before, weighted_loss)
+    ended = np.bincount(before[censored], weight[censored], minlength=size)
+    step = np.divide(beyond, at_risk, out=np.zeros(size), where=at_risk > 0)
+    hazard = np.divide(ended, at_risk, out=np.zeros(size), where=at_risk > 0)
+    influence = -np.concatenate(([0.0], np.cumsum(hazard * step)))[reached]
+    influence[censored] += step[before[censored]]
+    return influence
+
+
+def _null_risk(cohort: _Cohort, horizons: Floats) -> Floats:
+    """Give the Aalen–Johansen estimate of having left by the cause by each horizon, (T,)."""
+    rows = np.flatnonzero(cohort.weight > 0)
+    y = cohort.y[rows]
+    table = risk_table(y.entry, y.stop, y.event, cohort.weight[rows], len(y.causes), np.zeros(len(y), dtype=bool))
+    incidence = cumulative_incidence(table, kaplan_meier(table).survival)[y.cause_code(cohort.cause) - 1]
+    return step_values(table.times, incidence, horizons, before=0.0)
+
+
+def _estimate(
+    name: str, score: _Score, level: float, cohort: _Cohort, cluster: ArrayLike | None, horizon: float
+) -> Estimate:
+    sums, units = cluster_sums(score.influence, cohort.y, cluster)
+    se = float(np.sqrt(len(sums) / (len(sums) - 1) * (sums @ sums)))
+    lower, upper = interval(np.array([score.value]), np.array([se]), level, "plain")
+    known = "Kaplan–Meier of this outcome" if cohort.estimated_here else "as given, taken as known"
+    return Estimate(
+        name=name + (f" of {cohort.cause}" if len(cohort.y.causes) > 1 else ""),
+        value=score.value,
+        se=se,
+        lower=float(lower[0]),
+        upper=float(upper[0]),
+        level=level,
+        n=len(cohort.y),
+        n_events=int(np.count_nonzero(events_until(cohort.y, cohort.cause, horizon, "times"))),
+        method=f"weighted by the inverse probability of being uncensored ({known}); influence function over {units}; "
+        "predictions taken as given",
+    )

@@ -1,0 +1,216 @@
+"""Discrimination: how well a score orders customers by when they leave."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from churnsurv.exceptions import DataError, NotIdentifiedError, SmallSampleWarning
+from churnsurv.kernels.buckets import lay_buckets
+from churnsurv.kernels.concordance import count_pairs
+from churnsurv.kernels.cox import Buckets
+from churnsurv.kernels.nonparametric import before, interval, kaplan_meier, risk_table
+from churnsurv.metrics.inputs import (
+    checked_level,
+    cluster_sums,
+    events_until,
+    finite_numbers,
+    has_late_entry,
+    probability_uncensored,
+    the_cause,
+    weights_or_ones,
+)
+from churnsurv.nonparametric import CensoringModel
+from churnsurv.outcome import Outcome
+from churnsurv.results import Estimate
+from churnsurv.rows import as_outcome, row_labels
+
+Floats = NDArray[np.float64]
+Weighting = Literal["n", "n/G2", "S", "S/G", "I"]
+
+_NAMES = {"n": "Harrell's C", "n/G2": "Uno's C"}
+
+
+def concordance_index(
+    y: Outcome | NDArray[Any],
+    risk: ArrayLike,
+    *,
+    cause: str | None = None,
+    tau: float | None = None,
+    weighting: Weighting = "n",
+    censoring: CensoringModel | None = None,
+    sample_weight: ArrayLike | None = None,
+    strata: ArrayLike | None = None,
+    cluster: ArrayLike | None = None,
+    level: float = 0.95,
+) -> Estimate:
+    """Estimate the probability that of two customers the one who leaves first had the higher score.
+
+    A pair is comparable when one of the two leaves at t while the other is under observation just after t (what is
+    censored at t is later than an event at t; two events at t are no pair). It counts 1 when the leaver's score is the
+    higher one, ½ when the scores are equal. With entry times only rows that entered before t are in the risk set, so
+    that splitting a spell changes nothing.
+
+    With several causes the concordance is **cause-specific**: an event of another cause is a censoring at its time, so
+    the pairs are those of the cause-specific hazard: of two who are still customers, does the one who leaves by this
+    cause have the higher score? (Wolbers et al. 2014 instead keep who left by another cause as comparable for ever,
+    which judges cumulative incidences and is not identified with delayed entry.)
+
+    Parameters
+    ----------
+    y : Outcome or scikit-survival's structured array, n rows
+    risk : (n,)
+        Score; higher = leaves sooner. Any monotone transform gives the same answer.
+    cause : str, optional
+        Cause to be measured; needed when there are several.
+    tau : float, optional
+        Count only events at or before this time.
+    weighting : {"n", "n/G2", "S", "S/G", "I"}
+        Weight of the pairs of an event time t. With n(t) the number at risk, S(t) the Kaplan–Meier of leaving by any
+        cause and G(t) that of censoring: ``"n"`` 1 (Harrell), ``"n/G2"`` 1/G(t−)² (Uno: the limit does not depend on
+        the censoring), ``"S"`` N S(t−)/n(t), ``"S/G"`` N S(t−)/(n(t) G(t−)), ``"I"`` 1/n(t) (every event counts alike).
+    censoring : CensoringModel, optional
+        G; default: Kaplan–Meier of the given y, within strata.
+    sample_weight : (n,), optional
+        Case weights ≥ 0; a pair counts the product of its two weights.
+    strata : (n,) labels or frame, optional
+        Pairs are formed within strata only.
+    cluster : (n,) labels, optional
+        Independent units of the variance, e.g. customers; default: the subjects of y.
+    level : float
+        Confidence level of the interval.
+
+    Returns
+    -------
+    Estimate
+        Value, infinitesimal-jackknife standard error (the weights of the event times taken as known) and an interval
+        made on the logit scale.
+
+    Raises
+    ------
+    NoEventsError
+        No event of the cause (by `tau`).
+    NotIdentifiedError
+        No comparable pair; weights by G with delayed entry.
+    DataError
+        Scores that are missing, infinite or of the wrong length; an unknown weighting; `tau` past the follow-up.
+
+    References
+    ----------
+    Harrell, Lee, Mark (1996) Stat Med 15:361. Uno, Cai, Pencina, D'Agostino, Wei (2011) Stat Med 30:1105.
+    Therneau, Watson (2015) The concordance statistic and the Cox model, Mayo Clinic technical report 85.
+    Wolbers, Blanche, Koller, Witteman, Gerds (2014) Biostatistics 15:526.
+
+    Examples
+    --------
+    >>> import churnsurv as cs
+    >>> y = cs.Outcome(stop=[3, 5, 8, 12], event=[1, 1, 0, 1])
+    >>> cs.metrics.concordance_index(y, risk=[0.9, 0.2, 0.5, 0.1]).value
+    0.8
+    """
+    y = as_outcome(y)
+    cause = the_cause(y, cause)
+    level = checked_level(level)
+    if weighting not in get_args(Weighting):
+        raise DataError(f"weighting={weighting!r} is not known; choose one of {list(get_args(Weighting))}.")
+    if "G" in weighting and has_late_entry(y):
+        raise NotIdentifiedError(
+            f"weighting={weighting!r} divides by the probability of not being censored, which does not undo delayed "
+            "entry. Use weighting='n' (entry-adjusted risk sets), or a landmark cohort (Spells.landmark(date))."
+        )
+    score = finite_numbers(risk, len(y), "risk")
+    weight = weights_or_ones(sample_weight, len(y))
+    is_event = events_until(y, cause, tau, "tau") & (weight > 0)
+    stratum, labels = (None, [cause]) if strata is None else row_labels(strata, len(y), "strata")
+    layout = lay_buckets(None if y.from_origin else y.start, y.stop, is_event, stratum, len(labels))
+    buckets, first, last, death = layout
+    _require_pairs(np.where(is_event, last - 1, last) > first, weight, len(labels))
+    time_weight = _time_weight(y, buckets, stratum, weight, weighting, censoring)
+    pairs = count_pairs(score, first, last, death, weight, time_weight)
+
+    somers_d = (pairs.concordant - pairs.discordant) / pairs.comparable
+    influence = weight * (pairs.net_of_row - somers_d * pairs.comparable_of_row) / (2 * pairs.comparable)
+    sums, units = cluster_sums(influence, y, cluster)
+    se = float(np.sqrt(sums @ sums))
+    value = (1 + somers_d) / 2
+    lower, upper = _interval(value, se, level)
+    tied = 1 - (pairs.concordant + pairs.discordant) / pairs.comparable
+    return Estimate(
+        name=_NAMES.get(weighting, f"Concordance weighted by {weighting}")
+        + (f" of {cause}" if len(y.causes) > 1 else "")
+        + ("" if tau is None else f" up to {tau:g}"),
+        value=value,
+        se=se,
+        lower=lower,
+        upper=upper,
+        level=level,
+        n=y.n_subjects,
+        n_events=int(np.count_nonzero(is_event)),
+        method=("cause-specific (other causes censored); " if len(y.causes) > 1 else "")
+        + f"{'entry-adjusted ' if buckets.late else ''}pairs weighted by {weighting}, {max(tied, 0):.1%} tied in score; "
+        + f"infinitesimal jackknife over {units}; logit interval",
+    )
+
+
+def _require_pairs(compared: NDArray[np.bool_], weight: Floats, n_strata: int) -> None:
+    if not np.any(compared & (weight > 0)):
+        raise NotIdentifiedError(
+            "No two rows can be compared: nobody is under observation just after an event"
+            + (" of the same stratum." if n_strata > 1 else ".")
+        )
+
+
+def _time_weight(
+    y: Outcome,
+    buckets: Buckets,
+    stratum: NDArray[np.int64] | None,
+    weight: Floats,
+    weighting: Weighting,
+    censoring: CensoringModel | None,
+) -> Floats:
+    """Give the weight of the pairs of each event time; the curves are those of the stratum."""
+    result = np.ones(len(buckets.time))
+    if weighting == "n":
+        return result
+    codes = np.zeros(len(y), dtype=np.int64) if stratum is None else stratum
+    kept = np.flatnonzero(weight > 0)
+    kept = kept[np.argsort(codes[kept], kind="stable")]
+    ends = np.searchsorted(codes[kept], np.arange(len(buckets.begin)))
+    for s in range(len(buckets.begin) - 1):
+        rows, here = kept[ends[s] : ends[s + 1]], slice(buckets.begin[s], buckets.begin[s + 1])
+        times = buckets.time[here]
+        if not len(times):
+            continue
+        if weighting in ("S", "S/G", "I"):
+            survival, at_risk = _survival_before(y[rows], weight[rows], times)
+            result[here] = 1 / at_risk if weighting == "I" else weight[rows].sum() * survival / at_risk
+        if weighting in ("n/G2", "S/G"):
+            model = censoring or CensoringModel().fit(y[rows], sample_weight=weight[rows])
+            uncensored = probability_uncensored(model, times, before=True)
+            result[here] /= uncensored**2 if weighting == "n/G2" else uncensored
+    return result
+
+
+def _survival_before(y: Outcome, weight: Floats, times: Floats) -> tuple[Floats, Floats]:
+    """Give the Kaplan–Meier of leaving by any cause just before event times, and the weight at risk at them."""
+    left = (y.event > 0).astype(np.int64)
+    table = risk_table(y.entry, y.stop, left, weight, 1, np.zeros(len(y), dtype=bool))
+    position = np.searchsorted(table.times, times)
+    return before(kaplan_meier(table).survival, 1.0)[position], table.n_risk[position]
+
+
+def _interval(value: float, se: float, level: float) -> tuple[float, float]:
+    """Give the interval on the logit scale; without it at 0 and 1, where the jackknife sees no variation."""
+    if value in (0.0, 1.0):
+        warnings.warn(
+            f"The comparable pairs are all {'concordant' if value else 'discordant'}: the concordance is {value:g} and no "
+            "interval can be given. Does the score know the outcome, or are there too few events?",
+            SmallSampleWarning,
+            stacklevel=3,
+        )
+        return np.nan, np.nan
+    lower, upper = interval(np.array([value]), np.array([se]), level, "logit")
+    return float(lower[0]), float(upper[0])
