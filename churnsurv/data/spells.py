@@ -42,8 +42,9 @@ class Spells:
         periods), ``cause`` ("open", "matured" or the name of the cause), the columns kept by the rules, the covariates.
         Missing covariates are NaN.
     ahead : DataFrame
-        The same columns for the period after the last observed one of every loan that was then open (and before each
-        gap): no outcome is known, but the covariates are. Landmark cohorts and scores of today's portfolio need them.
+        The same columns but ``cause`` for the period after the last observed one of every loan that was then open (and
+        after the last one before a gap): the outcome is not known, but the covariates are. Landmark cohorts and scores
+        of today's portfolio need them.
     rules : SpellRules
         The rules they were built with.
     loans_in : int
@@ -124,7 +125,7 @@ class Spells:
         This is the development sample of an out-of-time split. A period that is not over at `date` is cut off too.
         """
         last = self._day_after(date)
-        later = self.frame[self.frame["period"] == last].assign(cause=OPEN)
+        later = self.frame[self.frame["period"] == last].drop(columns="cause")
         ahead = pd.concat([self.ahead[self.ahead["period"] <= last], later])
         return self._restricted((self.frame["period"] < last).to_numpy(), ahead, f"first seen after {date}", [])
 
@@ -240,7 +241,12 @@ def build_spells(
         findings = [*table.findings, *known.findings, *_entries(table, known, rules)]
     n = len(table.row)
     return Spells(
-        frame.iloc[:n], frame.iloc[n:].reset_index(drop=True), rules, len(table.loans), table.left_out, findings
+        frame.iloc[:n],
+        frame.iloc[n:].drop(columns="cause").reset_index(drop=True),
+        rules,
+        len(table.loans),
+        table.left_out,
+        findings,
     )
 
 
@@ -270,7 +276,7 @@ def _frame(
         "entry": entry[loan],
         "start": start,
         "stop": start + 1,
-        "cause": pd.Categorical.from_codes(position, pd.Index(labels)),
+        "cause": pd.Categorical.from_codes(position, pd.Index(labels)),  # type: ignore[arg-type]
     }
     columns |= {name: loans[name].iloc[loan].reset_index(drop=True) for name in rules.keep if name not in covariates}
     return pd.DataFrame(columns | covariates)
