@@ -94,6 +94,14 @@ def performance_columns(rules: SpellRules) -> list[str]:
     return list(dict.fromkeys(wanted))
 
 
+def macro_columns(rules: SpellRules, *, keys: bool = True) -> list[str]:
+    """Give the columns that the macro table must have, with or without those it is joined by."""
+    used = [*rules.covariates.macro, rules.rate_incentive.market if rules.rate_incentive else None]
+    if keys and rules.macro is not None and rules.needs_macro:
+        used = [rules.macro.region, rules.macro.period, *used]
+    return list(dict.fromkeys(name for name in used if name is not None))
+
+
 def clean(loans: pd.DataFrame | None, performance: pd.DataFrame, rules: SpellRules) -> LoanPeriods:
     """Give the loan-periods that the rules leave, and count everything else.
 
@@ -196,19 +204,31 @@ _NO_STATUS = -2
 
 def _status_codes(status: pd.Series, rules: SpellRules) -> Ints:
     """Translate the status into 0 open, 1…K causes, `MATURITY`, `_NO_STATUS`; every value must have a meaning."""
-    meaning: dict[Any, int] = dict.fromkeys(rules.open, 0) | dict.fromkeys(rules.matured, MATURITY)
-    for code, values in enumerate(rules.causes.values(), start=1):
-        meaning |= dict.fromkeys(values, code)
     which, values = pd.factorize(status)
-    unexplained = [value for value in values if value not in meaning]
+    meaning = _meaning(rules)
+    unexplained = unexplained_statuses(status, rules)
     if unexplained:
-        rows = np.flatnonzero(which == list(values).index(unexplained[0]))
+        value, rows = next(iter(unexplained.items()))
         raise DataError(
-            f"Column {rules.status!r} holds {unexplained[0]!r} in {counted(len(rows), 'row')} (row {first_of(rows)}), "
+            f"Column {rules.status!r} holds {value!r} in {counted(len(rows), 'row')} (row {first_of(rows)}), "
             f"which the rules do not explain. They know {first_of(map(repr, meaning), 12)}: "
             "add it to open, matured or one of the causes."
         )
     return np.array([meaning[value] for value in values] + [_NO_STATUS], dtype=np.int64)[which]
+
+
+def _meaning(rules: SpellRules) -> dict[Any, int]:
+    meaning: dict[Any, int] = dict.fromkeys(rules.open, 0) | dict.fromkeys(rules.matured, MATURITY)
+    for code, values in enumerate(rules.causes.values(), start=1):
+        meaning |= dict.fromkeys(values, code)
+    return meaning
+
+
+def unexplained_statuses(status: pd.Series, rules: SpellRules) -> dict[Any, Ints]:
+    """Give the values of the status that the rules do not explain, with the positions of their rows."""
+    which, values = pd.factorize(status)
+    known = _meaning(rules)
+    return {value: np.flatnonzero(which == code) for code, value in enumerate(values) if value not in known}
 
 
 def _first_rows(panel: pd.DataFrame, period: Ints, rules: SpellRules, findings: list[Finding]) -> pd.DataFrame:

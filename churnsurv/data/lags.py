@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from churnsurv.data.clean import Finding, Ints, LoanPeriods, require_columns
+from churnsurv.data.clean import Finding, Ints, LoanPeriods, macro_columns, require_columns
 from churnsurv.data.periods import NO_PERIOD, period_numbers
 from churnsurv.data.rules import SpellRules
 from churnsurv.exceptions import DataError
@@ -103,9 +103,13 @@ class KnownBefore:
     def _masked(self, values: pd.Series, flags: NDArray[np.bool_], rule: str, table: str) -> pd.Series:
         if not np.any(flags):
             return values
-        unit = "row" if table == "performance" else "loan"
+        source, unit, where = self.table.loans, "loan", np.flatnonzero(flags)
+        if table == "performance":
+            source, unit = self.table.performance, "row"
+            where = self.table.row[flags]
+        ids = tuple(pd.unique(source[self.rules.loan_id].to_numpy()[where])[:5].tolist())
         n = int(np.count_nonzero(flags))
-        finding = Finding(rule, table, str(values.name), n, unit, "value made missing")
+        finding = Finding(rule, table, str(values.name), n, unit, "value made missing", ids)
         if finding not in self.findings:
             self.findings.append(finding)
         return values.mask(flags)
@@ -132,10 +136,9 @@ class _MacroTable:
         assert keys is not None
         if macro is None:
             raise DataError("The rules use macro columns, but no macro table was given: pass macro=.")
-        incentive = [rules.rate_incentive.market] if rules.rate_incentive else []
-        columns = list(dict.fromkeys([*rules.covariates.macro, *incentive]))
+        columns = macro_columns(rules, keys=False)
         by = [keys.period] if keys.region is None else [keys.region, keys.period]
-        require_columns(macro, [*by, *columns], "macro")
+        require_columns(macro, macro_columns(rules), "macro")
         twice = macro.duplicated(by)
         if twice.any():
             where = macro.loc[twice, by].iloc[0].tolist()
