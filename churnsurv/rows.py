@@ -21,19 +21,32 @@ def as_outcome(y: Outcome | NDArray[Any]) -> Outcome:
     return y if isinstance(y, Outcome) else Outcome.from_sksurv(np.asarray(y))
 
 
-def row_weights(values: ArrayLike | None, n: int, argument: str = "sample_weight") -> NDArray[np.float64] | None:
-    """Give weights as doubles; missing, infinite and negative ones, and all zero, are refused."""
+def row_numbers(values: ArrayLike | None, n: int, argument: str) -> NDArray[np.float64] | None:
+    """Give one finite number per row as doubles; None stays None."""
     if values is None:
         return None
     _check_length(np.shape(values), n, argument)
-    weights = numeric_column(values, argument)
-    for kind, bad in (("missing", np.isnan(weights)), ("infinite", np.isinf(weights)), ("negative", weights < 0)):
+    numbers = numeric_column(values, argument)
+    for kind, bad in (("missing", np.isnan(numbers)), ("infinite", np.isinf(numbers))):
         if bad.any():
             rows = np.flatnonzero(bad)
             raise DataError(
-                f"{argument} has {counted(len(rows), f'{kind} value')} (row {first_of(rows)}; {weights[rows[0]]:g}): "
-                "a weight is the number of customers a row stands for, finite and not below 0."
+                f"{argument} has {counted(len(rows), f'{kind} value')} (row {first_of(rows)}); correct them."
             )
+    return numbers
+
+
+def row_weights(values: ArrayLike | None, n: int, argument: str = "sample_weight") -> NDArray[np.float64] | None:
+    """Give weights as doubles; missing, infinite and negative ones, and all zero, are refused."""
+    weights = row_numbers(values, n, argument)
+    if weights is None:
+        return None
+    negative = np.flatnonzero(weights < 0)
+    if len(negative):
+        raise DataError(
+            f"{argument} has {counted(len(negative), 'negative value')} (row {first_of(negative)}; "
+            f"{weights[negative[0]]:g}): a weight is the number of customers a row stands for, 0 or more."
+        )
     if not np.any(weights > 0):
         raise DataError(f"Every {argument} is zero: no row is left.")
     return weights

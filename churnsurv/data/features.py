@@ -136,6 +136,7 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             "terms": self.terms_,
             "levels": self.levels_,
             "transform_state": self.transform_state_,
+            "typical": getattr(self, "typical_", {}),
         }
 
     @classmethod
@@ -146,10 +147,11 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         encoder.levels_, encoder.transform_state_ = state["levels"], state["transform_state"]
         if state["fitted_formula"] is not None:
             encoder.formula_ = state["fitted_formula"]
-            levels = encoder.levels_
+            levels, typical = encoder.levels_, state["typical"]
             n = max([len(v) for v in levels.values()] + [2])
             prototype = {
-                c: [levels[c][i % len(levels[c])] if c in levels else 1.0 for i in range(n)] for c in encoder.columns_
+                c: [levels[c][i % len(levels[c])] if c in levels else typical[c] for i in range(n)]
+                for c in encoder.columns_
             }
             encoder._build_spec(pd.DataFrame(prototype))
         return encoder
@@ -181,19 +183,25 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.spec_ = spec
         self.terms_ = [name for name in spec.column_names if name != "Intercept"]
         self.transform_state_ = dict(spec.transform_state)
+        self.typical_ = {c: float(complete[c].mean()) for c in self.columns_ if complete[c].dtype == np.float64}
         for expression, (kind, _) in spec.encoder_state.items():
             if kind is Factor.Kind.CATEGORICAL:
                 self._learn_levels(expression, complete)
 
     def _learn_levels(self, expression: str, frame: pd.DataFrame) -> None:
-        for column in self.columns_:
-            if column in self.levels_ or not (column == expression or column in _names_in(expression)):
-                continue
-            values = frame[column]
-            levels = sorted(values.unique().tolist(), key=lambda v: (str(type(v)), v))
-            if column == expression:
-                _refuse_text_that_is_no_category(values, levels, column)
-            self.levels_[column] = levels
+        """Remember the levels of the column behind a categorical factor: the column itself, or C(column, …)."""
+        named = re.fullmatch(r"(?:C\(\s*)?(?:`([^`]+)`|([^\W\d]\w*))(?:\s*[,)].*)?", expression, re.DOTALL)
+        column = (named[1] or named[2]) if named else None
+        if column not in self.columns_:
+            raise DataError(
+                f"{expression!r} makes a category of an expression: make it a column of X first, e.g. "
+                "X.assign(high_rate=X['rate'] > 5), and name that in the formula."
+            )
+        values = frame[column]
+        levels = sorted(values.unique().tolist(), key=lambda v: (str(type(v)), v))
+        if expression.strip("`") == column:
+            _refuse_text_that_is_no_category(values, levels, column)
+        self.levels_[column] = levels
 
     def _check_levels(self, frame: pd.DataFrame) -> None:
         for column, levels in self.levels_.items():
