@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from churnsurv.curves import Curves
 from churnsurv.data.features import DesignEncoder
 from churnsurv.exceptions import DataError
 
@@ -34,6 +33,8 @@ _CLASSES = {
     "AalenJohansen": "churnsurv.nonparametric",
     "CensoringModel": "churnsurv.nonparametric",
 }
+#: records that fitted models hold, and where they live
+_RECORDS = {"Curves": "churnsurv.curves", "GroupFit": "churnsurv.nonparametric.base"}
 _FORMAT = 1
 #: one date for every member of the archive, so that saving the same model twice gives the same bytes
 _DATE = (1980, 1, 1, 0, 0, 0)
@@ -169,8 +170,9 @@ def _encoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         return {"kind": "dict", "items": [[inner(k), inner(v)] for k, v in value.items()]}
     if isinstance(value, DesignEncoder):
         return {"kind": "encoder", "state": inner(value.state())}
-    if isinstance(value, Curves):
-        return {"kind": "curves", "fields": {name: inner(getattr(value, name)) for name in value.__dataclass_fields__}}
+    if type(value).__name__ in _RECORDS:
+        fields = {name: inner(getattr(value, name)) for name in value.__dataclass_fields__}
+        return {"kind": "record", "class": type(value).__name__, "fields": fields}
     if type(value).__name__ in _CLASSES:
         fitted = {k: inner(v) for k, v in vars(value).items() if k not in value.get_params(deep=False)}
         params = {k: inner(v) for k, v in value.get_params(deep=False).items()}
@@ -208,8 +210,9 @@ def _decoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         return {inner(k): inner(v) for k, v in value["items"]}
     if kind == "encoder":
         return DesignEncoder.from_state(inner(value["state"]))
-    if kind == "curves":
-        return Curves(**{name: inner(part) for name, part in value["fields"].items()})
+    if kind == "record" and value["class"] in _RECORDS:
+        record_class = getattr(import_module(_RECORDS[value["class"]]), value["class"])
+        return record_class(**{name: inner(part) for name, part in value["fields"].items()})
     if kind == "model" and value["class"] in _CLASSES:
         model_class = getattr(import_module(_CLASSES[value["class"]]), value["class"])
         model = model_class(**{k: inner(v) for k, v in value["params"].items()})

@@ -51,6 +51,18 @@ def test_models_of_several_causes_with_strata_and_forests_come_back(data, tmp_pa
         np.testing.assert_array_equal(again.predict_curves(X).probability, model.predict_curves(X).probability)
 
 
+@pytest.mark.parametrize(
+    "estimator", [cs.KaplanMeier(), cs.NelsonAalen(), cs.AalenJohansen()], ids=lambda e: type(e).__name__
+)
+def test_curves_without_a_model_come_back(estimator, data, tmp_path):
+    X, y = data
+    fitted = estimator.fit(y, by=X["segment"])
+    again = cs.load(cs.save(fitted, tmp_path / "curves"))
+    pd.testing.assert_frame_equal(again.table_, fitted.table_)
+    np.testing.assert_array_equal(again.curves_.probability, fitted.curves_.probability)
+    assert again.rmst(12) == fitted.rmst(12)
+
+
 def test_saving_twice_gives_the_same_bytes_and_never_overwrites_unasked(data, tmp_path):
     X, y = data
     model = cs.CoxPH("rate", cause="default").fit(X, y)
