@@ -89,15 +89,21 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: pd.DataFrame, y: Any = None) -> Self:
         """Learn columns, levels and transforms from `X`."""
         frame = feature_frame(X)
+        formula = None
         if self.formula is None:
             self.columns_ = [str(c) for c in frame.columns]
-            categorical = [c for c in frame.columns if _is_categorical(frame[c])]
-            formula = " + ".join(f"`{c}`" for c in frame.columns) if categorical else None
+            if any(_is_categorical(frame[c]) for c in frame.columns):
+                formula = " + ".join(f"`{c}`" for c in frame.columns)
         else:
             formula = self.formula.strip().removeprefix("~")
             self.columns_ = _formula_columns(formula, frame)
+            terms = [str(term).strip("`") for term in Formula(formula) if str(term) != "1"]
+            if sorted(terms) == sorted(self.columns_) and not any(_is_categorical(frame[c]) for c in terms):
+                # plain numbers need no formula: the columns as they are, a hundred times faster
+                self.columns_, formula = terms, None
         if not self.columns_:
             raise DataError("There is no covariate: X has no column left, or the formula names none.")
+        self.__dict__.pop("formula_", None)
         self.levels_: dict[str, list[Any]] = {}
         self.transform_state_: dict[str, Any] = {}
         if formula is None:
@@ -239,7 +245,8 @@ def missing_report(design: NDArray[np.float64], frame: pd.DataFrame) -> str:
     if not parts:
         rows = np.flatnonzero(np.isnan(design).any(axis=1))
         parts.append(f"a term of the formula is not a number in {counted(len(rows), 'row')} (row {first_of(rows)})")
-    return "; ".join(parts)
+    more = f"; and {counted(len(parts) - 3, 'more column')}" if len(parts) > 3 else ""
+    return "; ".join(parts[:3]) + more
 
 
 def _is_categorical(values: pd.Series) -> bool:
