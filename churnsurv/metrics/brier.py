@@ -101,15 +101,14 @@ def brier_score(
     >>> round(cs.metrics.brier_score(y, [0.9, 0.7, 0.2, 0.1], 6).value, 4)
     0.0375
     """
-    cohort = _cohort(y, cause, censoring, sample_weight)
-    level = checked_level(level)
-    horizons = _horizons(times)
+    level, horizons = checked_level(level), _horizons(times)
+    cohort = _cohort(y, horizons, cause, censoring, sample_weight)
     risk = _predicted_risk(curves_or_risk, cohort, horizons)
     estimates, null_values = [], []
     for t, predicted, null in zip(horizons, risk.T, _null_risk(cohort, horizons), strict=True):
         score = _score(cohort, predicted, float(t))
         estimates.append(_estimate(f"Brier score at {t:g}", score, level, cohort, cluster, float(t)))
-        null_values.append(_score(cohort, np.full(len(cohort.y), null), float(t)).value)
+        null_values.append(float(np.average(_losses(cohort, float(null), float(t)), weights=cohort.weight)))
     if np.ndim(times) == 0:
         return estimates[0]
     table = pd.concat([estimate.to_frame() for estimate in estimates], ignore_index=True)
@@ -142,9 +141,8 @@ def integrated_brier_score(
     >>> round(cs.metrics.integrated_brier_score(y, risk, [4, 6]).value, 4)
     0.0625
     """
-    cohort = _cohort(y, cause, censoring, sample_weight)
-    level = checked_level(level)
-    horizons = _horizons(times)
+    level, horizons = checked_level(level), _horizons(times)
+    cohort = _cohort(y, horizons, cause, censoring, sample_weight)
     if len(horizons) < 2 or np.any(np.diff(horizons) <= 0):
         raise DataError(
             f"times={first_of([f'{t:g}' for t in horizons])}: give two or more increasing times to average over."
@@ -155,20 +153,29 @@ def integrated_brier_score(
     value, influence = 0.0, np.zeros(len(cohort.y))
     for t, weight, predicted in zip(horizons, share, risk.T, strict=True):
         score = _score(cohort, predicted, float(t))
-        value += weight * score.value
+        value += float(weight) * score.value
         influence += weight * score.influence
     name = f"Integrated Brier score, {horizons[0]:g} to {horizons[-1]:g}"
     return _estimate(name, _Score(value, influence), level, cohort, cluster, float(horizons[-1]))
 
 
+class _CensoringTimes(NamedTuple):
+    """Where the rows lie among the distinct times of censoring."""
+
+    times: Floats
+    passed: NDArray[np.int64]  #: (n,) number of times < stop
+    reached: NDArray[np.int64]  #: (n,) number of times ≤ stop
+
+
 class _Cohort(NamedTuple):
-    """What is scored: outcome, cause, weights, G."""
+    """What is scored: outcome, cause, case weights, 1/G(T−) of the rows with an event, and 1/G(t) of the horizons."""
 
     y: Outcome
     cause: str
     weight: Floats
-    censoring: CensoringModel
-    estimated_here: bool
+    at_event: Floats
+    at_horizon: dict[float, float]
+    censoring: _CensoringTimes | None  #: None where G is given, so that it is taken as known
 
 
 class _Score(NamedTuple):
@@ -177,13 +184,32 @@ class _Score(NamedTuple):
 
 
 def _cohort(
-    y: Outcome | NDArray[Any], cause: str | None, censoring: CensoringModel | None, sample_weight: ArrayLike | None
+    y: Outcome | NDArray[Any],
+    horizons: Floats,
+    cause: str | None,
+    censoring: CensoringModel | None,
+    sample_weight: ArrayLike | None,
 ) -> _Cohort:
     y = as_outcome(y)
     require_cohort(y, "the Brier score")
+    cause = the_cause(y, cause)
+    for t in horizons:
+        events_until(y, cause, float(t), "times")
     weight = weights_or_ones(sample_weight, len(y))
     model = CensoringModel().fit(y, sample_weight=sample_weight) if censoring is None else censoring
-    return _Cohort(y, the_cause(y, cause), weight, model, censoring is None)
+    left = (y.event > 0) & (y.stop <= horizons.max()) & (weight > 0)
+    at_event = np.zeros(len(y))
+    at_event[left] = 1 / probability_uncensored(model, y.stop[left], before=True)
+    followed = horizons[horizons < y.stop[weight > 0].max()]  # nobody stays beyond the others
+    at_horizon = dict.fromkeys(horizons.tolist(), 0.0)
+    at_horizon |= dict(zip(followed.tolist(), 1 / probability_uncensored(model, followed, before=False), strict=True))
+    return _Cohort(y, cause, weight, at_event, at_horizon, _censoring_times(y) if censoring is None else None)
+
+
+def _censoring_times(y: Outcome) -> _CensoringTimes:
+    times = np.unique(y.stop[y.event == 0])
+    passed, reached = (np.searchsorted(times, y.stop, side=side) for side in ("left", "right"))
+    return _CensoringTimes(times, passed, reached)
 
 
 def _horizons(times: float | ArrayLike) -> Floats:
@@ -196,8 +222,6 @@ def _horizons(times: float | ArrayLike) -> Floats:
 def _predicted_risk(curves_or_risk: Curves | ArrayLike, cohort: _Cohort, horizons: Floats) -> Floats:
     """Give the predicted probabilities of having left by the cause, (n, T)."""
     y = cohort.y
-    for t in horizons:
-        events_until(y, cohort.cause, float(t), "times")
     if isinstance(curves_or_risk, Curves):
         _require_same_rows(curves_or_risk, y)
         single = len(curves_or_risk.causes) == 1 == len(y.causes)
@@ -240,43 +264,46 @@ def _require_same_rows(curves: Curves, y: Outcome) -> None:
         )
 
 
+def _losses(cohort: _Cohort, risk: Floats | float, t: float) -> Floats:
+    """Give W_i(t) (1{T_i ≤ t, cause} − F̂_i(t))², (n,)."""
+    y = cohort.y
+    by_then = y.stop <= t
+    known = np.where(by_then, cohort.at_event, cohort.at_horizon[t])
+    return np.asarray(known * ((by_then & (y.event == y.cause_code(cohort.cause))) - risk) ** 2)
+
+
 def _score(cohort: _Cohort, risk: Floats, t: float) -> _Score:
-    """Score predictions at one horizon. O(n + T)."""
-    y, weight = cohort.y, cohort.weight / cohort.weight.sum()
-    left, stays = (y.stop <= t) & (y.event > 0), y.stop > t
-    ipcw = np.zeros(len(y))
-    ipcw[left] = 1 / probability_uncensored(cohort.censoring, y.stop[left], before=True)
-    if stays.any():
-        ipcw[stays] = 1 / probability_uncensored(cohort.censoring, np.array([t]), before=False)
-    target = (y.stop <= t) & (y.event == y.cause_code(cohort.cause))
-    loss = ipcw * (target - risk) ** 2
-    value = float(weight @ loss)
-    influence = weight * (loss - value)
-    if cohort.estimated_here:
-        influence += cohort.weight * _censoring_influence(y, cohort.weight, weight * loss, t)
+    """Score predictions at one horizon. O(n + number of censoring times)."""
+    share = cohort.weight / cohort.weight.sum()
+    losses = _losses(cohort, risk, t)
+    value = float(share @ losses)
+    influence = share * (losses - value)
+    if cohort.censoring is not None:
+        influence += cohort.weight * _censoring_influence(cohort, cohort.censoring, share * losses, t)
     return _Score(value, influence)
 
 
-def _censoring_influence(y: Outcome, weight: Floats, weighted_loss: Floats, t: float) -> Floats:
+def _censoring_influence(cohort: _Cohort, censoring: _CensoringTimes, weighted_loss: Floats, t: float) -> Floats:
     """Give the influence of each row on BS(t) through the Kaplan–Meier of censoring, (n,).
 
     1/Ĝ(s) moves by (1/G(s)) ∫_0^s dM(u)/Y(u) with M the martingales of censoring and Y the weight at risk, so a row moves
-    the score by ∫_0^t L(u)/Y(u) dM(u), L(u) being the part of the score from rows beyond u. O(n log n).
+    the score by ∫_0^t L(u)/Y(u) dM(u), L(u) being the part of the score from rows beyond u. As in riskRegression (Gerds
+    and Kattan 2021) Y counts who leaves at u, which ties change by less than their share.
     """
+    y, weight = cohort.y, cohort.weight
+    size = int(np.searchsorted(censoring.times, t, side="right"))
+    passed, reached = np.minimum(censoring.passed, size), np.minimum(censoring.reached, size)
     censored = (y.event == 0) & (y.stop <= t)
-    times = np.unique(y.stop[censored])
-    size = len(times)
-    before, reached = (np.searchsorted(times, y.stop, side=side) for side in ("left", "right"))
 
     def from_right(position: NDArray[np.int64], values: Floats) -> Floats:
-        return np.bincount(position, values, minlength=size + 1)[::-1].cumsum()[::-1][1:]
+        return np.asarray(np.bincount(position, values, minlength=size + 1)[::-1].cumsum()[::-1][1:])
 
-    at_risk, beyond = from_right(reached, weight), from_right(before, weighted_loss)
-    ended = np.bincount(before[censored], weight[censored], minlength=size)
+    at_risk, beyond = from_right(reached, weight), from_right(passed, weighted_loss)
+    ended = np.bincount(passed[censored], weight[censored], minlength=size)
     step = np.divide(beyond, at_risk, out=np.zeros(size), where=at_risk > 0)
     hazard = np.divide(ended, at_risk, out=np.zeros(size), where=at_risk > 0)
     influence = -np.concatenate(([0.0], np.cumsum(hazard * step)))[reached]
-    influence[censored] += step[before[censored]]
+    influence[censored] += step[passed[censored]]
     return influence
 
 
@@ -295,7 +322,7 @@ def _estimate(
     sums, units = cluster_sums(score.influence, cohort.y, cluster)
     se = float(np.sqrt(len(sums) / (len(sums) - 1) * (sums @ sums)))
     lower, upper = interval(np.array([score.value]), np.array([se]), level, "plain")
-    known = "Kaplan–Meier of this outcome" if cohort.estimated_here else "as given, taken as known"
+    known = "Kaplan–Meier of this outcome" if cohort.censoring is not None else "as given, taken as known"
     return Estimate(
         name=name + (f" of {cohort.cause}" if len(cohort.y.causes) > 1 else ""),
         value=score.value,

@@ -19,6 +19,7 @@ from churnsurv.metrics.inputs import (
     events_until,
     finite_numbers,
     has_late_entry,
+    one_row_each,
     probability_uncensored,
     the_cause,
     weights_or_ones,
@@ -147,7 +148,7 @@ def concordance_index(
         lower=lower,
         upper=upper,
         level=level,
-        n=y.n_subjects,
+        n=len(y) if one_row_each(y) else y.n_subjects,
         n_events=int(np.count_nonzero(is_event)),
         method=("cause-specific (other causes censored); " if len(y.causes) > 1 else "")
         + f"{'entry-adjusted ' if buckets.late else ''}pairs weighted by {weighting}, {max(tied, 0):.1%} tied in score; "

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from churnsurv.exceptions import DataError, NoEventsError, NotIdentifiedError
+from churnsurv.exceptions import DataError, NoEventsError, NotIdentifiedError, SupportWarning
 from churnsurv.messages import counted, first_of, numeric_column
 from churnsurv.nonparametric import CensoringModel
 from churnsurv.outcome import Outcome
@@ -82,13 +83,22 @@ def weights_or_ones(sample_weight: ArrayLike | None, n: int) -> Floats:
     return np.ones(n) if weight is None else weight
 
 
+def one_row_each(y: Outcome) -> bool:
+    """Tell quickly that the subjects differ, for labels that increase as the default ones do; False is no answer."""
+    return y.subject.dtype.kind in "iu" and bool(np.all(y.subject[1:] > y.subject[:-1]))
+
+
 def cluster_sums(influence: Floats, y: Outcome, cluster: ArrayLike | None) -> tuple[Floats, str]:
     """Sum the influence of the rows by cluster (default: by subject), and give the number of clusters in words."""
-    unit = "subject" if cluster is None else "cluster"
-    codes, labels = pd.factorize(y.subject) if cluster is None else row_labels(cluster, len(y), "cluster")
-    if len(labels) < 2:
+    if cluster is None and one_row_each(y):
+        sums, unit = influence, "subject"
+    else:
+        unit = "subject" if cluster is None else "cluster"
+        codes, _ = pd.factorize(y.subject) if cluster is None else row_labels(cluster, len(y), "cluster")
+        sums = np.bincount(codes, influence).astype(np.float64)
+    if len(sums) < 2:
         raise DataError(f"All rows belong to one {unit}: there is nothing to estimate a variance from.")
-    return np.bincount(codes, influence).astype(np.float64), counted(len(labels), unit)
+    return sums, counted(len(sums), unit)
 
 
 def checked_level(level: float) -> float:
@@ -100,12 +110,14 @@ def checked_level(level: float) -> float:
 
 def probability_uncensored(model: CensoringModel, times: Floats, *, before: bool) -> Floats:
     """Give G(t−) or G(t); refused where it is 0 or unknown, as nothing can be divided by it."""
-    probability = np.asarray(model.probability(times, before=before), dtype=np.float64)
+    with warnings.catch_warnings():  # the error below says it for these customers
+        warnings.simplefilter("ignore", SupportWarning)
+        probability = np.asarray(model.probability(times, before=before), dtype=np.float64)
     impossible = np.flatnonzero(~(probability > 0))
     if len(impossible):
         raise NotIdentifiedError(
-            f"The censoring model gives nobody a chance to be under observation at {times[impossible].min():g}, where "
-            "some are. Use an earlier horizon (times=, tau=), or a censoring model fitted on these customers."
+            f"The censoring model gives nobody a chance to be under observation at {times[impossible].min():g}, where some "
+            "are. Use an earlier horizon (times= or tau=), or a censoring model fitted on these customers."
         )
     return probability
 
