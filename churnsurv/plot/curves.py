@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from churnsurv.curves import Curves
@@ -79,7 +78,8 @@ def survival(
         _draw(ax, curves, lines)
         low = min(0.0 if np.nanmin(curves.survival) < 0.5 else 0.5, 0.5)
         _axes(ax, curves, times, xlabel, ylabel, (low, 1.0))
-        _label_ends(ax, curves, lines if len(lines) > 1 else [])
+        if len(lines) > 1:
+            label_ends(ax, names, _ends(curves, lines))
         if counts:
             _count_table(ax, table, curves, names, "Left")
     return ax
@@ -92,6 +92,7 @@ def cumulative_incidence(
     ax: Axes | None = None,
     stacked: bool = False,
     labels: Mapping[Any, str] | None = None,
+    bands: bool = True,
     counts: bool = True,
     times: Sequence[float] | None = None,
     xlabel: str = "Months since origination",
@@ -114,6 +115,8 @@ def cumulative_incidence(
         Areas on top of each other (one group; without bands).
     labels : mapping, optional
         Group or cause → name shown.
+    bands : bool
+        Show the confidence bands; leave them out where many groups overlap.
     counts : bool
         Show counts at risk, censored and left (by the causes shown) below the axis; not with `stacked`.
     times : sequence of float, optional
@@ -151,13 +154,19 @@ def cumulative_incidence(
         states = [(row, state) for row in range(len(curves)) for state in causes]
         names = _names(causes if len(curves) == 1 else curves.index, labels)
         lines = [
-            (name, curves.cumulative_incidence(state)[row], _bounds(curves, row, state), float(curves.origin[row]), 0.0)
+            (
+                name,
+                curves.cumulative_incidence(state)[row],
+                _bounds(curves, row, state) if bands else (None, None),
+                float(curves.origin[row]),
+                0.0,
+            )
             for name, (row, state) in zip(names, states, strict=True)
         ]
         _draw(ax, curves, lines)
         top = max(float(np.nanmax(upper if upper is not None else line)) for _, line, (_, upper), _, _ in lines)
         _axes(ax, curves, times, xlabel, ylabel, (0.0, min(1.0, 1.08 * top) if top > 0 else 1.0))
-        _label_ends(ax, curves, lines)
+        label_ends(ax, names, _ends(curves, lines))
         if counts:
             left = _names(causes, labels)[0].capitalize() if len(causes) == 1 else "Left"
             _count_table(ax, _of_causes(table, causes), curves, _names(curves.index, labels), left)
@@ -228,28 +237,46 @@ def _axes(
     ax.set_xlim(min(0.0, float(curves.origin.min())), last)
     ax.set_ylim(*limits)
     ax.set_xticks(list(times) if times is not None else theme.month_ticks(last))
-    ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
-    theme.percent_axis(ax, limits[1] - limits[0])
+    theme.percent_axis(ax)
 
 
-def _label_ends(ax: Axes, curves: Curves, lines: list[tuple[str, Floats, Any, float, float]]) -> None:
-    """Write each name at the end of its curve, moved apart where the ends are close."""
+def label_ends(ax: Axes, names: Sequence[str], ends: Sequence[tuple[float, float]]) -> None:
+    """Write each name at the end of its curve; right of the axis moved apart where the ends are close."""
     low, high = ax.get_ylim()
-    box = ax.get_position()
-    figure = ax.get_figure()
+    figure = ax.get_figure(root=True)
     assert figure is not None
-    points = box.height * figure.get_size_inches()[1] * 72
+    points = ax.get_position().height * figure.get_size_inches()[1] * 72
     least = 13.5 / points * (high - low)
-    ends = [float(values[~np.isnan(values)][-1]) for _, values, _, _, _ in lines]
-    for position, (line, height) in enumerate(zip(lines, theme.apart(ends, least, low, high), strict=True)):
-        _end_label(ax, ax.get_xlim()[1], height, line[0], theme.colour(position))
+    right = ax.get_xlim()[1]
+    at_edge = [i for i, (x, _) in enumerate(ends) if x >= 0.97 * right]
+    heights = dict(zip(at_edge, theme.apart([ends[i][1] for i in at_edge], least, low, high), strict=True))
+    for position, (name, (x, y)) in enumerate(zip(names, ends, strict=True)):
+        tone = theme.colour(position)
+        if position in heights:
+            _end_label(ax, right, heights[position], name, tone)
+        else:
+            ax.plot([x], [y], "o", color=tone, ms=3.5)
+            _end_label(ax, x, y, name, tone, drop=7.0)
 
 
-def _end_label(ax: Axes, x: float, y: float, name: str, tone: str) -> None:
+def _ends(curves: Curves, lines: list[tuple[str, Floats, Any, float, float]]) -> list[tuple[float, float]]:
+    """Give the last point of each curve."""
+    last = [np.flatnonzero(~np.isnan(values))[-1] for _, values, _, _, _ in lines]
+    return [(float(curves.times[i]), float(values[i])) for i, (_, values, _, _, _) in zip(last, lines, strict=True)]
+
+
+def _end_label(ax: Axes, x: float, y: float, name: str, tone: str, drop: float = 0.0) -> None:
     ax.annotate(
-        name, (x, y), (6, 0), textcoords="offset points", va="center", color=tone, weight="bold", annotation_clip=False
+        name,
+        (x, y),
+        (6, -drop),
+        textcoords="offset points",
+        va="center",
+        color=tone,
+        weight="bold",
+        annotation_clip=False,
     )
 
 
@@ -281,9 +308,9 @@ def _count_table(ax: Axes, table: pd.DataFrame, curves: Curves, names: list[str]
             text,
             (x, 0),
             (shift, -offset),
-            xycoords=where,  # type: ignore[arg-type]
+            xycoords=where,
             textcoords="offset points",
-            ha=align,  # type: ignore[arg-type]
+            ha=align,
             va="top",
             size=8,
             annotation_clip=False,

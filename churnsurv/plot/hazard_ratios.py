@@ -138,7 +138,7 @@ def _set_up(ax: Axes, frame: pd.DataFrame, n_lines: int, xlabel: str, left_hint:
             (shift, -20.0),
             xycoords=("data", "axes fraction"),
             textcoords="offset points",
-            ha=align,  # type: ignore[arg-type]
+            ha=align,
             va="top",
             size=_SIZE,
             color=theme.MUTED,
@@ -192,7 +192,7 @@ def _text(ax: Axes, x: float, y: float, text: str, *, ha: str, x_shift: float, *
         (x_shift, 0),
         xycoords=("axes fraction", "data"),
         textcoords="offset points",
-        ha=ha,  # type: ignore[arg-type]
+        ha=ha,
         va="center",
         size=_SIZE,
         annotation_clip=False,

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ INK, MUTED, GRID, NEUTRAL = "#1f2933", "#5b6770", "#e1e6ea", "#8a949e"
 LINE_STYLES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), "-", (0, (3, 1)))
 BAND_OPACITY = 0.16
 
-_PARAMETERS = {
+_PARAMETERS: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],
     "font.size": 9.5,
     "text.color": INK,
@@ -87,12 +87,14 @@ def colour(position: int) -> str:
 
 def line_style(position: int) -> str | tuple[int, tuple[float, ...]]:
     """Give the dash pattern of the n-th group."""
-    return LINE_STYLES[position % len(LINE_STYLES)]  # type: ignore[return-value]
+    return LINE_STYLES[position % len(LINE_STYLES)]
 
 
-def percent_axis(ax: Axes, top: float) -> None:
-    """Label the vertical axis in percent; a decimal only where the ticks need one."""
-    digits = 0 if top > 0.06 else 1
+def percent_axis(ax: Axes) -> None:
+    """Put about six round ticks in percent on the vertical axis, with a decimal only where they need one."""
+    ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    ticks = 100 * np.asarray(ax.get_yticks())
+    digits = next((d for d in (0, 1, 2) if np.allclose(ticks, np.round(ticks, d), atol=1e-9)), 3)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.{digits}f}%"))
 
 

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from churnsurv.report import quarterly
+    import churnsurv.report.quarterly as quarterly
     from churnsurv.report.config import ReportConfig, read_config
     from churnsurv.report.content import Figure, Finding, Report, Section, Table, Text
     from churnsurv.report.hazard_ratios import HazardRatioTable, hazard_ratio_table

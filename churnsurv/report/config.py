@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from churnsurv.data.config import ConfigTable, read_toml
+from churnsurv.data.config import ConfigTable, did_you_mean, read_toml
 from churnsurv.data.rules import SpellRules
 from churnsurv.exceptions import ConfigError
 
@@ -26,10 +26,15 @@ class DataFiles(ConfigTable):
     loans: str | None = None
     performance: str
     macro: str | None = None
+    interventions: str | None = None
 
     def files(self) -> dict[str, Path]:
         """Give role → path of the files that are used."""
-        return {role: Path(path) for role in ("loans", "performance", "macro") if (path := getattr(self, role))}
+        return {
+            role: Path(path)
+            for role in ("loans", "performance", "macro", "interventions")
+            if (path := getattr(self, role))
+        }
 
 
 class ModelSettings(ConfigTable):
@@ -52,16 +57,18 @@ class Term(ConfigTable):
     unit: str | None = None
     per: float = 1.0
     group: str | None = None
-    expected: dict[str, Sign] = {}
+    expected: dict[str, Sign] = Field(default_factory=dict)
 
 
 class Incidence(ConfigTable):
-    """Cumulative incidence: horizons of the table (the last also by vintage), and least number at risk at the origin."""
+    """Cumulative incidence: horizons of the table, the one used by vintage and segment, columns that make segments."""
 
     table: ClassVar[str] = "incidence"
 
     horizons: tuple[int, ...] = (12, 24, 36)
+    horizon: int = Field(default=24, ge=1)
     min_at_risk: int = Field(default=30, ge=1)
+    segments: tuple[str, ...] = ()
 
 
 class Forest(ConfigTable):
@@ -86,28 +93,27 @@ class Evaluation(ConfigTable):
 
 
 class RandomisedOffer(ConfigTable):
-    """An offer assigned at random at a date: columns of the loan table with the arm and the date of assignment."""
+    """An offer assigned at random: its name in the interventions table, the two arms, and the time to look at."""
 
     table: ClassVar[str] = "interventions"
 
     kind: Literal["randomised"]
     name: str
-    arm: str
-    control: str | int | bool
-    treated: str | int | bool
-    assigned: str
+    intervention: str
+    control: str
+    treated: str
     horizon: int = Field(ge=1)
 
 
 class StaggeredRollout(ConfigTable):
-    """A change that reaches units (branches) at different dates: columns of the loan table with unit and date."""
+    """A change that reaches units (branches) at different dates: the covariate that turns to 1 then, and the unit."""
 
     table: ClassVar[str] = "interventions"
 
     kind: Literal["rollout"]
     name: str
+    indicator: str
     unit: str
-    begins: str
     adjust: tuple[str, ...] = ()
 
 
@@ -147,7 +153,7 @@ class ReportConfig(ConfigTable):
     data: DataFiles
     spells: SpellRules
     model: ModelSettings = ModelSettings()
-    terms: dict[str, Term] = {}
+    terms: dict[str, Term] = Field(default_factory=dict)
     incidence: Incidence = Incidence()
     evaluation: Evaluation | None = None
     interventions: tuple[Intervention, ...] = ()
@@ -169,11 +175,23 @@ class ReportConfig(ConfigTable):
                     f"[terms.{term}] expected names {unknown[0]!r}; the causes of [spells] are {list(causes)}."
                 )
         known = (*self.spells.covariate_names, *self.spells.keep, "vintage")
-        for name in (*self.model.covariates, *self.model.strata):
-            if name not in known:
-                raise ConfigError(
-                    f"[model] names the column {name!r}, which [spells] does not carry: it has {', '.join(known)}."
-                )
+        rollouts = [r for r in self.interventions if isinstance(r, StaggeredRollout)]
+        named = {
+            "model": (*self.model.covariates, *self.model.strata),
+            "incidence": self.incidence.segments,
+            "interventions": tuple(name for r in rollouts for name in (r.indicator, r.unit, *r.adjust)),
+        }
+        for table, names in named.items():
+            for name in names:
+                if name not in known:
+                    raise ConfigError(
+                        f"[{table}] names the column {name!r}, which [spells] does not carry. "
+                        f"{did_you_mean(name, list(known))}"
+                    )
+        if any(isinstance(i, RandomisedOffer) for i in self.interventions) and self.data.interventions is None:
+            raise ConfigError(
+                "[[interventions]] lists a randomised offer: give the table of assignments as [data] interventions."
+            )
 
     @property
     def unit(self) -> str:
@@ -182,7 +200,7 @@ class ReportConfig(ConfigTable):
 
     def echo(self) -> dict[str, Any]:
         """Give the configuration as plain data, files by their names only (a path tells of a machine, not of the data)."""
-        plain = self.model_dump(mode="json", exclude_defaults=True)
+        plain = self.model_dump(mode="json", exclude_none=True)
         plain["data"] = {role: path.name for role, path in self.data.files().items()}
         return plain
 

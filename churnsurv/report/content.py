@@ -56,10 +56,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph, a headline (set off), or a note (small print)."""
+    """A paragraph, a headline (set off), a subheading, or a note (small print)."""
 
     text: str
-    style: Literal["paragraph", "headline", "note"] = "paragraph"
+    style: Literal["paragraph", "headline", "subheading", "note"] = "paragraph"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,7 @@ def drawn(
 
 def _with_dark_colours(svg: str) -> str:
     """Drop the XML prologue and add rules for viewers in dark mode (images follow the page's colour scheme)."""
+    svg = re.sub(r"\s*<!--.*?-->|\n\s+", lambda m: "" if "<!--" in m[0] else "\n", svg, flags=re.DOTALL)
     start = svg.index("<svg")
     first = svg.index(">", start) + 1
     rules = "".join(

@@ -15,7 +15,7 @@ from churnsurv.messages import first_of
 from churnsurv.report.content import Column, Table
 
 #: what the table says of a sign
-EXPECTED, UNCLEAR, CONTRARY, NO_SIGN = "as expected", "not distinguishable from 1", "contrary to expectation", ""
+EXPECTED, UNCLEAR, CONTRARY, NO_SIGN = "as expected", "not distinguishable", "contrary", ""
 
 #: a unit: its name ("pp": the ratio refers to +1 pp) or how many of it the ratio refers to ((20, "points"))
 Unit = str | tuple[float, str]
@@ -77,7 +77,7 @@ class HazardRatioTable:
 
     def to_table(self, key: str = "hazard-ratios") -> Table:
         """Give the table as content of a report."""
-        several = self.frame["model"].nunique() > 1
+        several = len(set(self.frame["model"])) > 1
         signs = bool((self.frame["expected"] != "").any())
         columns = [Column("label", "Term"), Column("per", "Unit")]
         columns += [
@@ -90,7 +90,7 @@ class HazardRatioTable:
         rows = []
         for record in self.frame.to_dict("records"):
             values = {**record, "interval": (record["hr_lower"], record["hr_upper"])}
-            values["expected"] = {"+": "above 1", "-": "below 1"}.get(record["expected"], "none stated")
+            values["expected"] = {"+": "above 1", "-": "below 1"}.get(record["expected"])
             values["verdict"] = record["verdict"] or None
             values["per"] = record["per"] or None
             rows.append(tuple(values[column.name] for column in columns))

@@ -37,6 +37,8 @@ def _number(value: Any, kind: str, digits: int) -> str:
         return _without_minus_zero(value, 0)
     if kind == "p":
         return "<0.001" if value < 0.001 else f"{value:.3f}"
+    if kind == "value":
+        return f"{value:g}"
     if kind == "number":
         return _without_minus_zero(value, digits)
     return str(value)

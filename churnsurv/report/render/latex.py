@@ -25,10 +25,10 @@ _SPECIAL = {
 
 
 def escaped(text: str) -> str:
-    """Give text in which LaTeX reads every character as itself.
+    r"""Give text in which LaTeX reads every character as itself.
 
-    >>> escaped("5 % of A_1")
-    '5 \\\\% of A\\\\_1'
+    >>> print(escaped("5 % of A_1"))
+    5 \% of A\_1
     """
     return "".join(_SPECIAL.get(character, character) for character in text)
 

@@ -1,0 +1,202 @@
+"""Command line: parse, call, exit code.
+
+Exit codes: 0 done; 1 failed, with a message that says what to do; 2 wrong use of the command; 3 done, but there are
+findings above their threshold (or, for ``check``, errors in the data).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import churnsurv
+from churnsurv.exceptions import ChurnSurvError
+
+DONE, FAILED, FINDINGS = 0, 1, 3
+
+app = typer.Typer(
+    name="churnsurv",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help=(
+        "Survival analysis of loan-customer attrition: why customers leave, how many, and whether what is done about it works."
+        "\n\nStart with the shipped portfolio: **churnsurv report reports/quarterly.toml**"
+        "\n\nExit codes: 0 done, 1 failed, 2 wrong use, 3 done with findings above their threshold."
+    ),
+)
+
+Config = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="The TOML file that describes the report.", show_default=False)
+]
+
+
+def main() -> None:
+    """Run the command line; the entry point of the installed command."""
+    app()
+
+
+def _explained(command: Callable[..., int]) -> Callable[..., None]:
+    """Turn what the command returns into the exit code, and errors into a message on standard error."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            code = command(*args, **kwargs)
+        except (ChurnSurvError, OSError) as error:
+            _fail(str(error))
+        except KeyboardInterrupt:
+            _fail("interrupted.")
+        except Exception as error:
+            if os.environ.get("CHURNSURV_TRACEBACK"):
+                raise
+            _fail(
+                f"{type(error).__name__}: {error}\nThis is a fault of churnsurv, not of your data. Run again with "
+                "CHURNSURV_TRACEBACK=1 to see where it happened, and report it."
+            )
+        raise typer.Exit(code)
+
+    # typer reads the parameters from here
+    run.__annotations__ = {**command.__annotations__, "return": None}
+    return run
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"churnsurv: {message}", err=True)
+    raise typer.Exit(FAILED)
+
+
+def _on_terminal() -> bool:
+    return sys.stderr.isatty()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"churnsurv {churnsurv.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+@app.command()
+@_explained
+def report(
+    config: Config,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FOLDER", help="Where the report goes; default: `folder` of the configuration, beside it."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the report that is there.")] = False,
+) -> int:
+    """Make the quarterly report: HTML to read, JSON to compute with.
+
+    The last line printed is the path of the HTML file. The folder is written whole or not at all, and an existing one is
+    left alone without --force. Exit code 3: the report is made, and has findings above their threshold.
+
+    Examples
+    --------
+      churnsurv report reports/quarterly.toml
+
+      churnsurv report reports/quarterly.toml --out /tmp/attrition --force
+    """
+    from churnsurv.report import quarterly, read_config
+    from churnsurv.report.render import check_folder
+
+    settings = read_config(config)
+    folder = config.parent / settings.folder if out is None else out
+    # before the work, not after it
+    check_folder(folder, force)
+    made = quarterly.build(settings, progress=_on_terminal())
+    files = made.save(folder, force=force)
+    for finding in made.findings:
+        typer.echo(f"{finding.severity} finding: {finding.text}")
+    typer.echo(str(files["json"]))
+    typer.echo(str(files["html"]))
+    return FINDINGS if made.findings else DONE
+
+
+@app.command()
+@_explained
+def simulate(
+    loans: Annotated[int, typer.Option("--loans", min=100, metavar="N", help="Number of loans.")] = 5_000,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="S", help="The same seed gives the same portfolio.")
+    ] = 20260930,
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the tables go; made new.")] = Path(
+        "portfolio"
+    ),
+) -> int:
+    """Simulate a lender's portfolio with known hazards: loans, monthly performance, market, interventions, the truth.
+
+    Use it to try the toolkit, to test a change, or to see how much data an effect needs. The tables are Parquet files;
+    truth.json holds the coefficients they were drawn from.
+
+    Examples
+    --------
+      churnsurv simulate
+
+      churnsurv simulate --loans 20000 --seed 7 --out big_portfolio
+    """
+    from churnsurv.data import simulate as simulated
+    from churnsurv.exceptions import ConfigError
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{str(out)!r} exists and is not empty; it is left as it is. Give another folder (--out).")
+    portfolio = simulated(loans, seed=seed, progress=_on_terminal())
+    typer.echo(repr(portfolio))
+    typer.echo(str(portfolio.save(out)))
+    return DONE
+
+
+@app.command()
+@_explained
+def check(config: Config) -> int:
+    """Check a configuration and its data without making the report.
+
+    Prints what is not in order: warnings (handled in the stated way) and errors (to be mended first), then the counts.
+    Exit code 3: there are errors.
+
+    Examples
+    --------
+      churnsurv check reports/quarterly.toml
+    """
+    from churnsurv.data import check_tables
+    from churnsurv.report import read_config
+    from churnsurv.report.analysis import read_tables
+
+    settings = read_config(config)
+    tables = read_tables(settings)
+    lines = check_tables(tables.get("loans"), tables["performance"], settings.spells, macro=tables.get("macro"))
+    for line in lines[lines["status"] != "ok"].to_dict("records"):
+        typer.echo(_line(line))
+    counts = lines["status"].value_counts()
+    found = ", ".join(f"{counts.get(status, 0)} {status}" for status in ("ok", "warning", "error"))
+    typer.echo(f"{len(lines)} checks of {config.name}: {found}")
+    return FINDINGS if counts.get("error", 0) else DONE
+
+
+def _line(line: dict[Any, Any]) -> str:
+    place = ".".join(str(part) for part in (line["table"], line["column"]) if part)
+    count = f" ({line['count']:,})" if line["count"] else ""
+    remedy = f": {line['remedy']}" if line["remedy"] else ""
+    return f"{line['status']:<8} {place}: {line['rule']}{count}{remedy}"
+
+
+if __name__ == "__main__":
+    main()

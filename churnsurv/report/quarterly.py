@@ -1,0 +1,142 @@
+"""The quarterly attrition report: from a configuration to a :class:`~churnsurv.report.Report`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from churnsurv.messages import counted
+from churnsurv.report.analysis import Analysis, Part, analyse, noticed
+from churnsurv.report.config import ReportConfig, read_config
+from churnsurv.report.content import Block, Column, Report, Section, Table, Text
+from churnsurv.report.sections.attrition import attrition
+from churnsurv.report.sections.evaluation import evaluation
+from churnsurv.report.sections.hazards import hazards
+from churnsurv.report.sections.interventions import interventions
+from churnsurv.report.sections.portfolio import portfolio
+from churnsurv.report.sections.provenance import data_hash, provenance, provenance_record
+from churnsurv.report.words import listed
+
+#: words a reader may not know, as the sections use them
+_GLOSSARY = (
+    ("Hazard", "The rate of leaving at some loan age, among the customers who are still there."),
+    ("Hazard ratio (HR)", "How many times higher the hazard is; above 1 sooner, below 1 later."),
+    ("Cumulative incidence", "The probability of having left by a cause by some age, the other causes at work."),
+    ("Censored", "Still a customer when last seen, or at the scheduled end: the exit, if any, lies beyond."),
+    ("CI", "Confidence interval: the range of values that the data are compatible with, at the stated level."),
+)
+
+
+def build(config: str | Path | ReportConfig, *, progress: bool = False) -> Report:
+    """Build the quarterly report.
+
+    Parameters
+    ----------
+    config : path or ReportConfig
+        The TOML file, or what :func:`churnsurv.report.read_config` made of it.
+    progress : bool
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    Report
+        Save it with ``report.save(folder)``.
+
+    Raises
+    ------
+    ConfigError
+        The configuration cannot be used.
+    DataError
+        The tables cannot be used.
+
+    Examples
+    --------
+    >>> import churnsurv as cs
+    >>> report = cs.report.quarterly.build("reports/quarterly.toml")  # doctest: +SKIP
+    >>> report.save("reports/2026Q3")  # doctest: +SKIP
+    """
+    settings = read_config(config)
+    makers = _makers(settings)
+    with tqdm(total=2 + len(makers), desc="report", disable=not progress, leave=False) as bar:
+
+        def step(name: str) -> None:
+            bar.set_postfix_str(name)
+            bar.update()
+
+        analysis = analyse(settings, step)
+        parts = []
+        for make in makers:
+            step(make.__name__)
+            parts.append(noticed(make, analysis))
+    record = provenance_record(analysis)
+    return Report(
+        title=settings.title,
+        period=settings.period,
+        as_of=f"{settings.as_of:%Y-%m-%d}",
+        facts=_facts(analysis, data_hash(record["files"])),
+        sections=(_summary(settings, parts), *(_with_notices(part) for part in parts)),
+        provenance=record,
+    )
+
+
+def _makers(settings: ReportConfig) -> list[Callable[[Analysis], Part]]:
+    made: list[Callable[[Analysis], Part]] = [portfolio, attrition, hazards]
+    if settings.evaluation is not None:
+        made.append(evaluation)
+    if settings.interventions:
+        made.append(interventions)
+    return [*made, provenance]
+
+
+def _facts(analysis: Analysis, hash_of_data: str) -> tuple[tuple[str, str], ...]:
+    frame, config = analysis.spells.frame, analysis.config
+    counts = [f"{int((frame['cause'] == cause).sum()):,} {cause}" for cause in config.spells.cause_names]
+    first, last = frame["period"].min(), frame["period"].max()
+    ends = pd.Timestamp(last) + pd.offsets.MonthEnd(0 if config.unit == "month" else 2)
+    return (
+        ("Model", f"Cause-specific Cox, {counted(len(next(iter(analysis.model.models_.values())).coef_), 'term')}"),
+        ("Data as of", f"{config.as_of:%d %B %Y}"),
+        ("Loans", f"{frame['loan_id'].nunique():,}"),
+        ("Exits", listed(counts)),
+        ("Observed", f"{first:%B %Y} to {ends:%B %Y}"),
+        ("Data hash", hash_of_data[:16]),
+    )
+
+
+def _summary(settings: ReportConfig, parts: list[Part]) -> Section:
+    """Make the first page: purpose, headline figures, what was found, the words used."""
+    headlines = [headline for part in parts for headline in part.headlines]
+    figures = Table(
+        "headlines",
+        "Headline figures",
+        (
+            Column("measure", "What"),
+            Column("value", "Estimate", "value"),
+            Column("interval", f"{settings.level:.0%} CI", "value"),
+            Column("meaning", "What it says"),
+        ),
+        tuple((h.measure, h.value, h.interval, h.meaning) for h in headlines),
+    )
+    findings = [
+        (part.section, block) for part in parts for block in part.section.blocks if type(block).__name__ == "Finding"
+    ]
+    where = listed(list(dict.fromkeys(section.title for section, _ in findings))) if findings else ""
+    told = (
+        f"{counted(len(findings), 'finding')} to act on, in: {where}."
+        if findings
+        else "No finding exceeds its threshold."
+    )
+    blocks: list[Block] = [Text(settings.purpose)] if settings.purpose else []
+    blocks += [Text(told, "headline")]
+    if headlines:
+        blocks.append(figures)
+    words = Table("glossary", "Words used", (Column("word", "Word"), Column("meaning", "Meaning")), _GLOSSARY)
+    return Section("summary", "Purpose and headlines", (*blocks, words))
+
+
+def _with_notices(part: Part) -> Section:
+    notices = tuple(Text(f"Note: {notice}", "note") for notice in part.notices)
+    return Section(part.section.key, part.section.title, (*part.section.blocks, *notices))

@@ -1,0 +1,125 @@
+"""Why customers leave: hazard ratios by cause, whether their signs are the expected ones, forest plots."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+
+from churnsurv.messages import counted
+from churnsurv.plot import forest, forest_height
+from churnsurv.report.analysis import Analysis, Headline, Part
+from churnsurv.report.content import Block, Figure, Finding, Section, Table, Text
+from churnsurv.report.figures import drawn
+from churnsurv.report.hazard_ratios import CONTRARY, EXPECTED, UNCLEAR, HazardRatioTable
+from churnsurv.report.words import are, listed, ratio_words
+
+TITLE = "Hazard ratios"
+
+
+def hazards(analysis: Analysis) -> Part:
+    """Say which covariates go with leaving sooner or later."""
+    blocks: list[Block] = [Text(_reading(analysis))]
+    headlines: list[Headline] = []
+    for cause in analysis.config.spells.cause_names:
+        ratios = replace(analysis.hazard_ratios.of(cause), title=f"Hazard ratios of {cause}")
+        blocks += [Text(cause.capitalize(), "subheading"), Text(_found(ratios, cause))]
+        blocks.append(_table(ratios, analysis, cause))
+        blocks.append(_figure(ratios, cause))
+        blocks.extend(_findings(ratios, analysis, cause))
+        if cause == analysis.config.main_cause:
+            headlines.extend(_headline(ratios, cause))
+    return Part(Section("hazard-ratios", TITLE, tuple(blocks)), tuple(headlines))
+
+
+def _reading(analysis: Analysis) -> str:
+    model = next(iter(analysis.model.models_.values()))
+    strata = analysis.config.model.strata
+    within = f", with a baseline hazard of its own for every {listed(strata)}" if strata else ""
+    return (
+        "A hazard ratio compares two loans of the same age that are both still with us and alike in all other covariates: "
+        "how many times higher is the rate of leaving of the one whose value is one unit higher? Above 1 means sooner, below "
+        "1 later. Each cause has its own Cox model on loan age, in which the other causes are censored"
+        f"{within}. Time-varying covariates are those known one {analysis.config.unit} before; ties are treated by "
+        f"{model.ties.capitalize()}'s rule. Intervals allow loans of one customer to depend on each other (sandwich by "
+        f"customer). The models use {counted(model.n_observations_, 'spell')} of {counted(model.n_subjects_, 'loan')}. "
+        "They describe association: only the interventions below are estimated by design."
+    )
+
+
+def _found(ratios: HazardRatioTable, cause: str) -> str:
+    frame = ratios.frame
+    clear = frame[(frame["hr_lower"] > 1) | (frame["hr_upper"] < 1)]
+    checked = frame[frame["expected"] != ""]
+    text = (
+        f"For {cause}, {len(clear)} of {counted(len(frame), 'term')} have an interval that excludes 1; "
+        f"{are(len(frame) - len(clear))} not distinguishable from no effect."
+    )
+    if len(checked):
+        counts = {verdict: int((checked["verdict"] == verdict).sum()) for verdict in (EXPECTED, CONTRARY, UNCLEAR)}
+        text += (
+            f" Of {counted(len(checked), 'sign')} stated in advance, {counts[EXPECTED]} came out as expected, "
+            f"{are(counts[UNCLEAR])} not distinguishable from 1 and {are(counts[CONTRARY])} contrary to expectation."
+        )
+    return text
+
+
+def _table(ratios: HazardRatioTable, analysis: Analysis, cause: str) -> Table:
+    model = analysis.model.models_[cause]
+    note = (
+        f"{counted(model.n_events_, 'event')} of {cause}, {model.n_events_ / len(model.coef_):.0f} per coefficient. "
+        "Sign check: compares the interval with the sign stated in the configuration before fitting; \u201cnot "
+        "distinguishable\u201d when the interval includes 1, a dash when no sign was stated."
+    )
+    return replace(ratios.to_table(f"ratios-{cause}"), notes=(note,))
+
+
+def _figure(ratios: HazardRatioTable, cause: str) -> Figure:
+    frame = ratios.to_frame()
+    clear = frame[(frame["hr_lower"] > 1) | (frame["hr_upper"] < 1)]
+    far = clear.reindex(clear["hazard_ratio"].apply(lambda r: max(r, 1 / r)).sort_values(ascending=False).index)
+    said = [f"{r.label} {r.hazard_ratio:.2f}" for r in far.head(3).itertuples()]
+    return drawn(
+        f"forest-{cause}",
+        f"Forest plot of the hazard ratios of {cause}",
+        lambda ax: forest(frame, ax=ax),
+        width=4.0,
+        height=forest_height(frame),
+        alt=f"Forest plot of {counted(len(frame), 'hazard ratio')} of {cause}."
+        + (f" Farthest from 1: {listed(said)}." if said else " No interval excludes 1."),
+        caption=f"The ratios of {{ref:ratios-{cause}}} on a logarithmic axis. Grey: the interval includes 1.",
+    )
+
+
+def _findings(ratios: HazardRatioTable, analysis: Analysis, cause: str) -> list[Finding]:
+    contrary = ratios.frame[ratios.frame["verdict"] == CONTRARY]
+    most = analysis.config.thresholds.contrary_signs
+    if len(contrary) <= most:
+        return []
+    return [
+        Finding(
+            f"{listed([str(v) for v in contrary['label']])}: the effect on {cause} is contrary to the expected sign, and its "
+            "interval excludes 1. Check the data of the covariate, confounding, or the expectation.",
+            "amber",
+            f"at most {most} signs contrary to expectation",
+            f"ratios-{cause}",
+        )
+    ]
+
+
+def _headline(ratios: HazardRatioTable, cause: str) -> list[Headline]:
+    """Take the clearest term: the one with the smallest p-value."""
+    frame = ratios.frame
+    clear = frame[(frame["hr_lower"] > 1) | (frame["hr_upper"] < 1)]
+    if clear.empty:
+        return []
+    row = {str(k): v for k, v in frame.loc[pd.to_numeric(clear["p_value"]).idxmin()].items()}
+    unit = f" {row['per']}" if row["per"] else ""
+    return [
+        Headline(
+            f"Clearest driver of {cause}: {row['label']}",
+            f"HR {row['hazard_ratio']:.2f}",
+            f"{row['hr_lower']:.2f} to {row['hr_upper']:.2f}",
+            f"{ratio_words(row, cause)}{unit}, other covariates equal",
+        )
+    ]

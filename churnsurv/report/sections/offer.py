@@ -1,0 +1,272 @@
+"""A randomised offer: arms compared as assigned, on the time since assignment."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from churnsurv.data.landmark import outcome_of
+from churnsurv.effects import logrank_test, rmst_difference
+from churnsurv.estimators.cox import CoxPH
+from churnsurv.exceptions import DataError
+from churnsurv.messages import counted, first_of
+from churnsurv.nonparametric import AalenJohansen
+from churnsurv.outcome import Outcome
+from churnsurv.plot import cumulative_incidence
+from churnsurv.report.analysis import Analysis, Headline, ratios
+from churnsurv.report.config import RandomisedOffer, Term
+from churnsurv.report.content import Block, Cell, Column, Figure, Finding, Table, Text
+from churnsurv.report.figures import drawn
+from churnsurv.report.hazard_ratios import HazardRatioTable
+from churnsurv.report.sections.attrition import risk_at
+from churnsurv.report.words import (
+    is_clear,
+    periods,
+    ratio_sentence,
+    ratio_words,
+    suppressed,
+    suppression_note,
+)
+
+#: columns of the table of assignments
+_COLUMNS = ("loan_id", "intervention", "assigned_on", "arm")
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """Assigned loans on the time since assignment: frame (arm, age band, customer), outcome, curves by arm."""
+
+    frame: pd.DataFrame
+    y: Outcome
+    aj: AalenJohansen
+    ratios: dict[str, HazardRatioTable]
+    not_observed: int
+
+
+def offer(analysis: Analysis, settings: RandomisedOffer) -> tuple[list[Block], list[Headline]]:
+    """Compare the arms of a randomised offer."""
+    trial = read_trial(analysis, settings)
+    main, safety = analysis.config.main_cause, analysis.config.safety_cause
+    key = re.sub(r"\W+", "-", settings.name.lower())
+    row = trial.ratios[main].row("treated")
+    blocks: list[Block] = [
+        Text(settings.name, "subheading"),
+        Text(_design(analysis, settings, trial)),
+        Text(_result(analysis, settings, trial), "headline"),
+        _figure(analysis, settings, trial, key),
+        _arms(analysis, settings, trial, key),
+        _effects(analysis, settings, trial, key),
+    ]
+    if safety is not None and safety in trial.ratios:
+        blocks += _safety(settings, trial.ratios[safety], safety, f"{key}-effects")
+    headline = Headline(
+        f"{settings.name}: effect on {main}",
+        f"HR {row['hazard_ratio']:.2f}",
+        f"{row['hr_lower']:.2f} to {row['hr_upper']:.2f}",
+        f"Randomised: {ratio_words(row, main)}",
+    )
+    return blocks, [headline]
+
+
+def read_trial(analysis: Analysis, settings: RandomisedOffer) -> Trial:
+    """Follow the assigned loans from the date of assignment, whatever became of the offer."""
+    assigned = _assignments(analysis, settings)
+    parts = []
+    for date, loans in assigned.groupby("assigned_on"):
+        cohort = analysis.spells.landmark(date).frame
+        parts.append(cohort.merge(loans[["loan_id", "arm"]], on="loan_id", how="inner", validate="one_to_one"))
+    frame = pd.concat(parts, ignore_index=True)
+    frame["treated"] = (frame["arm"] == settings.treated).astype(float)
+    per_year = 12 if analysis.config.unit == "month" else 4
+    # years of loan age at assignment; the few loans beyond four years are one band
+    frame["age_band"] = (frame["age"] // per_year).clip(upper=4).astype(int)
+    y = outcome_of(frame, analysis.config.spells, start=False)
+    named = np.where(frame["treated"] == 1, settings.treated, settings.control)
+    aj = AalenJohansen().fit(y, by=pd.Series(named, name="arm"), level=analysis.config.level)
+    return Trial(frame, y, aj, _ratios(analysis, settings, frame, y), len(assigned) - len(frame))
+
+
+def _assignments(analysis: Analysis, settings: RandomisedOffer) -> pd.DataFrame:
+    table = analysis.tables["interventions"]
+    absent = [name for name in _COLUMNS if name not in table.columns]
+    if absent:
+        raise DataError(
+            f"The interventions table has no column {absent[0]!r}; it needs {', '.join(_COLUMNS)} and has "
+            f"{first_of(table.columns, 12)}."
+        )
+    rows = table[table["intervention"] == settings.intervention]
+    arms = (settings.control, settings.treated)
+    others = sorted(set(rows["arm"].astype(str)) - set(arms))
+    missing = [arm for arm in arms if not (rows["arm"] == arm).any()]
+    if missing or others:
+        raise DataError(
+            f"Intervention {settings.intervention!r} has the arms {first_of(sorted(set(rows['arm'].astype(str)))) or 'none'} "
+            f"in the interventions table; the configuration names {arms[0]!r} and {arms[1]!r}."
+        )
+    if rows["loan_id"].duplicated().any():
+        raise DataError(
+            f"{counted(int(rows['loan_id'].duplicated().sum()), 'loan')} assigned to {settings.intervention!r} more than "
+            "once: keep the first assignment of each."
+        )
+    return rows
+
+
+def _ratios(
+    analysis: Analysis, settings: RandomisedOffer, frame: pd.DataFrame, y: Outcome
+) -> dict[str, HazardRatioTable]:
+    """Fit each cause's hazard ratio of the arms, stratified by loan age at assignment, clustered by customer."""
+    found = {}
+    words = {"treated": Term(label=settings.name)}
+    for cause in y.causes:
+        events = frame.loc[(frame["cause"] == cause) & (frame["stop"] > 0), "arm"]
+        if events.nunique() < 2:
+            continue
+        model = CoxPH(cause=cause, ties=analysis.config.model.ties)
+        model.fit(frame[["treated", "age_band"]], y, strata="age_band", cluster=frame["customer_id"])
+        found[cause] = ratios({cause: model}, analysis.config, words)
+    return found
+
+
+def _design(analysis: Analysis, settings: RandomisedOffer, trial: Trial) -> str:
+    counts = trial.frame["arm"].value_counts()
+    unit = analysis.config.unit
+    text = (
+        f"A randomised experiment: {counts[settings.treated]:,} loans were assigned to \u201c{_name(settings.treated)}\u201d "
+        f"and {counts[settings.control]:,} to \u201c{_name(settings.control)}\u201d. Loans are compared "
+        f"as assigned, whether or not the offer was taken up; the clock is the time since assignment in {unit}s. Test and "
+        "hazard ratios compare loans within the same year of loan age at assignment; intervals of hazard ratios allow loans "
+        "of one customer to depend on each other."
+    )
+    if trial.not_observed:
+        text += (
+            f" {counted(trial.not_observed, 'assigned loan')} not under observation at the date could not be followed."
+        )
+    return text
+
+
+def _result(analysis: Analysis, settings: RandomisedOffer, trial: Trial) -> str:
+    main, safety = analysis.config.main_cause, analysis.config.safety_cause
+    if main not in trial.ratios:
+        raise DataError(f"{settings.name}: an arm has no exit by {main}; its effect cannot be estimated yet.")
+    row, inline = trial.ratios[main].row("treated"), trial.ratios[main].inline("treated")
+    text = ratio_sentence(settings.name, row, inline, main)
+    if safety is not None and safety in trial.ratios:
+        table = trial.ratios[safety]
+        text += f" Safety: {ratio_sentence('the offer', table.row('treated'), table.inline('treated'), safety)}"
+    return text
+
+
+def _figure(analysis: Analysis, settings: RandomisedOffer, trial: Trial, key: str) -> Figure:
+    main, unit = analysis.config.main_cause, analysis.config.unit
+    found = {
+        arm: risk_at(trial.aj.curves_, row, main, settings.horizon) for row, arm in enumerate(trial.aj.curves_.index)
+    }
+    labels = {arm: _name(arm) for arm in found}
+    said = "; ".join(f"{labels[arm]} {100 * risk[0]:.1f}%" for arm, risk in found.items() if risk is not None)
+    return drawn(
+        f"{key}-curves",
+        f"{settings.name}: {main} by arm",
+        lambda ax: cumulative_incidence(
+            trial.aj,
+            cause=main,
+            ax=ax,
+            labels=labels,
+            xlabel=f"{unit.capitalize()}s since assignment",
+            ylabel=f"Left by {main}",
+        ),
+        alt=f"Step curves of the cumulative incidence of {main} by arm. After {periods(settings.horizon, unit)}: {said}.",
+        caption="Cumulative incidence since assignment, the other causes at work, with bands and counts.",
+    )
+
+
+def _arms(analysis: Analysis, settings: RandomisedOffer, trial: Trial, key: str) -> Table:
+    config = analysis.config
+    curves, horizon = trial.aj.curves_, settings.horizon
+    columns = [Column("arm", "Arm"), Column("loans", "Loans", "integer")]
+    for cause in trial.y.causes:
+        columns += [
+            Column(f"{cause} events", f"Left by {cause}", "integer"),
+            Column(f"{cause} share", f"Within {periods(horizon, config.unit)}", "percent:1"),
+            Column(f"{cause} interval", f"{config.level:.0%} CI", "percent interval:1"),
+        ]
+    rows = []
+    for position, arm in enumerate(curves.index):
+        here = trial.frame[trial.frame["arm"] == arm]
+        cells: list[Cell] = [_name(str(arm)), suppressed(len(here), config.smallest_cell)]
+        for cause in trial.y.causes:
+            events = int((here["cause"] == cause).sum())
+            found = risk_at(curves, position, cause, horizon)
+            small = 0 < events < config.smallest_cell or found is None
+            cells.append(suppressed(events, config.smallest_cell))
+            cells += [None, None] if small or found is None else [found[0], (found[1], found[2])]
+        rows.append(tuple(cells))
+    notes = (suppression_note(config.smallest_cell),)
+    return Table(f"{key}-arms", f"{settings.name}: arms", tuple(columns), tuple(rows), notes=notes)
+
+
+def _effects(analysis: Analysis, settings: RandomisedOffer, trial: Trial, key: str) -> Table:
+    """Lay out ratio, difference in probability and log-rank test per cause, and the time gained."""
+    config, arm = analysis.config, trial.frame["arm"].to_numpy()
+    unit, horizon = config.unit, settings.horizon
+    rows: list[tuple[Cell, ...]] = []
+    for cause, table in trial.ratios.items():
+        row = table.row("treated")
+        interval = f"{row['hr_lower']:.2f} to {row['hr_upper']:.2f}"
+        rows.append((f"Hazard ratio of {cause}", f"{row['hazard_ratio']:.2f}", interval, row["p_value"]))
+        test = logrank_test(trial.y, arm, strata=trial.frame["age_band"], cause=cause)
+        rows.append((f"{test.name.capitalize()}, {cause}", f"\u03c7\u00b2 {test.statistic:.2f}", None, test.p_value))
+        rows.append(_difference(trial, settings, cause, config.level, unit))
+    gain = rmst_difference(trial.y, arm, horizon=horizon, reference=settings.control, level=config.level)
+    name = f"{unit.capitalize()}s gained per loan within {periods(horizon, unit)}"
+    rows.append((name, _signed(gain.value), f"{_signed(gain.lower)} to {_signed(gain.upper)}", None))
+    columns = (
+        Column("measure", f"{_name(settings.treated).capitalize()} compared with {_name(settings.control)}"),
+        Column("estimate", "Estimate", "value"),
+        Column("interval", f"{config.level:.0%} CI", "value"),
+        Column("p", "p", "p"),
+    )
+    reading = (
+        "An interval of a ratio that includes 1, or of a difference that includes 0, is compatible with no effect. "
+        f"{unit.capitalize()}s gained: difference of the restricted mean time as a customer, leaving by any cause."
+    )
+    return Table(f"{key}-effects", f"{settings.name}: effects", columns, tuple(rows), notes=(reading,))
+
+
+def _difference(trial: Trial, settings: RandomisedOffer, cause: str, level: float, unit: str) -> tuple[Cell, ...]:
+    """Give the difference of the arms' cumulative incidences; the arms are independent samples of loans."""
+    from scipy.stats import norm
+
+    name = f"Difference in {cause} within {periods(settings.horizon, unit)}"
+    table = trial.aj.table_
+    table = table[(table["state"] == cause) & (table["time"] <= settings.horizon)]
+    last = table.groupby("group").last()
+    treated, control = last.loc[settings.treated], last.loc[settings.control]
+    value = treated["estimate"] - control["estimate"]
+    half = norm.ppf(0.5 + level / 2) * np.hypot(treated["se"], control["se"])
+    points = [f"{100 * v:+.1f}".replace("-", "\u2212") for v in (value, value - half, value + half)]
+    return name, f"{points[0]} pp", f"{points[1]} to {points[2]} pp", None
+
+
+def _name(arm: str) -> str:
+    return arm.replace("_", " ")
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "\u2212")
+
+
+def _safety(settings: RandomisedOffer, table: HazardRatioTable, safety: str, evidence: str) -> list[Block]:
+    row = table.row("treated")
+    if not (is_clear(row["hr_lower"], row["hr_upper"]) and row["hazard_ratio"] > 1):
+        return []
+    return [
+        Finding(
+            f"{settings.name} raises {safety}: {table.inline('treated')}. Decide whether to go on with it.",
+            "red",
+            f"interval of the hazard ratio of {safety} not above 1",
+            evidence,
+        )
+    ]
