@@ -23,7 +23,7 @@ from churnsurv.data.clean import (
 )
 from churnsurv.data.periods import period_numbers
 from churnsurv.data.rules import SpellRules
-from churnsurv.data.spells import build_spells
+from churnsurv.data.spells import Spells, build_spells
 from churnsurv.exceptions import ChurnSurvError
 from churnsurv.messages import first_of, numeric_column
 
@@ -229,17 +229,17 @@ def _spells(
     yield _Line("ok", "loans", rules.loan_id, "loans in = loans out by reason", int(balance["loans"].iloc[0]), "", "")
     for reason, n in spells.left_out.items():
         yield _Line("warning", "loans", rules.loan_id, f"loan without spells: {reason}", n, "", "see the other lines")
-    yield from _coverage(spells.complete().findings[len(spells.findings) :], len(spells))
+    yield from _coverage(spells)
 
 
-def _coverage(findings: Iterable[Any], n_spells: int) -> Iterator[_Line]:
-    """Warn of covariates that are missing in more spells than the first of each loan explains."""
-    for finding in findings:
-        share = finding.count / n_spells
-        status = "warning" if share > 0.2 else "ok"
-        remedy = (
-            "the first spell of a loan lacks lagged values" if status == "ok" else "check lag, macro months and regions"
-        )
+def _coverage(spells: Spells) -> Iterator[_Line]:
+    """Warn of covariates that are missing where a lagged value should be there: not in a loan's first periods."""
+    frame, rules = spells.frame, spells.rules
+    later = frame[frame["start"] >= frame["entry"] + rules.lag]
+    for name in rules.covariate_names:
+        missing = later[name].isna()
+        n, examples = int(missing.sum()), first_of(later.loc[missing, "loan_id"].unique())
+        remedy = "left out by complete(); mend the column, the gaps, or the months and regions of the macro table"
         yield _Line(
-            status, "spells", finding.column, f"known in {1 - share:.0%} of the spells", finding.count, "", remedy
+            "warning" if n else "ok", "spells", name, "known before the spell", n, examples, remedy if n else ""
         )

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from churnsurv.data.clean import MATURITY, Finding, Ints, LoanPeriods, clean, findings_frame
 from churnsurv.data.lags import KnownBefore
 from churnsurv.data.landmark import Cohort, landmark_cohort, outcome_of
-from churnsurv.data.periods import last_complete_period, period_starts
+from churnsurv.data.periods import last_complete_period, period_numbers, period_starts
 from churnsurv.data.rules import MATURED, OPEN, SpellRules
 from churnsurv.exceptions import DataError
 from churnsurv.messages import first_of
@@ -38,9 +38,9 @@ class Spells:
     ----------
     frame : DataFrame
         One row per spell, sorted by loan and age: ``loan_id``, ``customer_id``, ``period`` (first day of the calendar
-        period), ``vintage`` (year of origination), ``entry`` (age at first sight), ``start``, ``stop`` (loan age in
-        periods), ``cause`` ("open", "matured" or the name of the cause), the columns kept by the rules, the covariates.
-        Missing covariates are NaN.
+        period), ``vintage`` (year of origination), ``entry`` (age since which it has been observed
+        without a gap), ``start``, ``stop`` (loan age in periods), ``cause`` ("open", "matured" or the name of the cause),
+        the columns kept by the rules, the covariates. Missing covariates are NaN.
     ahead : DataFrame
         The same columns but ``cause`` for the period after the last observed one of every loan that was then open (and
         after the last one before a gap): the outcome is not known, but the covariates are. Landmark cohorts and scores
@@ -125,7 +125,8 @@ class Spells:
         This is the development sample of an out-of-time split. A period that is not over at `date` is cut off too.
         """
         last = self._day_after(date)
-        later = self.frame[self.frame["period"] == last].drop(columns="cause")
+        now = (self.frame["period"] == last) & (self.frame["start"] > self.frame["entry"])
+        later = self.frame[now].drop(columns="cause")
         ahead = pd.concat([self.ahead[self.ahead["period"] <= last], later])
         return self._restricted((self.frame["period"] < last).to_numpy(), ahead, f"first seen after {date}", [])
 
@@ -147,14 +148,14 @@ class Spells:
     def _day_after(self, date: Any) -> pd.Timestamp:
         """Give the beginning of the period that follows the last one complete at `date`."""
         following = last_complete_period(date, self.rules) + 1
-        start = period_starts(np.array([following]), self.rules)[0]
-        first, last = self.frame["period"].min(), self.ahead["period"].max()
-        if not self.frame.empty and not first < start <= max(last, self.frame["period"].max()):
+        observed = self.frame["period"].agg(["min", "max"])
+        first, last = period_numbers(observed, self.rules)
+        if not first < following <= last + 1:
             raise DataError(
-                f"{date!r} lies outside the observed time: the periods begin from {first.date()} to "
-                f"{self.frame['period'].max().date()}."
+                f"{date!r} lies outside the observed time: the periods begin from {observed['min'].date()} to "
+                f"{observed['max'].date()}."
             )
-        return pd.Timestamp(start)
+        return pd.Timestamp(period_starts(np.array([following]), self.rules)[0])
 
     def _restricted(self, kept: NDArray[np.bool_], ahead: pd.DataFrame, reason: str, findings: list[Finding]) -> Spells:
         frame = self.frame[kept].reset_index(drop=True)
@@ -216,37 +217,40 @@ def build_spells(
     >>> spells.y.causes
     ('attrition', 'default')
     """
-    with tqdm(total=2 + len(rules.covariate_names), desc="spells", disable=not progress, leave=False) as bar:
-        bar.set_postfix_str("clean-up")
-        table = clean(loans, performance, rules)
-        if len(table.row) == 0:
-            reasons = [f"{finding.rule}: {finding.count:,}" for finding in table.findings]
-            raise DataError(f"No row of the performance table is usable ({first_of(reasons, 12)}).")
-        bar.update()
-        ahead = _ahead(table)
-        loan, period = (
-            np.concatenate((table.loan, table.loan[ahead])),
-            np.concatenate((table.period, table.period[ahead] + 1)),
-        )
-        known = KnownBefore(table, macro, rules, loan, period)
+    with tqdm(total=1 + len(rules.covariate_names), desc="spells", disable=not progress, leave=False) as bar:
 
         def step(name: str) -> None:
             bar.set_postfix_str(name)
             bar.update()
 
+        step("clean-up")
+        table = clean(loans, performance, rules)
+        if len(table.row) == 0:
+            reasons = [f"{finding.rule}: {finding.count:,}" for finding in table.findings]
+            raise DataError(f"No row of the performance table is usable ({first_of(reasons, 12)}).")
+        ahead = _ahead(table)
+        loan = np.concatenate((table.loan, table.loan[ahead]))
+        period = np.concatenate((table.period, table.period[ahead] + 1))
+        known = KnownBefore(table, macro, rules, loan, period)
         covariates = known.covariates(step)
-        frame = _frame(
-            table, rules, loan, period, np.concatenate((table.code, np.zeros(len(ahead), np.int64))), covariates
-        )
-        findings = [*table.findings, *known.findings, *_entries(table, known, rules)]
+    entry = _entry(table)
+    frame = _frame(
+        table,
+        rules,
+        loan,
+        period,
+        np.concatenate((table.code, np.zeros(len(ahead), np.int64))),
+        np.concatenate((entry, entry[ahead])),
+        covariates,
+    )
     n = len(table.row)
     return Spells(
-        frame.iloc[:n],
-        frame.iloc[n:].drop(columns="cause").reset_index(drop=True),
-        rules,
-        len(table.loans),
-        table.left_out,
-        findings,
+        frame=frame.iloc[:n],
+        ahead=frame.iloc[n:].drop(columns="cause").reset_index(drop=True),
+        rules=rules,
+        loans_in=len(table.loans),
+        left_out=table.left_out,
+        findings=[*table.findings, *known.findings, *_late_entries(table, rules)],
     )
 
 
@@ -258,22 +262,27 @@ def _ahead(table: LoanPeriods) -> Ints:
 
 
 def _frame(
-    table: LoanPeriods, rules: SpellRules, loan: Ints, period: Ints, code: Ints, covariates: dict[str, Any]
+    table: LoanPeriods,
+    rules: SpellRules,
+    loan: Ints,
+    period: Ints,
+    code: Ints,
+    entry: Ints,
+    covariates: dict[str, Any],
 ) -> pd.DataFrame:
+    """Put the columns of the spells together, see :attr:`Spells.frame`."""
     loans = table.loans
     start = (period - table.origination[loan]).astype(float)
     labels = [OPEN, MATURED, *rules.cause_names]
     position = np.where(code == MATURITY, 1, np.where(code == 0, 0, code + 1)).astype(np.int64)
     customer = rules.customer_id or rules.loan_id
-    entry = np.zeros(len(loans))
-    entry[table.loan[::-1]] = table.age[::-1]
     vintage = period_starts(table.origination, rules).year.to_numpy()
     columns: dict[str, Any] = {
         "loan_id": loans[rules.loan_id].to_numpy()[loan],
         "customer_id": loans[customer].to_numpy()[loan],
         "period": period_starts(period, rules),
         "vintage": vintage[loan],
-        "entry": entry[loan],
+        "entry": entry.astype(float),
         "start": start,
         "stop": start + 1,
         "cause": pd.Categorical.from_codes(position, pd.Index(labels)),  # type: ignore[arg-type]
@@ -282,7 +291,14 @@ def _frame(
     return pd.DataFrame(columns | covariates)
 
 
-def _entries(table: LoanPeriods, known: KnownBefore, rules: SpellRules) -> list[Finding]:
+def _entry(table: LoanPeriods) -> Ints:
+    """Give the age since which the loan of each loan-period has been observed without a gap."""
+    begins = np.ones(len(table.row), bool)
+    begins[1:] = (np.diff(table.loan) != 0) | (np.diff(table.period) != 1)
+    return np.asarray(table.age[begins][np.cumsum(begins) - 1])
+
+
+def _late_entries(table: LoanPeriods, rules: SpellRules) -> list[Finding]:
     """Count late entries."""
     first = np.concatenate(([True], np.diff(table.loan) != 0))
     late = int(np.count_nonzero(table.age[first] > 0))

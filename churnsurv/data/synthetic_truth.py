@@ -93,7 +93,7 @@ def baseline_hazard(cause: str, age: Floats) -> Floats:
     """
     if cause == "attrition":
         return 0.0165 * (1 - 0.7 * np.exp(-age / 8)) * (1 + 0.3 * np.exp(-(((age - 30) / 12) ** 2)))
-    return 0.0021 * (1 - 0.9 * np.exp(-age / 6)) * np.exp(-np.maximum(age - 24, 0) / 60)
+    return 0.0016 * (1 - 0.9 * np.exp(-age / 6)) * np.exp(-np.maximum(age - 24, 0) / 60)
 
 
 def hazards(age: Floats, columns: Mapping[str, NDArray[Any]]) -> dict[str, Floats]:
