@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from churnsurv.data.rules import OPEN, SpellRules
+from churnsurv.data.rules import OPEN, SPELL_COLUMNS, SpellRules
 from churnsurv.exceptions import DataError
 from churnsurv.outcome import Outcome
 
@@ -86,9 +86,13 @@ def landmark_cohort(frame: pd.DataFrame, ahead: pd.DataFrame, rules: SpellRules,
     at_risk = pd.concat(parts, ignore_index=True)
     later = frame[frame["period"] >= start].drop_duplicates("loan_id", keep="last").set_index("loan_id")
     last = later[["stop", "cause"]].reindex(at_risk["loan_id"])
-    cause = last["cause"].fillna(OPEN)
-    stop = last["stop"].to_numpy() - at_risk["start"].to_numpy()
-    cohort = at_risk.drop(columns=["period", "entry", "stop", "cause"]).rename(columns={"start": "age"})
-    cohort.insert(cohort.columns.get_loc("age") + 1, "stop", np.nan_to_num(stop))
-    cohort.insert(cohort.columns.get_loc("stop") + 1, "cause", cause.array)
+    since = last["stop"].to_numpy() - at_risk["start"].to_numpy()
+    outcome = {
+        "age": at_risk["start"],
+        # a loan not observed afterwards is censored at once
+        "stop": np.nan_to_num(since),
+        "cause": last["cause"].fillna(OPEN).array,
+    }
+    known = at_risk.drop(columns=list(SPELL_COLUMNS))
+    cohort = pd.concat([at_risk[["loan_id", "customer_id", "vintage"]].assign(**outcome), known], axis=1)
     return Cohort(cohort, rules, start - pd.Timedelta(days=1))

@@ -62,7 +62,7 @@ def _numbered(values: pd.Series, column: str, rules: SpellRules) -> Ints:
 
 def _as_dates(values: pd.Series, column: str) -> pd.Series:
     if isinstance(values.dtype, pd.DatetimeTZDtype):
-        return values.dt.tz_localize(None)
+        return pd.Series(values.dt.tz_localize(None))
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
         return values
     if isinstance(values.dtype, pd.CategoricalDtype):

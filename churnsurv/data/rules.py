@@ -18,6 +18,9 @@ from churnsurv.exceptions import ConfigError
 #: how the last spell of a loan ends without an event
 OPEN, MATURED = "open", "matured"
 
+#: columns that the frame of spells has of its own
+SPELL_COLUMNS = ("loan_id", "customer_id", "period", "vintage", "entry", "start", "stop", "cause")
+
 Names = tuple[str, ...]
 StatusValues = tuple[str | int | float | bool, ...]
 
@@ -176,6 +179,9 @@ class SpellRules(ConfigTable):
         twice = _repeated(list(self.covariate_names))
         if twice:
             faults.append(f"covariates names {twice[0]!r} twice.")
+        taken = [name for name in (*self.covariate_names, *self.keep) if name in SPELL_COLUMNS]
+        if taken:
+            faults.append(f"the name {taken[0]!r} is taken by a column of the spells: rename the column of the table.")
         if self.needs_macro and self.macro is None:
             faults.append("macro columns are used: say by which column they join, e.g. macro = { period = 'month' }.")
         return faults

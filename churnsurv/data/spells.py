@@ -26,9 +26,6 @@ from churnsurv.exceptions import DataError
 from churnsurv.messages import first_of
 from churnsurv.outcome import Outcome
 
-#: columns of the frame of spells before those kept and the covariates
-SPELL_COLUMNS = ("loan_id", "customer_id", "period", "vintage", "entry", "start", "stop", "cause")
-
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Spells:
@@ -37,8 +34,8 @@ class Spells:
     Attributes
     ----------
     frame : DataFrame
-        One row per spell, sorted by loan and age: ``loan_id``, ``customer_id``, ``period`` (first day of the calendar
-        period), ``vintage`` (year of origination), ``entry`` (age since which it has been observed
+        One row per spell, by loan (as in the loan table) and age: ``loan_id``, ``customer_id``, ``period`` (first day of
+        the calendar period), ``vintage`` (year of origination), ``entry`` (age since which the loan has been observed
         without a gap), ``start``, ``stop`` (loan age in periods), ``cause`` ("open", "matured" or the name of the cause),
         the columns kept by the rules, the covariates. Missing covariates are NaN.
     ahead : DataFrame

@@ -45,6 +45,7 @@ def test_an_error_of_rules_inside_another_model_is_the_same_error():
         ({"maturity": "ends"}, "term and maturity both"),
         ({"paid_at_term": ["payoff"]}, "paid_at_term names 'payoff'"),
         ({"covariates": {"loans": ["score"], "performance": ["score"]}}, "names 'score' twice"),
+        ({"keep": ["period"]}, "'period' is taken by a column of the spells"),
         ({"covariates": {"macro": ["unemployment_rate"]}}, "say by which column they join"),
         ({"period_one": "first quarter"}, "is not a period such as '2000Q1'"),
     ],
