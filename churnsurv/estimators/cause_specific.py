@@ -52,7 +52,7 @@ class CauseSpecificCox(BaseEstimator):  # type: ignore[misc]
     --------
     >>> import churnsurv as cs, pandas as pd
     >>> X = pd.DataFrame({"rate_incentive": [0.2, 1.5, 0.1, 1.1, 0.9, 0.3, 0.4, 0.8]})
-    >>> y = cs.Outcome([9, 2, 12, 4, 6, 5, 7, 3], [1, 1, 0, 2, 0, 2, 1, 2], causes=("attrition", "default"))
+    >>> y = cs.Outcome([9, 2, 5, 4, 6, 5, 7, 3], [1, 1, 1, 2, 0, 2, 1, 2], causes=("attrition", "default"))
     >>> model = cs.CauseSpecificCox().fit(X, y)
     >>> curves = model.predict_curves(X.iloc[:2])
     >>> curves.probability.sum(axis=1).round(12).min()
@@ -141,7 +141,8 @@ class CauseSpecificCox(BaseEstimator):  # type: ignore[misc]
             cut = {k: v if v is None or isinstance(v, str) else _cut(v, rows, frame) for k, v in row_arguments.items()}
             hazards = []
             for model in self.models_.values():
-                hazard, _, _, ends, _ = model.predicted_hazard(frame.iloc[rows], steps, start=origin[rows], **cut)
+                since = None if start is None else origin[rows]
+                hazard, _, _, ends, _ = model.predicted_hazard(frame.iloc[rows], steps, start=since, **cut)
                 hazards.append(hazard)
                 last[rows] = ends
             chunk = aalen_johansen_of(np.stack(hazards, axis=1))

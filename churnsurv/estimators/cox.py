@@ -291,9 +291,11 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
             rows = np.flatnonzero(stratum == code)
             step_time, step_hazard = self.hazard_steps(int(code))
             on_grid = step_values(step_time, step_hazard, grid, before=0.0)
+            if start is None:  # from the closed origin: exits at time 0 count
+                hazard[rows] = on_grid[None, :] * ratio[rows, None]
+                continue
             at_origin = step_values(step_time, step_hazard, origin[rows], before=0.0)
-            since = np.clip(on_grid[None, :] - at_origin[:, None], 0.0, None)
-            hazard[rows] = np.where(grid[None, :] > origin[rows, None], since, 0.0) * ratio[rows, None]
+            hazard[rows] = np.clip(on_grid[None, :] - at_origin[:, None], 0.0, None) * ratio[rows, None]
         return hazard, grid, origin, np.asarray(self.last_)[stratum], frame.index
 
     def hazard_steps(self, stratum: int) -> tuple[Floats, Floats]:

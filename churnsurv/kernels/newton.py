@@ -131,7 +131,9 @@ def maximise(
         step = _solve(current, score)
         decrement = max(float(score @ step), 0.0) ** 0.5
         if decrement <= tol:
-            return NewtonResult(state, current, null, null_information, iteration - 1, True, None)
+            # the last step, below tol standard errors, is taken; sums and information do not feel it
+            final = state._replace(beta=state.beta + step)
+            return NewtonResult(final, current, null, null_information, iteration, True, None)
         moved = _halved(problem, state, step)
         if moved is None:
             # no step in this direction gains anything: rounding is all that is left
