@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, cast
 
 import numpy as np
@@ -72,24 +73,15 @@ def rmst_difference(
     y = as_outcome(y)
     codes, labels = read_two_arms(y, arm, reference)
     _refuse_units_across_arms(y, cluster, codes)
-    km = _from_common_origin(y, codes, cluster, min_at_risk, level)
-    for label, last, survival in zip(labels, km.curves_.last, km.curves_.survival, strict=True):
-        origin = float(km.curves_.origin[0])
-        at_end = survival[int(np.searchsorted(km.curves_.times, last))]
-        if origin + horizon > last and at_end > 0:
-            raise DataError(
-                f"Horizon {horizon:g} is past the last time with data of arm {label!r} ({last - origin:g} after the "
-                f"origin {origin:g}): not estimable. Ask for at most {last - origin:g}."
-            )
-    end = km.curves_.origin[0] + horizon
-    table = km.table_[(km.table_["time"] <= end) & (km.table_["n_event"] > 0)]
-    events = table.groupby("group")["n_event"].sum().reindex([0, 1], fill_value=0)
-    if (events == 0).any():
-        raise TooFewEventsError(
-            f"Arm {labels[int(np.argmax((events == 0).to_numpy()))]!r} has no event within {horizon:g}: the variance of its "
-            "mean is not estimable. Ask for a longer horizon, or report the arms' counts."
-        )
-    base, other = cast(dict[Any, Estimate], km.rmst(horizon)).values()
+    arms = pd.Series(pd.Categorical(labels[codes], categories=labels), name="arm")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        km = _from_common_origin(y, arms, cluster, min_at_risk, level)
+        means = cast(dict[Any, Estimate], km.rmst(horizon))
+    n_events = _events_within(km, horizon)
+    for warning in caught:  # said here, so that they point to the caller's line
+        warnings.warn(str(warning.message), warning.category, stacklevel=2)
+    base, other = (means[label] for label in labels)
     value, se = other.value - base.value, float(np.hypot(base.se, other.se))
     half = float(ndtri((1 + level) / 2)) * se
     return Estimate(
@@ -100,26 +92,50 @@ def rmst_difference(
         upper=value + half,
         level=level,
         n=base.n + other.n,
-        n_events=int(events.sum()),
+        n_events=n_events,
         method=other.method,
     )
 
 
 def _from_common_origin(
-    y: Outcome, codes: NDArray[np.int64], cluster: ArrayLike | None, min_at_risk: int, level: float
+    y: Outcome, arms: pd.Series, cluster: ArrayLike | None, min_at_risk: int, level: float
 ) -> KaplanMeier:
     """Fit both arms from the first age at which each has enough at risk."""
     origin = None
-    while True:
-        km = KaplanMeier().fit(y, by=codes, cluster=cluster, min_at_risk=min_at_risk, origin=origin, level=level)
+    while True:  # the origin rises through ages of entry until both arms begin at it
+        km = KaplanMeier().fit(y, by=arms, cluster=cluster, min_at_risk=min_at_risk, origin=origin, level=level)
         if km.curves_.origin[0] == km.curves_.origin[1]:
             return km
         origin = float(km.curves_.origin.max())
 
 
+def _events_within(km: KaplanMeier, horizon: float) -> int:
+    """Count the events within the horizon; an arm beyond its support or without event is refused."""
+    origin = float(km.curves_.origin[0])
+    total = 0
+    for arm, rows in km.table_.groupby("group", sort=False):
+        last = rows.iloc[-1]
+        if origin + horizon > last["time"] and last["estimate"] > 0:
+            raise DataError(
+                f"Horizon {horizon:g} is past the last time with data of arm {arm!r} ({last['time'] - origin:g} after the "
+                f"origin {origin:g}): not estimable. Ask for at most {last['time'] - origin:g}."
+            )
+        events = int(rows.loc[rows["time"] <= origin + horizon, "n_event"].sum())
+        if events == 0:
+            raise TooFewEventsError(
+                f"Arm {arm!r} has no event within {horizon:g}: the variance of its mean is not estimable. Ask for a longer "
+                "horizon, or report the counts of the arms."
+            )
+        total += events
+    return total
+
+
 def _refuse_units_across_arms(y: Outcome, cluster: ArrayLike | None, codes: NDArray[np.int64]) -> None:
     units = pd.factorize(y.subject)[0] if cluster is None else row_labels(cluster, len(y), "cluster")[0]
-    both = np.intersect1d(units[codes == 0], units[codes == 1])
+    size = int(units.max()) + 1
+    both = np.flatnonzero(
+        np.bincount(units[codes == 0], minlength=size) * np.bincount(units[codes == 1], minlength=size)
+    )
     if len(both):
         what = "subject" if cluster is None else "cluster"
         raise DataError(

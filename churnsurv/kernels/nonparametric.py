@@ -168,14 +168,15 @@ def delta_variance(table: RiskTable, survival: Floats, incidence: Floats, *, mul
 
 
 class Influence(NamedTuple):
-    """How rows move log S: by P + m·C(t) while at risk, C the cumulated `variance_steps`; each row changes (P, m) twice."""
+    """How clusters move log S: by P + m·C(t), where (P, m) change twice per row; m changes, in time within cluster."""
 
-    cluster: Ints  #: (2n,) changes of one cluster together, in time
-    at: Ints  #: (2n,) position of the time from which the change holds
+    compensator: Floats  #: (T,) C, the cumulated `variance_steps`
+    starts: Ints  #: position of each cluster's first change
+    at: Ints  #: (2n,) position of the time from which the change holds, -1 before the first
     row: Ints  #: (2n,) 2i: row i enters, 2i + 1: row i leaves
-    compensator: Floats  #: (T,) C
-    p: Floats  #: (2n,) changes of P
-    m: Floats  #: (2n,) changes of m
+    changes: tuple[Floats, Floats]  #: (2n,) of P and of m
+    after: tuple[Floats, Floats]  #: (2n,) P and m of the cluster after the change
+    moments: Floats  #: (2, 2, T) sums over clusters of P², P m, m²
 
 
 def influence(table: RiskTable, fit: LogSurvival, event: Ints, weight: Floats, cluster: Ints) -> Influence:
@@ -193,11 +194,18 @@ def influence(table: RiskTable, fit: LogSurvival, event: Ints, weight: Floats, c
     p[0::2] = -weight * padded[table.entry_at + 1]
     p[1::2] = weight * padded[table.exit_at + 1] - np.where(event > 0, weight * fit.event_influence[table.exit_at], 0.0)
     m[0::2], m[1::2] = weight, -weight
-    cluster2, row = np.repeat(cluster, 2), np.arange(2 * len(weight))
+    owner, row = np.repeat(cluster, 2), np.arange(2 * len(weight))
     if np.any(cluster[1:] < cluster[:-1]) or np.any((cluster[1:] == cluster[:-1]) & (at[2::2] < at[1:-1:2])):
-        order = np.lexsort((row, at, cluster2))
-        cluster2, at, row, p, m = cluster2[order], at[order], row[order], p[order], m[order]
-    return Influence(cluster2, at, row, compensator, p, m)
+        order = np.lexsort((row, at, owner))
+        owner, at, row, p, m = owner[order], at[order], row[order], p[order], m[order]
+    starts = np.flatnonzero(np.concatenate(([True], owner[1:] != owner[:-1])))
+    after = _cumulated_within(p, starts), _cumulated_within(m, starts)
+    moments = np.empty((2, 2, len(table.times)))
+    for i, j in ((0, 0), (0, 1), (1, 1)):
+        moments[i, j] = moments[j, i] = _cumulated_products(
+            after[i], (p, m)[i], after[j], (p, m)[j], at, moments.shape[2]
+        )
+    return Influence(compensator, starts, at, row, (p, m), after, moments)
 
 
 def influence_moments(parts: Influence, f: Floats, g: Floats, jump: Floats | None = None) -> Floats:
@@ -206,22 +214,15 @@ def influence_moments(parts: Influence, f: Floats, g: Floats, jump: Floats | Non
     `f`, `g` (T,) are functions of time; Q keeps the influence continuous where P and m change, up to the `jump` (2n,)
     of rows that leave, in the order of `parts`. The variance at t is v' M(t) v with v = (1, f(t), g(t)).
     """
-    size = len(f)
-    f0, g0 = np.concatenate(([0.0], f)), np.concatenate(([0.0], g))
-    q = -parts.p * f0[parts.at + 1] - parts.m * g0[parts.at + 1]
+    (p, m), size = parts.changes, len(f)
+    q = -p * np.concatenate(([0.0], f))[parts.at + 1] - m * np.concatenate(([0.0], g))[parts.at + 1]
     if jump is not None:
         q = q + jump
-    starts = np.flatnonzero(np.concatenate(([True], parts.cluster[1:] != parts.cluster[:-1])))
-    changes = (q, parts.p, parts.m)
-    after = [_cumulated_within(x, starts) for x in changes]
-    prior = [a - x for a, x in zip(after, changes, strict=True)]
-    # a change before the first time holds at it
-    at = np.maximum(parts.at, 0)
+    q_after = _cumulated_within(q, parts.starts)
     moments = np.empty((3, 3, size))
-    for a in range(3):
-        for b in range(a, 3):
-            step = after[a] * after[b] - prior[a] * prior[b]
-            moments[a, b] = moments[b, a] = np.cumsum(np.bincount(at, weights=step, minlength=size))
+    moments[1:, 1:] = parts.moments
+    for j, (after, change) in enumerate(zip((q_after, *parts.after), (q, p, m), strict=True)):
+        moments[0, j] = moments[j, 0] = _cumulated_products(q_after, q, after, change, parts.at, size)
     return moments
 
 
@@ -232,6 +233,13 @@ def _cumulated_within(values: Floats, starts: Ints) -> Floats:
     return np.asarray(np.cumsum(reset))
 
 
+def _cumulated_products(a: Floats, a_change: Floats, b: Floats, b_change: Floats, at: Ints, size: int) -> Floats:
+    """Cumulate over time the changes of Σ a b, given both after each change and the change; (size,)."""
+    change = a * b_change + (b - b_change) * a_change
+    # what changes before the first time holds at it
+    return np.asarray(np.cumsum(np.bincount(np.maximum(at, 0), weights=change, minlength=size)))
+
+
 def quadratic(moments: Floats, *functions: Floats | float) -> Floats:
     """Give v' M(t) v for v = `functions`, at each time; rounding below 0 is cut."""
     r = range(len(functions))
@@ -240,8 +248,7 @@ def quadratic(moments: Floats, *functions: Floats | float) -> Floats:
 
 def robust_log_variance(parts: Influence) -> Floats:
     """Infinitesimal-jackknife variance of log S, clusters being the independent units, (T,)."""
-    zero = np.zeros_like(parts.compensator)
-    return quadratic(influence_moments(parts, zero, zero)[1:, 1:], 1.0, parts.compensator)
+    return quadratic(parts.moments, 1.0, parts.compensator)
 
 
 def robust_incidence_variance(

@@ -59,14 +59,10 @@ class GroupFit:
         if not len(times):
             return value, 0.0
         if self.area_moments is not None:
-            f, g = (
-                np.append(function, 0.0)  # the last entry is at the end of the horizon
-                for function in kernel.area_functions(times, self.origin, survival, np.cumsum(steps))
-            )
-            rest = end - times[-1]
-            f_end = f[-2] + survival[-1] * rest
-            g_end = g[-2] + survival[-1] * steps.sum() * rest
-            return value, float(np.sqrt(kernel.quadratic(self.area_moments[:, :, len(times) - 1], 1.0, f_end, g_end)))
+            f, g = kernel.area_functions(times, self.origin, survival, np.cumsum(steps))
+            rest = survival[-1] * (end - times[-1])
+            moments = self.area_moments[:, :, len(times) - 1]
+            return value, float(np.sqrt(kernel.quadratic(moments, 1.0, f[-1] + rest, g[-1] + rest * steps.sum())))
         right_of = np.cumsum((survival * np.diff(times, append=end))[::-1])[::-1]
         return value, float(np.sqrt(np.sum(right_of**2 * steps)))
 
