@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-import churnsurv
 from churnsurv.data.portfolio import Portfolio
 from churnsurv.data.synthetic_states import REGIONS, Branches, Customers, Market
 from churnsurv.data.synthetic_truth import CENTRE, COEFFICIENTS, RECOVERY_FORMULA, baseline_hazard, truth_of_effects
@@ -150,5 +150,5 @@ def _truth(n_loans: int, seed: int, as_of: str, first_month: str) -> dict[str, A
         "centre": CENTRE,
         "baseline_hazard_by_age": baseline,
         "interventions": truth_of_effects(),
-        "versions": {"churnsurv": churnsurv.__version__, "numpy": np.__version__},
+        "versions": {"churnsurv": version("churnsurv"), "numpy": np.__version__},
     }
