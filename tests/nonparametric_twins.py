@@ -72,3 +72,22 @@ def log_rank(entry, stop, event, arm, stratum, rho, gamma):
                 covariance += w**2 * d * (n - d) / (n - 1) * (np.diag(share) - np.outer(share, share))
             survival *= 1 - d / n
     return difference, covariance
+
+
+def on_states(table, column):
+    """A column of the Aalen-Johansen table of one group, one row per state."""
+    return np.stack([table.loc[table["state"] == s, column].to_numpy() for s in table["state"].unique()])
+
+
+def close(one, other):
+    """Tables are equal up to rounding: of the variance, so that a standard error of 0 may be 1e-8."""
+    assert list(one) == list(other)
+    rounded = {"lower": 1e-6, "upper": 1e-6}
+    for column in one:
+        a, b = one[column].to_numpy(), other[column].to_numpy()
+        if column in ("group", "state"):
+            assert a.tolist() == b.tolist()
+        elif column == "se":
+            np.testing.assert_allclose(a**2, b**2, rtol=1e-9, atol=1e-13)
+        else:
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=rounded.get(column, 1e-12))
