@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
 from tqdm import tqdm
 
 from churnsurv.messages import counted
@@ -95,7 +94,7 @@ def _facts(analysis: Analysis, hash_of_data: str) -> tuple[tuple[str, str], ...]
     frame, config = analysis.spells.frame, analysis.config
     counts = [f"{int((frame['cause'] == cause).sum()):,} {cause}" for cause in config.spells.cause_names]
     first, last = frame["period"].min(), frame["period"].max()
-    ends = pd.Timestamp(last) + pd.offsets.MonthEnd(0 if config.unit == "month" else 2)
+    ends = last.to_period("M" if config.unit == "month" else "Q").end_time
     return (
         ("Model", f"Cause-specific Cox, {counted(len(next(iter(analysis.model.models_.values())).coef_), 'term')}"),
         ("Data as of", f"{config.as_of:%d %B %Y}"),

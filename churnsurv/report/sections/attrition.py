@@ -19,6 +19,9 @@ from churnsurv.report.words import listed, percent, periods, suppressed, suppres
 
 TITLE = "Attrition by cause and vintage"
 
+#: small groups taken together
+OTHERS = "others"
+
 #: value, lower, upper of a probability; None where it is not estimable
 Bounded = tuple[float, float, float] | None
 
@@ -37,10 +40,8 @@ def attrition(analysis: Analysis) -> Part:
         _overall_figure(aj, analysis, at_horizon),
         _horizon_table(aj, analysis),
     ]
-    groups = {"vintage": analysis.spells.frame["vintage"].astype(str)}
-    groups |= {name: analysis.spells.frame[name].astype(str) for name in config.incidence.segments}
-    for name, labels in groups.items():
-        blocks.extend(_by_group(analysis, name, labels))
+    for name in ("vintage", *config.incidence.segments):
+        blocks.extend(_by_group(analysis, name, _groups(analysis, name)))
     headlines = tuple(
         Headline(
             f"{cause.capitalize()} within {periods(horizon, config.unit)}",
@@ -120,9 +121,19 @@ def _horizon_table(aj: AalenJohansen, analysis: Analysis) -> Table:
     return Table("incidence-table", "Share of loans that have left", tuple(columns), tuple(rows))
 
 
+def _groups(analysis: Analysis, name: str) -> pd.Series:
+    """Give the group of each spell; groups of fewer loans than a curve needs are taken together as "others"."""
+    frame = analysis.spells.frame
+    labels = frame[name].astype(object).where(frame[name].notna(), "missing").astype(str)
+    loans = frame["loan_id"].groupby(labels).nunique()
+    small = loans.index[loans < analysis.config.incidence.min_at_risk]
+    return labels.where(~labels.isin(small), OTHERS) if len(small) > 1 else labels
+
+
 def _by_group(analysis: Analysis, name: str, labels: pd.Series) -> list[Block]:
     """Give table and, for vintages, figure of the main cause by group."""
-    estimates = {str(label): _of_group(analysis, labels == label) for label in sorted(labels.unique())}
+    order = sorted(labels.unique(), key=lambda label: (label == OTHERS, label))
+    estimates = {label: _of_group(analysis, labels == label) for label in order}
     blocks: list[Block] = [_group_table(analysis, name, labels, estimates)]
     if name == "vintage":
         blocks += _group_figure(analysis, name, labels, estimates)
@@ -166,7 +177,8 @@ def _group_table(analysis: Analysis, name: str, labels: pd.Series, estimates: di
     )
     note = (
         f"From age: the curve of a group starts at the first age (in {config.unit}s) with {config.incidence.min_at_risk} "
-        f"loans at risk, and the share is that of the following {periods(horizon, config.unit)}. A dash: not estimable yet."
+        f"loans at risk, and the share is that of the following {periods(horizon, config.unit)}. A dash: not estimable yet. "
+        f"Groups of fewer than {config.incidence.min_at_risk} loans are taken together as \u201c{OTHERS}\u201d."
     )
     title = f"{cause.capitalize()} by {name.replace('_', ' ')}"
     return Table(f"by-{name}", title, columns, tuple(rows), notes=(note, suppression_note(smallest)))
@@ -181,7 +193,9 @@ def _group_figure(
     if not fitted:
         return []
     first = min(float(aj.curves_.origin[0]) for aj in fitted.values())
-    drawn_ones = [label for label, aj in fitted.items() if aj.curves_.origin[0] <= first + 2][-len(theme.PALETTE) :]
+    drawn_ones = [label for label, aj in fitted.items() if label != OTHERS and aj.curves_.origin[0] <= first + 2][
+        -len(theme.PALETTE) :
+    ]
     if len(drawn_ones) < 2:
         return []
     rows = np.flatnonzero(labels.isin(drawn_ones).to_numpy())
@@ -192,8 +206,8 @@ def _group_figure(
         level=config.level,
     )
     cause, xlabel = config.main_cause, f"{config.unit.capitalize()}s since origination"
-    others = [label for label in estimates if label not in drawn_ones]
-    left_out = f" Not drawn, since under observation only from a later age: {listed(others)}." if others else ""
+    others = len(estimates) - len(drawn_ones)
+    left_out = " Drawn are the latest whose curves start together; the others are in the table." if others else ""
     figure = drawn(
         f"{name}-curves",
         f"{cause.capitalize()} by {name}",

@@ -43,7 +43,7 @@ def _reading(analysis: Analysis) -> str:
         f"{within}. Time-varying covariates are those known one {analysis.config.unit} before; ties are treated by "
         f"{model.ties.capitalize()}'s rule. Intervals allow loans of one customer to depend on each other (sandwich by "
         f"customer). The models use {counted(model.n_observations_, 'spell')} of {counted(model.n_subjects_, 'loan')}. "
-        "They describe association: only the interventions below are estimated by design."
+        "They describe association, not what would happen if a covariate were changed."
     )
 
 
@@ -51,10 +51,9 @@ def _found(ratios: HazardRatioTable, cause: str) -> str:
     frame = ratios.frame
     clear = frame[(frame["hr_lower"] > 1) | (frame["hr_upper"] < 1)]
     checked = frame[frame["expected"] != ""]
-    text = (
-        f"For {cause}, {len(clear)} of {counted(len(frame), 'term')} have an interval that excludes 1; "
-        f"{are(len(frame) - len(clear))} not distinguishable from no effect."
-    )
+    unclear = len(frame) - len(clear)
+    others = f"; {are(unclear)} not distinguishable from no effect" if unclear else ""
+    text = f"For {cause}, {len(clear)} of {counted(len(frame), 'term')} have an interval that excludes 1{others}."
     if len(checked):
         counts = {verdict: int((checked["verdict"] == verdict).sum()) for verdict in (EXPECTED, CONTRARY, UNCLEAR)}
         text += (

@@ -22,6 +22,7 @@ def portfolio(analysis: Analysis) -> Part:
     spells, config = analysis.spells, analysis.config
     frame = spells.frame
     first, last = frame["period"].min(), frame["period"].max()
+    ends = last.to_period("M" if config.unit == "month" else "Q").end_time
     customers = frame["customer_id"].nunique()
     of_customers = "" if customers == frame["loan_id"].nunique() else f" of {counted(customers, 'customer')}"
     late = int((frame.drop_duplicates("loan_id")["entry"] > 0).sum())
@@ -29,7 +30,7 @@ def portfolio(analysis: Analysis) -> Part:
     blocks: list[Block] = [
         Text(
             f"The report covers {counted(frame['loan_id'].nunique(), 'loan')}{of_customers}, observed by {config.unit} from "
-            f"{first:%B %Y} to {last:%B %Y}. {{ref:reconciliation}} accounts for every loan given, {{ref:cleaning}} for what "
+            f"{first:%B %Y} to {ends:%B %Y}. {{ref:reconciliation}} accounts for every loan given, {{ref:cleaning}} for what "
             "was set right on the way."
         ),
         Text(

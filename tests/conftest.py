@@ -1,0 +1,43 @@
+"""A small simulated portfolio and its report, made once and shared by the tests of report and command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import churnsurv as cs
+
+REPORTS = Path(__file__).parent.parent / "reports"
+
+
+def small_configuration(**replacements: str) -> str:
+    """Give the text of the shipped configuration, for a portfolio of 1,200 loans in the folder of the file."""
+    text = (REPORTS / "quarterly.toml").read_text(encoding="utf-8")
+    text = text.replace("../data/synthetic/", "").replace("min_at_risk = 50", "min_at_risk = 20")
+    text = text.replace("n_estimators = 100", "n_estimators = 10")
+    for old, new in replacements.items():
+        assert old in text, f"{old!r} is not in the configuration"
+        text = text.replace(old, new)
+    return text
+
+
+@pytest.fixture(scope="session")
+def small_folder(tmp_path_factory):
+    """A folder with the tables of a small portfolio and quarterly.toml."""
+    folder = tmp_path_factory.mktemp("portfolio")
+    cs.data.simulate(1_200, seed=1).save(folder)
+    (folder / "quarterly.toml").write_text(small_configuration(), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_config(small_folder):
+    """The path of the small portfolio's configuration."""
+    return small_folder / "quarterly.toml"
+
+
+@pytest.fixture(scope="session")
+def small_report(small_config):
+    """The report of the small portfolio."""
+    return cs.report.quarterly.build(small_config)

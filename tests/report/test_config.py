@@ -1,0 +1,74 @@
+import shutil
+
+import pytest
+
+from churnsurv.exceptions import ConfigError
+from churnsurv.report import read_config
+from tests.conftest import REPORTS, small_configuration
+
+
+@pytest.fixture
+def written(small_folder, tmp_path):
+    """Write a changed configuration beside copies of the tables; give its path."""
+
+    def write(**replacements):
+        for file in small_folder.glob("*.parquet"):
+            shutil.copy(file, tmp_path)
+        path = tmp_path / "changed.toml"
+        path.write_text(small_configuration(**replacements), encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_the_shipped_configuration_is_read():
+    config = read_config(REPORTS / "quarterly.toml")
+    assert config.main_cause == "attrition"
+    assert {i.kind for i in config.interventions} == {"randomised", "rollout"}
+    assert read_config(config) is config
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('period = "2026 Q3"', 'periode = "2026 Q3"', r"'periode'.*Did you mean 'period'"),
+        ("min_at_risk = 20", "min_risk = 20", r"\[incidence\].*'min_risk'.*'min_at_risk'"),
+        ('main_cause = "attrition"', 'main_cause = "churn"', "'churn'.*attrition"),
+        ("development_until = 2025-09-30", 'development_until = "soon"', r"\[evaluation\] development_until"),
+        ('kind = "rollout"', 'kind = "staged"', "randomised.*rollout"),
+        ('expected = { default = "-" }', 'expected = { churn = "-" }', "'churn'"),
+        ('segments = ["segment", "region"]', 'segments = ["segmnt"]', "'segmnt'.*Did you mean 'segment'"),
+        ('indicator = "faster_service"', 'indicator = "fast_service"', "'fast_service'.*Did you mean 'faster_service'"),
+        ('interventions = "interventions.parquet"', "", "randomised offer: give the table"),
+        ("smallest_cell = 5", "smallest_cell = -1", "smallest_cell"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named_with_a_remedy(written, old, new, message):
+    with pytest.raises(ConfigError, match=message):
+        read_config(written(**{old: new}))
+
+
+def test_a_missing_configuration_is_named_as_given():
+    with pytest.raises(ConfigError, match=r"'reports/quartely\.toml'.*quarterly\.toml"):
+        read_config("reports/quartely.toml")
+
+
+def test_a_missing_data_file_is_named_with_the_remedy(written):
+    path = written(**{'loans = "loans.parquet"': 'loans = "lones.parquet"'})
+    with pytest.raises(ConfigError, match=r"loans = 'lones\.parquet'.*relative to the configuration file"):
+        read_config(path)
+
+
+def test_an_environment_variable_that_is_not_set_is_named(written, monkeypatch):
+    path = written(**{'loans = "loans.parquet"': 'loans = "${LENDER}/loans.parquet"'})
+    monkeypatch.delenv("LENDER", raising=False)
+    with pytest.raises(ConfigError, match="LENDER, which is not set"):
+        read_config(path)
+    monkeypatch.setenv("LENDER", str(path.parent))
+    assert read_config(path).data.files()["loans"] == path.parent / "loans.parquet"
+
+
+def test_the_configuration_told_in_the_report_holds_no_path(small_config):
+    echo = read_config(small_config).echo()
+    assert echo["data"]["loans"] == "loans.parquet"
+    assert str(small_config.parent) not in str(echo)
