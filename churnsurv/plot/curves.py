@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from churnsurv.curves import Curves
@@ -268,7 +269,7 @@ def _ends(curves: Curves, lines: list[tuple[str, Floats, Any, float, float]]) ->
 
 
 def _end_label(ax: Axes, x: float, y: float, name: str, tone: str, drop: float = 0.0) -> None:
-    ax.annotate(
+    label = ax.annotate(
         name,
         (x, y),
         (6, -drop),
@@ -278,6 +279,9 @@ def _end_label(ax: Axes, x: float, y: float, name: str, tone: str, drop: float =
         weight="bold",
         annotation_clip=False,
     )
+    if drop:
+        # inside the axes other curves may run below the letters
+        label.set_path_effects([withStroke(linewidth=3, foreground=theme.PAPER)])
 
 
 def _of_causes(table: pd.DataFrame, causes: Sequence[str]) -> pd.DataFrame:

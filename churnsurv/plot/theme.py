@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 #: text and axes; secondary text; lines of the grid; estimates that are not distinguishable from "no effect"
 INK, MUTED, GRID, NEUTRAL = "#1f2933", "#5b6770", "#e1e6ea", "#8a949e"
+#: what figures stand on; they are drawn transparent, so it is used for halos of letters only
+PAPER = "#ffffff"
 #: second sign of a group beside its colour, for greyscale prints
 LINE_STYLES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), "-", (0, (3, 1)))
 BAND_OPACITY = 0.16
@@ -61,8 +63,13 @@ _PARAMETERS: dict[Any, Any] = {
 @contextmanager
 def themed() -> Iterator[None]:
     """Apply the theme to what is drawn or saved inside the block; the caller's settings come back afterwards."""
-    with mpl.rc_context(_PARAMETERS):
+    # not rc_context: it would also undo what a notebook's backend sets when it is first used
+    before = {name: mpl.rcParams[name] for name in _PARAMETERS}
+    mpl.rcParams.update(_PARAMETERS)
+    try:
         yield
+    finally:
+        mpl.rcParams.update(before)
 
 
 def figure(width: float = 7.0, height: float = 4.2) -> tuple[Figure, Axes]:
@@ -77,7 +84,8 @@ def own_axes(width: float, height: float) -> Axes:
     """Give new axes that a notebook shows (pyplot keeps track of them)."""
     import matplotlib.pyplot as plt
 
-    return plt.subplots(figsize=(width, height))[1]
+    # on white also in a dark notebook, where dark letters on nothing could not be read
+    return plt.subplots(figsize=(width, height), facecolor="white")[1]
 
 
 def colour(position: int) -> str:

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 #: colour in the light theme → in the dark one, applied by the viewer of the image
-_DARK = {theme.INK: "#e4e8ec", theme.MUTED: "#a3adb7", theme.GRID: "#323b44", theme.PALETTE[0]: "#56a9e0"}
+_DARK = {
+    theme.INK: "#e4e8ec",
+    theme.MUTED: "#a3adb7",
+    theme.GRID: "#323b44",
+    theme.PAPER: "#14181d",
+    theme.PALETTE[0]: "#56a9e0",
+}
 
 
 def drawn(

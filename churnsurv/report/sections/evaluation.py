@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -10,17 +11,19 @@ from numpy.typing import NDArray
 
 from churnsurv.data import Cohort, Spells
 from churnsurv.estimators.cause_specific import CauseSpecificCox
-from churnsurv.estimators.forest import RandomSurvivalForest
 from churnsurv.exceptions import DataError
 from churnsurv.messages import counted
 from churnsurv.metrics import brier_score, concordance_index
 from churnsurv.nonparametric import AalenJohansen
 from churnsurv.outcome import Outcome
 from churnsurv.report.analysis import Analysis, Headline, Part
-from churnsurv.report.config import Evaluation
+from churnsurv.report.config import Evaluation, Term
 from churnsurv.report.content import Block, Cell, Column, Finding, Section, Table, Text
 from churnsurv.report.sections.attrition import risk_at
 from churnsurv.report.words import listed, periods
+
+if TYPE_CHECKING:
+    from churnsurv.estimators.forest import RandomSurvivalForest
 
 TITLE = "Prediction on a later period"
 
@@ -38,6 +41,7 @@ class Trial:
     risk: dict[str, dict[str, Floats]]
     left_out: int
     n_development: int
+    constant: tuple[str, ...]
 
 
 def evaluation(analysis: Analysis) -> Part:
@@ -66,25 +70,32 @@ def run_trial(analysis: Analysis, settings: Evaluation) -> Trial:
     development = analysis.spells.until(date)
     cohort = analysis.spells.landmark(date).complete()
     complete = development.complete()
+    # what nobody had by then, such as an offer not yet made, cannot be learnt
+    constant = tuple(name for name in analysis.covariates if complete.frame[name].nunique() < 2)
+    covariates = [name for name in analysis.covariates if name not in constant]
     cox = CauseSpecificCox(analysis.config.model.formula, ties=analysis.config.model.ties)
-    cox.fit(complete.frame[analysis.covariates], complete.y)
+    cox.fit(complete.frame[covariates], complete.y)
     # beyond the oldest age seen in development no hazard is known
     oldest = complete.frame["stop"].max()
     kept = (cohort.frame["age"] + horizon <= oldest).to_numpy()
     covered = Cohort(cohort.frame[kept].reset_index(drop=True), cohort.rules, cohort.date)
-    forest = _fitted_forest(development, date, settings, analysis)
+    forest = _fitted_forest(development, date, settings, covariates, analysis.config.unit)
     risk = {
-        "Cox": _cox_risk(cox, covered, analysis.covariates, horizon),
-        "Forest": _forest_risk(forest, covered, analysis.covariates, horizon),
+        "Cox": _cox_risk(cox, covered, covariates, horizon),
+        "Forest": _forest_risk(forest, covered, covariates, horizon),
     }
-    return Trial(covered.y, covered.groups, risk, int((~kept).sum()), development.frame["loan_id"].nunique())
+    n_development = development.frame["loan_id"].nunique()
+    return Trial(covered.y, covered.groups, risk, int((~kept).sum()), n_development, constant)
 
 
 def _fitted_forest(
-    development: Spells, date: pd.Timestamp, settings: Evaluation, analysis: Analysis
+    development: Spells, date: pd.Timestamp, settings: Evaluation, covariates: list[str], unit: str
 ) -> RandomSurvivalForest:
     """Fit a forest to the loans open one horizon before the development date, followed until it."""
-    months = settings.horizon * (1 if analysis.config.unit == "month" else 3)
+    # numba is loaded only when a forest is grown
+    from churnsurv.estimators.forest import RandomSurvivalForest
+
+    months = settings.horizon * (1 if unit == "month" else 3)
     cohort = development.landmark(date - pd.DateOffset(months=months) + pd.offsets.MonthEnd(0)).complete()
     # a loan not observed afterwards tells nothing of the time since the landmark
     seen = np.flatnonzero(cohort.y.stop > 0)
@@ -93,7 +104,7 @@ def _fitted_forest(
         min_samples_leaf=settings.forest.min_samples_leaf,
         random_state=settings.forest.seed,
     )
-    return forest.fit(_with_age(cohort, analysis.covariates).iloc[seen], cohort.y[seen])
+    return forest.fit(_with_age(cohort, covariates).iloc[seen], cohort.y[seen])
 
 
 def _with_age(cohort: Cohort, covariates: list[str]) -> pd.DataFrame:
@@ -133,6 +144,9 @@ def _reading(analysis: Analysis, settings: Evaluation, trial: Trial, events: dic
     )
     if analysis.config.model.strata:
         text += " The Cox models here are not stratified: a stratum's baseline ends where its development data end."
+    if trial.constant:
+        named = listed([(analysis.config.terms.get(name, Term()).label or name).lower() for name in trial.constant])
+        text += f" Without {named}, which did not vary by then."
     if trial.left_out:
         older = counted(trial.left_out, "loan")
         text += f" {older} that would be older by its end than any seen in development could not be predicted."

@@ -1,0 +1,133 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import churnsurv
+from churnsurv.cli import app
+from tests.conftest import small_configuration
+
+runner = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def quick_config(small_folder):
+    """A configuration without the long sections."""
+    text = small_configuration()
+    start, end = text.index("[evaluation]"), text.index("[thresholds]")
+    first, last = text.index("[[interventions]]"), text.index("# how covariates are shown")
+    path = small_folder / "quick.toml"
+    path.write_text(text[:start] + text[end:first] + text[last:], encoding="utf-8")
+    return path
+
+
+def test_help_teaches_by_examples():
+    for command in ("report", "simulate", "check"):
+        shown = runner.invoke(app, [command, "--help"])
+        assert shown.exit_code == 0
+        assert f"churnsurv {command}" in shown.output
+    assert "reports/quarterly.toml" in runner.invoke(app, ["--help"]).output
+
+
+def test_the_version_is_told():
+    shown = runner.invoke(app, ["--version"])
+    assert (shown.exit_code, shown.output.strip()) == (0, f"churnsurv {churnsurv.__version__}")
+
+
+def test_wrong_use_exits_with_2():
+    assert runner.invoke(app, ["report"]).exit_code == 2
+    assert runner.invoke(app, ["simulate", "--loans", "few"]).exit_code == 2
+    assert runner.invoke(app, ["repotr"]).exit_code == 2
+
+
+def test_report_prints_the_path_of_the_page_last(quick_config, tmp_path):
+    done = runner.invoke(app, ["report", str(quick_config), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    page = Path(done.stdout.strip().splitlines()[-1])
+    assert page == tmp_path / "out" / "report.html"
+    assert page.is_file()
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["period"] == "2026 Q3"
+
+
+def test_report_goes_beside_the_configuration_by_default_and_is_not_overwritten(quick_config):
+    try:
+        first = runner.invoke(app, ["report", str(quick_config)])
+        assert first.exit_code == 0, first.output
+        assert (quick_config.parent / "2026Q3" / "report.html").is_file()
+        again = runner.invoke(app, ["report", str(quick_config)])
+        assert again.exit_code == 1
+        assert "--force" in again.stderr
+        assert runner.invoke(app, ["report", str(quick_config), "--force"]).exit_code == 0
+    finally:
+        for file in (quick_config.parent / "2026Q3").glob("report.*"):
+            file.unlink()
+
+
+def test_findings_above_the_threshold_exit_with_3(quick_config, tmp_path):
+    text = quick_config.read_text(encoding="utf-8")
+    wrong = quick_config.with_name("wrong_sign.toml")
+    wrong.write_text(text.replace('expected = { attrition = "+" }', 'expected = { attrition = "-" }'), encoding="utf-8")
+    done = runner.invoke(app, ["report", str(wrong), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 3
+    assert "amber finding" in done.stdout
+    assert done.stdout.strip().splitlines()[-1].endswith("report.html")
+
+
+def test_a_failure_exits_with_1_and_a_message_without_traceback(tmp_path):
+    failed = runner.invoke(app, ["report", str(tmp_path / "nix.toml")])
+    assert failed.exit_code == 1
+    assert "nix.toml" in failed.stderr
+    assert "Traceback" not in failed.output
+
+
+def test_an_unforeseen_error_exits_with_1_and_says_how_to_report_it(monkeypatch, quick_config):
+    def fails(*args, **kwargs):
+        raise ZeroDivisionError("no way")
+
+    monkeypatch.setattr("churnsurv.report.read_config", fails, raising=False)
+    failed = runner.invoke(app, ["check", str(quick_config)])
+    assert failed.exit_code == 1
+    assert "ZeroDivisionError: no way" in failed.stderr
+    assert "CHURNSURV_TRACEBACK=1" in failed.stderr
+
+
+def test_check_passes_a_sound_portfolio(quick_config):
+    done = runner.invoke(app, ["check", str(quick_config)])
+    assert done.exit_code == 0, done.output
+    assert "0 error" in done.stdout
+
+
+def test_check_names_the_errors_of_the_data(quick_config, tmp_path):
+    import pandas as pd
+
+    text = quick_config.read_text(encoding="utf-8")
+    for file in quick_config.parent.glob("*.parquet"):
+        frame = pd.read_parquet(file)
+        if file.stem == "performance":
+            frame["status"] = frame["status"].replace("charged_off", "vanished")
+        frame.to_parquet(tmp_path / file.name)
+    (tmp_path / "c.toml").write_text(text, encoding="utf-8")
+    found = runner.invoke(app, ["check", str(tmp_path / "c.toml")])
+    assert found.exit_code == 3
+    assert "vanished" in found.stdout or "status" in found.stdout
+
+
+def test_simulate_writes_a_portfolio_and_leaves_a_full_folder_alone(tmp_path):
+    folder = tmp_path / "made"
+    done = runner.invoke(app, ["simulate", "--loans", "150", "--seed", "2", "--out", str(folder)])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.strip().splitlines()[-1] == str(folder)
+    assert len(churnsurv.data.Portfolio.load(folder).loans) == 150
+    again = runner.invoke(app, ["simulate", "--out", str(folder)])
+    assert again.exit_code == 1
+    assert "--out" in again.stderr
+
+
+def test_the_installed_command_is_quiet_on_standard_error(quick_config, tmp_path):
+    command = [str(Path(sys.executable).with_name("churnsurv")), "report", str(quick_config), "--out", str(tmp_path / "o")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
