@@ -44,7 +44,7 @@ def fit_churnsurv(frame: pd.DataFrame):
     import churnsurv as cs
 
     y = cs.Outcome(frame["stop"], frame["event"])
-    model = cs.CoxPH().fit(frame.drop(columns=["stop", "event"]), y)
+    model = cs.CoxPH().fit(frame.iloc[:, :-2], y)
     return model.coef_.tolist(), model.log_likelihood_
 
 

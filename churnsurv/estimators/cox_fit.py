@@ -31,7 +31,8 @@ from churnsurv.exceptions import (
 )
 from churnsurv.kernels.buckets import lay_buckets
 from churnsurv.kernels.cox import Buckets, MapReduce, ScoreArg, Shard, cluster_scores, cumulated, gradient, one_shard
-from churnsurv.kernels.newton import NewtonResult, Problem, State, maximise, row_bounds
+from churnsurv.kernels.cox_rows import centred, row_bounds
+from churnsurv.kernels.newton import NewtonResult, Problem, State, maximise
 from churnsurv.messages import counted, first_of
 from churnsurv.outcome import Missing, Outcome
 
@@ -181,16 +182,18 @@ def standardised(design: Floats, terms: list[str]) -> tuple[Floats, Floats, Floa
     Coefficients are invariant to it, and covariates of any unit then suit the same tolerances.
     """
     center = design.mean(axis=0)
-    # a second mean of the differences removes the rounding of the first (columns such as 1e12 + 1e9 z)
-    x = np.empty(design.shape)
-    np.subtract(design, center, out=x)
-    center = center + x.mean(axis=0)
-    np.subtract(design, center, out=x)
-    scale = np.sqrt(np.einsum("ij,ij->j", x, x) / len(x))
+    x, shift, mean_square = centred(design, center)
+    # the mean of the differences is the rounding error of the first mean (columns such as 1e12 + 1e9 z)
+    scale = np.sqrt(mean_square)
+    if np.any(np.abs(shift) > 1e-12 * scale):
+        center = center + shift
+        x, _, mean_square = centred(design, center)
+        scale = np.sqrt(mean_square)
     constant = np.flatnonzero(scale <= 1e-14 * np.abs(center))
     if len(constant):
         raise DataError(
-            f"Column {first_of([repr(terms[j]) for j in constant])} is constant: it cannot explain who leaves. Leave it out."
+            f"Column {first_of([repr(terms[j]) for j in constant])} is constant: it cannot explain who leaves. "
+            "Leave it out."
         )
     x /= scale
     return center, scale, x

@@ -74,12 +74,6 @@ class Problem(NamedTuple):
     ranges: Floats
 
 
-def row_bounds(shard: Shard, _: None = None) -> tuple[float, float, Floats]:
-    """Give the largest ‖x_i‖ and |offset_i| and the range of each column; their sums over shards are bounds too."""
-    longest = np.sqrt(np.einsum("ij,ij->i", shard.x, shard.x).max(initial=0.0))
-    return float(longest), float(np.abs(shard.offset).max(initial=0.0)), np.ptp(shard.x, axis=0)
-
-
 def evaluate(problem: Problem, beta: Floats) -> State:
     """Compute log likelihood and bucket sums at β (phase 1)."""
     shift = _shift(problem, beta)

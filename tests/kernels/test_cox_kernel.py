@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from churnsurv.kernels.buckets import lay_buckets
 from churnsurv.kernels.cox import GramArg, Shard, SumsArg, bucket_sums, cumulated, gradient, gram, one_shard, risk_sums
-from churnsurv.kernels.newton import Problem, evaluate, information_at, maximise, row_bounds
+from churnsurv.kernels.cox_rows import row_bounds
+from churnsurv.kernels.newton import Problem, evaluate, information_at, maximise
 from tests.textbook import numerical_gradient, partial_likelihood
 
 
