@@ -1,0 +1,346 @@
+"""Random survival forest for right-censored data with delayed entry and competing causes.
+
+Trees are grown on binned features and a grid of event times by log-rank scores (:mod:`churnsurv.kernels.forest`), and
+answer by the pooled counts of their leaves (:mod:`churnsurv.kernels.forest_curves`).
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed, effective_n_jobs
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from churnsurv.curves import Curves, check_size
+from churnsurv.data.features import feature_frame
+from churnsurv.estimators import forest_fit
+from churnsurv.estimators.forest_inputs import (
+    check_parameters,
+    features_per_split,
+    learn_levels,
+    numeric_columns,
+    refuse_missing,
+    subjects_per_tree,
+)
+from churnsurv.estimators.inputs import (
+    RowArgument,
+    as_outcome,
+    check_rows,
+    columns_named,
+    requested_start,
+    requested_times,
+    weights_argument,
+)
+from churnsurv.exceptions import DataError, NotIdentifiedError, SmallSampleWarning
+from churnsurv.kernels.forest_curves import forest_curves
+from churnsurv.messages import counted, first_of
+from churnsurv.outcome import Outcome
+
+Floats = NDArray[np.float64]
+
+#: rows that one call of the prediction kernel takes
+CHUNK = 2_000
+
+
+class RandomSurvivalForest(BaseEstimator):  # type: ignore[misc]
+    r"""Random survival forest: state probabilities from the outcomes of similar customers, without a model of their form.
+
+    Each tree is grown on a bootstrap sample of the subjects (all rows of a subject together). A node is cut where the
+    log-rank statistic is largest, over a random choice of features; with several causes the statistics
+    :math:`U_k^2 / V_k` of the cause-specific log-rank tests are added, so that a covariate with opposite effects on two
+    causes is found too. A row's neighbours are the training rows in its leaves; their pooled counts of events and of
+    customers at risk, tree by tree, give the cause-specific hazards, and these the probabilities (Aalen–Johansen).
+    Delayed entry enters the risk sets everywhere: a customer counts in a split and in a leaf only while under
+    observation. Where a row has fewer than one neighbour at risk per leaf on average, they are topped up to one by the
+    hazard of the whole portfolio, so that a single early exit does not decide a curve.
+
+    The estimates are consistent when censoring and entry are independent of the time of leaving given the covariates.
+    Covariates are taken as constant from the time of prediction on.
+
+    Parameters
+    ----------
+    n_estimators : int
+        Number of trees.
+    min_samples_leaf : int
+        Smallest number of subjects, with their weights and repetitions in the bootstrap sample, in a leaf. Nodes of
+        fewer than twice as many are not split.
+    max_depth : int, optional
+        Largest number of cuts above a leaf; default: no limit.
+    max_features : {"sqrt", "log2"}, int, float or None
+        Features tried at each node, of those that vary in it: the root or the logarithm of their number, that many, that
+        share, or all.
+    max_bins : int
+        Largest number of cells a feature is divided into, by its quantiles (at most 256).
+    time_bins : int, optional
+        Largest number of event times kept apart. With more distinct event times in the data, events are counted at the
+        next of so many quantiles of the event times. Default 512: months are never merged.
+    criterion : {"logrank"}
+        Score of a cut.
+    bootstrap : bool
+        Draw subjects with replacement; ``False``: every tree sees all rows.
+    max_samples : int or float, optional
+        Subjects drawn for each tree, as number or share; default: as many as there are.
+    oob : bool
+        Predict each training row from the trees that did not draw its subject, see ``oob_curves_``.
+    n_jobs : int, optional
+        Threads, −1 for all cores; default 1. The forest is the same whatever their number.
+    random_state : int, RandomState or None
+        Seed. The same seed gives the same forest, in whatever order rows and columns come.
+    verbose : int
+        Show a progress bar.
+
+    Attributes
+    ----------
+    causes_ : list of str
+        Names of the causes.
+    event_times_ : (T,) array
+        Grid of event times.
+    trees_ : dict of arrays
+        Nodes and leaves of all trees: ``feature`` (position in ``columns_``; −1 in leaves), ``cut`` (left if code ≤ cut),
+        ``child`` (left child, the right one follows; in leaves the number of the leaf), and the leaves' sparse counts.
+    columns_ : list of str
+        Names of the features, sorted; ``levels_`` has the levels of those that are categories, ``bin_edges_`` the cuts.
+    portfolio_hazard_, portfolio_at_risk_ : (K, T), (T,) arrays
+        Hazard of each cause and number at risk in the training sample.
+    oob_curves_ : Curves
+        With ``oob=True``: out-of-bag curves of the training rows, from each row's entry on. A row whose subject every
+        tree drew is NaN.
+    n_events_, n_subjects_, n_observations_ : int
+        Events, subjects and rows of the training sample.
+
+    Raises
+    ------
+    NoEventsError
+        Nobody leaves.
+    DataError
+        Missing or infinite values, parameters outside their range; the column or parameter is named.
+
+    References
+    ----------
+    Ishwaran, Kogalur, Blackstone and Lauer (2008), Ann. Appl. Stat. 2; Ishwaran et al. (2014), Biostatistics 15;
+    Lin and Jeon (2006), J. Am. Stat. Assoc. 101; Athey, Tibshirani and Wager (2019), Ann. Stat. 47.
+
+    Examples
+    --------
+    >>> import churnsurv as cs, numpy as np, pandas as pd
+    >>> rng = np.random.default_rng(0)
+    >>> X = pd.DataFrame({"rate_incentive": rng.normal(size=300)})
+    >>> months = np.ceil(rng.exponential(20 * np.exp(-X["rate_incentive"])))
+    >>> y = cs.Outcome(np.minimum(months, 36), months <= 36)
+    >>> forest = cs.RandomSurvivalForest(n_estimators=20, random_state=0).fit(X, y)
+    >>> new = pd.DataFrame({"rate_incentive": [-1.0, 1.0]})
+    >>> low, high = forest.predict_curves(new, times=[12]).cumulative_incidence()[:, 0]
+    >>> bool(low < high)
+    True
+    """
+
+    def __init__(
+        self,
+        n_estimators: int = 200,
+        *,
+        min_samples_leaf: int = 15,
+        max_depth: int | None = None,
+        max_features: Literal["sqrt", "log2"] | int | float | None = "sqrt",
+        max_bins: int = 255,
+        time_bins: int | None = None,
+        criterion: Literal["logrank"] = "logrank",
+        bootstrap: bool = True,
+        max_samples: int | float | None = None,
+        oob: bool = False,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_estimators = n_estimators
+        self.min_samples_leaf = min_samples_leaf
+        self.max_depth = max_depth
+        self.max_features = max_features
+        self.max_bins = max_bins
+        self.time_bins = time_bins
+        self.criterion = criterion
+        self.bootstrap = bootstrap
+        self.max_samples = max_samples
+        self.oob = oob
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(
+        self,
+        X: pd.DataFrame | ArrayLike,
+        y: Outcome | NDArray[Any],
+        *,
+        sample_weight: RowArgument = None,
+    ) -> Self:
+        """Grow the trees.
+
+        Parameters
+        ----------
+        X : frame or array (n, p)
+            Covariates, one row per row of `y`; text, categories and booleans are taken as ordered levels.
+        y : Outcome
+            (Or scikit-survival's structured array.)
+        sample_weight : array of n, or name of a column of X
+            Number of customers a row stands for; a column so named is no covariate.
+        """
+        check_parameters(self.get_params(deep=False))
+        frame, outcome = feature_frame(X), as_outcome(y)
+        check_rows(frame, outcome)
+        if outcome.recurrent:
+            raise NotIdentifiedError("A forest models one exit per subject; recurrent events are not supported.")
+        weight = weights_argument(sample_weight, frame)
+        covariates = frame.drop(columns=list(columns_named(sample_weight, frame)))
+        if covariates.shape[1] == 0:
+            raise DataError("There is no covariate: X has no column left.")
+        if self.oob:
+            check_size(
+                len(frame), 1 + len(outcome.causes), len(np.unique(outcome.stop[outcome.event > 0])), asked=False
+            )
+        numbers = self._learn_columns(covariates)
+        n_features = features_per_split(self.max_features, len(self.columns_))
+        n_drawn = subjects_per_tree(self.max_samples, outcome.n_subjects) if self.bootstrap else None
+        rows = forest_fit.training_rows(numbers, outcome, weight, self.max_bins, self.time_bins)
+        n_drawn = rows.n_subjects if self.bootstrap and self.max_samples is None else n_drawn
+        seeds = check_random_state(self.random_state).randint(0, np.iinfo(np.int32).max, self.n_estimators)
+        self.trees_ = forest_fit.grow_forest(
+            rows,
+            len(outcome.causes),
+            seeds,
+            n_drawn=n_drawn,
+            min_samples_leaf=self.min_samples_leaf,
+            max_depth=self.max_depth,
+            n_features=n_features,
+            n_jobs=self.n_jobs,
+            verbose=bool(self.verbose),
+        )
+        self.causes_, self.event_times_, self.bin_edges_ = list(outcome.causes), rows.grid, rows.edges
+        self.portfolio_hazard_, self.portfolio_at_risk_ = forest_fit.portfolio_counts(rows, len(outcome.causes))
+        self.first_entry_ = 0.0 if outcome.from_origin else float(outcome.start.min())
+        self.from_origin_, self.last_ = outcome.from_origin, float(outcome.stop.max())
+        self.n_events_, self.n_subjects_, self.n_observations_ = outcome.n_events, outcome.n_subjects, len(outcome)
+        if self.oob:
+            drawn = np.zeros((self.n_estimators, rows.n_subjects + 1), dtype=np.uint8)
+            for tree, seed in enumerate(seeds.tolist()):
+                drawn[tree, :-1] = forest_fit.draw_counts(rows.n_subjects, int(n_drawn or 0), seed) > 0
+            self.oob_curves_ = self._out_of_bag(numbers, outcome, frame.index, drawn, rows.unit)
+        return self
+
+    def predict_curves(
+        self, X: pd.DataFrame | ArrayLike, times: ArrayLike | None = None, *, start: ArrayLike | None = None
+    ) -> Curves:
+        """Predict the probabilities of staying and of leaving by each cause.
+
+        Parameters
+        ----------
+        X : frame or array
+            Covariates; a row with a missing value gives NaN. Columns are found by name.
+        times : array, optional
+            Default: the event times of the fit.
+        start : number or array of n, optional
+            Current age: probabilities are conditional on being a customer then. Default: 0, or with entry times in the
+            fit the first age at which anyone was under observation.
+
+        Raises
+        ------
+        NotIdentifiedError
+            `start` lies before the first age at which anyone was under observation in the fit.
+        """
+        check_is_fitted(self)
+        frame = feature_frame(X)
+        grid = requested_times(times, self.event_times_)
+        check_size(len(frame), 1 + len(self.causes_), len(grid), asked=times is not None)
+        numbers = numeric_columns(X, self.columns_, self.levels_)
+        origin = requested_start(self.first_entry_ if start is None else start, len(frame))
+        if np.any(origin < self.first_entry_):
+            rows = np.flatnonzero(origin < self.first_entry_)
+            raise NotIdentifiedError(
+                f"start is {origin[rows[0]]:g} in row {first_of(rows)}, but nobody was under observation before "
+                f"{self.first_entry_:g} when the forest was fitted: the risk from there is not identified. "
+                f"Pass start of at least {self.first_entry_:g}, or leave it out."
+            )
+        probability, _ = self._answers(numbers, grid, None if start is None else origin)
+        last = np.full(len(frame), self.last_)
+        return Curves(grid, probability, origin, last, tuple(self.causes_), frame.index)
+
+    def predict(self, X: pd.DataFrame | ArrayLike, *, cause: str | None = None) -> Floats:
+        """Give the ensemble mortality of each row; higher leaves sooner.
+
+        The number of events of the cause that would be expected in the training sample, with its times under
+        observation, if all its customers had the hazard of the row (Ishwaran et al. 2008). NaN where a value is missing.
+
+        Parameters
+        ----------
+        X : frame or array
+            Covariates.
+        cause : str, optional
+            Required when there are several.
+        """
+        check_is_fitted(self)
+        if cause is None and len(self.causes_) > 1:
+            raise DataError(f"Name the cause: one of {list(self.causes_)}.")
+        if cause is not None and cause not in self.causes_:
+            raise DataError(f"Cause {cause!r} is unknown; the forest has {list(self.causes_)}.")
+        _, mortality = self._answers(numeric_columns(X, self.columns_, self.levels_), np.empty(0), None)
+        return mortality[:, 0 if cause is None else self.causes_.index(cause)]
+
+    def _learn_columns(self, covariates: pd.DataFrame) -> Floats:
+        """Remember names and levels, and give the features in the order of their names."""
+        refuse_missing(covariates)
+        names = [str(c) for c in covariates.columns]
+        self.feature_names_in_, self.n_features_in_ = np.array(names, dtype=object), len(names)
+        self.columns_ = sorted(names)
+        self.levels_ = learn_levels(covariates)
+        return numeric_columns(covariates, self.columns_, self.levels_)
+
+    def _answers(
+        self,
+        numbers: Floats,
+        times: Floats,
+        start: Floats | None,
+        drawn: NDArray[np.uint8] | None = None,
+        unit: NDArray[np.int32] | None = None,
+    ) -> tuple[Floats, Floats]:
+        """Give state probabilities (n, 1 + K, m) at `times` and mortality (n, K), by threads over chunks of rows."""
+        n, n_causes = len(numbers), len(self.causes_)
+        missing = np.isnan(numbers).any(axis=1)
+        codes = forest_fit.binned(np.where(np.isnan(numbers), 0.0, numbers), self.bin_edges_)
+        pick = np.searchsorted(self.event_times_, times, side="right") - 1
+        begin = np.zeros(n, np.int64) if start is None else np.searchsorted(self.event_times_, start, side="right")
+        unit = np.zeros(n, np.int32) if unit is None else unit
+        drawn = np.zeros((0, 0), np.uint8) if drawn is None else drawn
+        probability, mortality = np.empty((n, 1 + n_causes, len(times))), np.empty((n, n_causes))
+        trees = [self.trees_[name] for name in ("node_begin", "leaf_begin", *forest_fit.TREE_ARRAYS)]
+        trees = [part.astype(np.float64) if part.dtype == np.float32 else part for part in trees]
+
+        def fill(rows: slice) -> None:
+            forest_curves(  # type: ignore[call-arg]
+                np.ascontiguousarray(codes[:, rows]), *trees, drawn, unit[rows], self.portfolio_hazard_,
+                self.portfolio_at_risk_, begin[rows], pick, probability[rows], mortality[rows],
+            )  # fmt: skip
+
+        size = max(1, min(CHUNK, -(-n // effective_n_jobs(self.n_jobs))))
+        chunks = [slice(at, at + size) for at in range(0, n, size)]
+        Parallel(n_jobs=self.n_jobs, prefer="threads")(delayed(fill)(rows) for rows in chunks)
+        probability[missing], mortality[missing] = np.nan, np.nan
+        return probability, mortality
+
+    def _out_of_bag(
+        self, numbers: Floats, y: Outcome, index: pd.Index, drawn: NDArray[np.uint8], unit: NDArray[np.int32]
+    ) -> Curves:
+        probability, _ = self._answers(numbers, self.event_times_, None if y.from_origin else y.start, drawn, unit)
+        always = np.flatnonzero(np.isnan(probability[:, 0, 0]))
+        if len(always):
+            warnings.warn(
+                f"Every tree drew the subject of {counted(len(always), 'row')} (row {first_of(always)}): no out-of-bag "
+                "curve there (NaN). Grow more trees.",
+                SmallSampleWarning,
+                stacklevel=3,
+            )
+        last = np.full(len(y), self.last_)
+        return Curves(self.event_times_, probability, np.array(y.start), last, tuple(self.causes_), index)

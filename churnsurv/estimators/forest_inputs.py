@@ -1,0 +1,161 @@
+"""What a forest is given: its parameters, and the columns of a frame as numbers that a tree can cut.
+
+A number is taken as it is, a category as the position of its level, in the order of the levels (a categorical's own
+order, else sorted): a tree finds groups of neighbouring levels with one cut and any group with several.
+"""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from churnsurv.data.features import _is_categorical, _refuse_text_that_is_no_category, feature_frame
+from churnsurv.exceptions import DataError, UnseenCategoryError
+from churnsurv.kernels.forest import MAX_CELLS
+from churnsurv.messages import counted, first_of, numeric_column
+
+Floats = NDArray[np.float64]
+
+
+def learn_levels(frame: pd.DataFrame) -> dict[str, list[Any]]:
+    """Give the known levels of each categorical column, in their order."""
+    levels: dict[str, list[Any]] = {}
+    for column in frame.columns:
+        values = frame[column]
+        if not _is_categorical(values):
+            continue
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            known = values.cat.remove_unused_categories().cat.categories.tolist()
+        else:
+            known = sorted(values.dropna().unique().tolist(), key=lambda v: (str(type(v)), v))
+            if known:
+                _refuse_text_that_is_no_category(values, known, str(column))
+        levels[str(column)] = known
+    return levels
+
+
+def numeric_columns(X: pd.DataFrame | ArrayLike, columns: list[str], levels: dict[str, list[Any]]) -> Floats:
+    """Give the columns of X, found by name, as numbers (n, p); missing values are NaN.
+
+    Raises
+    ------
+    DataError
+        A column is absent, or holds infinities, or is no number.
+    UnseenCategoryError
+        A category that is not among the known levels.
+    """
+    frame = feature_frame(X)
+    if not isinstance(X, pd.DataFrame) and frame.shape[1] == len(columns):
+        frame = frame.set_axis(columns, axis=1)
+    frame = frame.set_axis([str(c) for c in frame.columns], axis=1)
+    absent = [c for c in columns if c not in frame.columns]
+    if absent:
+        raise DataError(
+            f"Missing {counted(len(absent), 'column')} {first_of([repr(c) for c in absent])} in X; "
+            f"it has {first_of(frame.columns, 12)}."
+        )
+    numbers = np.empty((len(frame), len(columns)), order="F")
+    for position, column in enumerate(columns):
+        if column in levels:
+            numbers[:, position] = _level_positions(frame[column], levels[column])
+        else:
+            numbers[:, position] = numeric_column(frame[column], column)
+        infinite = np.flatnonzero(np.isinf(numbers[:, position]))
+        if len(infinite):
+            raise DataError(
+                f"Column {column!r} has {counted(len(infinite), 'infinite value')} (row {first_of(infinite)}). "
+                "Correct them, or cap the column (e.g. a logarithm of zero)."
+            )
+    return numbers
+
+
+def _level_positions(values: pd.Series, known: list[Any]) -> Floats:
+    given = values.astype(object)
+    position = pd.Index(known, dtype=object).get_indexer(pd.Index(given, dtype=object)).astype(np.float64)
+    unseen = np.flatnonzero((position < 0) & given.notna().to_numpy())
+    if len(unseen):
+        raise UnseenCategoryError(
+            f"Column {values.name!r} has {first_of([repr(v) for v in given.iloc[unseen].unique()])} in "
+            f"{counted(len(unseen), 'row')} (row {first_of(unseen)}), not seen in training (known: "
+            f"{first_of(known, 12)}). Map it to a known level, or fit again with such rows."
+        )
+    position[position < 0] = np.nan
+    return position
+
+
+def refuse_missing(frame: pd.DataFrame) -> None:
+    """Refuse missing values in the training frame, naming the columns and rows."""
+    parts = []
+    for column in frame.columns:
+        rows = np.flatnonzero(frame[column].isna())
+        if len(rows):
+            parts.append(f"column {column!r} has {counted(len(rows), 'missing value')} (row {first_of(rows)})")
+    if parts:
+        more = f"; and {counted(len(parts) - 3, 'more column')}" if len(parts) > 3 else ""
+        raise DataError(f"{'; '.join(parts[:3])}{more}. Leave these rows out, or fill the values in.")
+
+
+def check_parameters(parameters: dict[str, Any]) -> None:
+    """Refuse parameters of a forest outside their range, naming them."""
+    for name, least, most in (
+        ("n_estimators", 1, None),
+        ("min_samples_leaf", 1, None),
+        ("max_depth", 1, None),
+        ("max_bins", 2, MAX_CELLS),
+        ("time_bins", 1, 65_535),
+    ):
+        value = parameters[name]
+        if value is None and name in ("max_depth", "time_bins"):
+            continue
+        if not _is_whole(value) or value < least or (most is not None and value > most):
+            span = f"from {least} to {most:,}" if most is not None else f"of at least {least}"
+            raise DataError(f"{name}={value!r}: give a whole number {span}.")
+    if parameters["criterion"] != "logrank":
+        raise DataError(f"criterion={parameters['criterion']!r} is not known: use 'logrank'.")
+    n_jobs = parameters["n_jobs"]
+    if n_jobs is not None and (not _is_whole(n_jobs) or n_jobs == 0):
+        raise DataError(f"n_jobs={n_jobs!r}: give the number of threads, -1 for all cores, or None for one.")
+    if not parameters["bootstrap"]:
+        for name, unset in (("max_samples", None), ("oob", False)):
+            if parameters[name] != unset:
+                raise DataError(
+                    f"{name}={parameters[name]!r} needs bootstrap=True: without it every tree sees all rows."
+                )
+
+
+def features_per_split(max_features: Any, n_features: int) -> int:
+    """Give the number of features to try at each node."""
+    if max_features is None:
+        return n_features
+    if isinstance(max_features, str) and max_features in ("sqrt", "log2"):
+        root = np.sqrt(n_features) if max_features == "sqrt" else np.log2(n_features)
+        return max(1, int(root))
+    if _is_whole(max_features) and 1 <= max_features <= n_features:
+        return int(max_features)
+    if isinstance(max_features, float) and 0 < max_features <= 1:
+        return max(1, int(max_features * n_features))
+    raise DataError(
+        f"max_features={max_features!r}: give 'sqrt', 'log2', None (all), a whole number up to the {n_features} "
+        "column(s) of X, or a share in (0, 1]."
+    )
+
+
+def subjects_per_tree(max_samples: Any, n_subjects: int) -> int:
+    """Give the number of subjects to draw for each tree."""
+    if max_samples is None:
+        return n_subjects
+    if _is_whole(max_samples) and 1 <= max_samples <= n_subjects:
+        return int(max_samples)
+    if isinstance(max_samples, float) and 0 < max_samples <= 1:
+        return max(1, round(max_samples * n_subjects))
+    raise DataError(
+        f"max_samples={max_samples!r}: give a whole number up to the {counted(n_subjects, 'subject')}, or a share in (0, 1]."
+    )
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and isinstance(value, Real) and not isinstance(value, bool | np.bool_)
