@@ -190,7 +190,9 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
         margin = norm.ppf(0.5 + level / 2) * se
         # a covariate in tiny units has a hazard ratio per unit that no double holds: inf is the right answer
         with np.errstate(over="ignore"):
-            ratio, lower, upper = (np.exp(self.coef_.to_numpy() + d) for d in (0.0, -margin.to_numpy(), margin.to_numpy()))
+            ratio, lower, upper = (
+                np.exp(self.coef_.to_numpy() + d) for d in (0.0, -margin.to_numpy(), margin.to_numpy())
+            )
         return pd.DataFrame(
             {
                 "coef": self.coef_,

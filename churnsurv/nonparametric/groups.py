@@ -119,4 +119,4 @@ def is_robust(variance: str | None, others: tuple[str, ...], cluster: Any, sampl
     if variance is not None or cluster is not None:
         return variance in (None, "robust")
     weights = np.zeros(0) if sample_weight is None else np.asarray(sample_weight)
-    return bool(weights.dtype.kind == "f" and np.any(weights % 1 != 0))
+    return bool(weights.dtype.kind == "f" and np.any(weights != np.floor(weights)))
