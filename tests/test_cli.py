@@ -127,7 +127,13 @@ def test_simulate_writes_a_portfolio_and_leaves_a_full_folder_alone(tmp_path):
 
 
 def test_the_installed_command_is_quiet_on_standard_error(quick_config, tmp_path):
-    command = [str(Path(sys.executable).with_name("churnsurv")), "report", str(quick_config), "--out", str(tmp_path / "o")]
+    command = [
+        str(Path(sys.executable).with_name("churnsurv")),
+        "report",
+        str(quick_config),
+        "--out",
+        str(tmp_path / "o"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

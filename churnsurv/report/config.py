@@ -78,7 +78,6 @@ class Forest(ConfigTable):
 
     n_estimators: int = Field(default=100, ge=1)
     min_samples_leaf: int = Field(default=30, ge=1)
-    max_samples: float | int | None = None
     seed: int = 20260930
 
 
@@ -123,7 +122,7 @@ class Thresholds(ConfigTable):
     table: ClassVar[str] = "thresholds"
 
     contrary_signs: int = Field(default=0, ge=0)
-    least_concordance: float = Field(default=0.6, ge=0.5, le=1)
+    least_concordance: float = Field(default=0.55, ge=0.5, le=1)
 
 
 Intervention = Annotated[RandomisedOffer | StaggeredRollout, Field(discriminator="kind")]

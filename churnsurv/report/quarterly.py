@@ -10,7 +10,7 @@ from tqdm import tqdm
 from churnsurv.messages import counted
 from churnsurv.report.analysis import Analysis, Part, analyse, noticed
 from churnsurv.report.config import ReportConfig, read_config
-from churnsurv.report.content import Block, Column, Report, Section, Table, Text
+from churnsurv.report.content import Block, Column, Finding, Report, Section, Table, Text
 from churnsurv.report.sections.attrition import attrition
 from churnsurv.report.sections.evaluation import evaluation
 from churnsurv.report.sections.hazards import hazards
@@ -119,17 +119,11 @@ def _summary(settings: ReportConfig, parts: list[Part]) -> Section:
         ),
         tuple((h.measure, h.value, h.interval, h.meaning) for h in headlines),
     )
-    findings = [
-        (part.section, block) for part in parts for block in part.section.blocks if type(block).__name__ == "Finding"
-    ]
-    where = listed(list(dict.fromkeys(section.title for section, _ in findings))) if findings else ""
-    told = (
-        f"{counted(len(findings), 'finding')} to act on, in: {where}."
-        if findings
-        else "No finding exceeds its threshold."
-    )
+    findings = [(part.section, block) for part in parts for block in part.section.blocks if isinstance(block, Finding)]
+    told = f"{counted(len(findings), 'finding')} to act on." if findings else "Nothing exceeds its threshold."
     blocks: list[Block] = [Text(settings.purpose)] if settings.purpose else []
-    blocks += [Text(told, "headline")]
+    blocks.append(Text(told, "headline"))
+    blocks += [Text(f"{section.title}: {finding.text}") for section, finding in findings]
     if headlines:
         blocks.append(figures)
     words = Table("glossary", "Words used", (Column("word", "Word"), Column("meaning", "Meaning")), _GLOSSARY)

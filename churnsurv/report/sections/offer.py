@@ -81,8 +81,8 @@ def read_trial(analysis: Analysis, settings: RandomisedOffer) -> Trial:
     frame = pd.concat(parts, ignore_index=True)
     frame["treated"] = (frame["arm"] == settings.treated).astype(float)
     per_year = 12 if analysis.config.unit == "month" else 4
-    # years of loan age at assignment; the few loans beyond four years are one band
-    frame["age_band"] = (frame["age"] // per_year).clip(upper=4).astype(int)
+    # years of loan age at assignment; the few loans beyond three years are one band
+    frame["age_band"] = (frame["age"] // per_year).clip(upper=3).astype(int)
     y = outcome_of(frame, analysis.config.spells, start=False)
     named = np.where(frame["treated"] == 1, settings.treated, settings.control)
     aj = AalenJohansen().fit(y, by=pd.Series(named, name="arm"), level=analysis.config.level)

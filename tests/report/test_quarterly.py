@@ -1,0 +1,237 @@
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import churnsurv as cs
+from churnsurv.report import quarterly, read_config
+from churnsurv.report.analysis import analyse, noticed
+from churnsurv.report.render import render_json
+from churnsurv.report.render.html import render_html
+from churnsurv.report.sections.attrition import attrition
+from churnsurv.report.sections.interventions import interventions
+from churnsurv.report.sections.portfolio import exits_by_quarter
+from churnsurv.report.words import ratio_sentence, ratio_words
+from tests.conftest import REPORTS
+
+SECTIONS = ["summary", "portfolio", "attrition", "hazard-ratios", "evaluation", "interventions", "provenance"]
+
+
+@pytest.fixture(scope="module")
+def document(small_report):
+    return small_report.to_dict()
+
+
+@pytest.fixture(scope="module")
+def html(document):
+    return render_html(document)
+
+
+@pytest.fixture(scope="module")
+def analysis(small_config):
+    return analyse(read_config(small_config))
+
+
+def block(document, key):
+    return next(b for s in document["sections"] for b in s["blocks"] if b.get("key") == key)
+
+
+class Tags(HTMLParser):
+    def __init__(self, html):
+        super().__init__()
+        self.tags = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def of(self, name):
+        return [attributes for tag, attributes in self.tags if tag == name]
+
+
+def test_the_report_has_its_sections_in_order(document):
+    assert [s["key"] for s in document["sections"]] == SECTIONS
+
+
+def test_the_same_inputs_give_the_same_bytes(small_report, small_config):
+    again = quarterly.build(small_config)
+    assert render_json(again.to_dict()) == render_json(small_report.to_dict())
+    assert render_html(again.to_dict()) == render_html(small_report.to_dict())
+
+
+def test_loans_in_are_loans_out(document):
+    rows = block(document, "reconciliation")["rows"]
+    assert rows[0][1] == 1_200
+    assert sum(row[1] for row in rows[1:]) == 1_200
+
+
+def test_exits_by_quarter_add_up_to_the_exits_of_the_spells(analysis):
+    table = exits_by_quarter(analysis.spells, 0.95)
+    assert table["attrition"].sum() == (analysis.spells.frame["cause"] == "attrition").sum()
+    assert table["exposure"].sum() == pytest.approx(len(analysis.spells.frame) / 12)
+    rate, lower, upper = (table[f"attrition {name}"] for name in ("rate", "lower", "upper"))
+    assert ((lower <= rate) & (rate <= upper)).all()
+
+
+def test_ratios_in_the_report_are_those_of_a_fit_by_hand(document, analysis):
+    model = cs.CoxPH(cause="attrition").fit(analysis.complete.X, analysis.complete.y, cluster=analysis.complete.groups)
+    row = next(r for r in block(document, "ratios-attrition")["rows"] if r[0] == "Rate incentive")
+    expected = model.summary().loc["rate_incentive"]
+    np.testing.assert_allclose(row[2], expected["hazard_ratio"])
+    np.testing.assert_allclose(row[3], [expected["hr_lower"], expected["hr_upper"]])
+
+
+def test_the_offer_compares_the_arms_as_assigned_on_time_since_assignment(document, small_folder):
+    assignments = pd.read_parquet(small_folder / "interventions.parquet")
+    arms = assignments[assignments["intervention"] == "rate_offer"].set_index("loan_id")["arm"]
+    rows = {row[0]: row for row in block(document, "rate-offer-arms")["rows"]}
+    assert rows["offer"][1] == (arms == "offer").sum()
+    assert rows["hold out"][1] == (arms == "hold_out").sum()
+    measures = [row[0] for row in block(document, "rate-offer-effects")["rows"]]
+    assert "Hazard ratio of attrition" in measures
+    assert "Hazard ratio of default" in measures
+    assert any(m.startswith("Months gained") for m in measures)
+
+
+def test_evaluation_gives_both_models_with_intervals_and_the_null_model(document):
+    discrimination, accuracy = block(document, "discrimination"), block(document, "accuracy")
+    assert [row[0] for row in discrimination["rows"]][:2] == ["Cox", "Forest"]
+    for row in discrimination["rows"]:
+        assert row[2][0] < row[1] < row[2][1]
+        assert row[4][0] < row[3] < row[4][1]
+    for row in accuracy["rows"]:
+        assert row[2][0] < row[1] < row[2][1]
+        assert 0 < row[3] < 1
+
+
+def test_provenance_holds_hashes_and_versions_but_no_path(document, small_folder, html):
+    record = document["provenance"]
+    assert set(record["files"]) == {"loans", "performance", "macro", "interventions"}
+    assert all(re.fullmatch("[0-9a-f]{64}", f["sha256"]) for f in record["files"].values())
+    assert record["versions"]["churnsurv"] == cs.__version__
+    assert str(small_folder) not in render_json(document)
+    assert str(small_folder) not in html
+
+
+def test_no_customer_or_loan_is_named(document, small_folder):
+    loans = pd.read_parquet(small_folder / "loans.parquet")
+    words = set(re.findall(r"\d{6,}", re.sub(r'"svg": ".*?(?<!\\)"', "", render_json(document))))
+    assert not words & {str(v) for v in [*loans["loan_id"], *loans["customer_id"]]}
+
+
+def test_small_counts_are_suppressed_with_what_could_be_computed_from_them(document):
+    for key in ("by-vintage", "by-segment", "by-region"):
+        table = block(document, key)
+        for row in table["rows"]:
+            assert not any(isinstance(n, int) and 0 < n < 5 for n in row[1:4])
+            if row[2] == "<5":
+                assert row[5] is None
+                assert row[6] is None
+
+
+def test_html_asks_for_nothing_from_outside(html):
+    tags = Tags(html)
+    urls = [v for _, attributes in tags.tags for k, v in attributes.items() if k in ("src", "href", "action", "data")]
+    assert all(url.startswith(("data:image/svg+xml;base64,", "#")) for url in urls)
+    assert not tags.of("script")
+    assert not tags.of("link")
+    assert "url(" not in html
+    assert "@import" not in html
+    assert "default-src 'none'" in html
+
+
+def test_every_image_has_alt_text_and_every_header_a_scope(html):
+    tags = Tags(html)
+    assert len(tags.of("img")) >= 5
+    assert all(len(image["alt"]) > 20 for image in tags.of("img"))
+    assert tags.of("th")
+    assert all(th.get("scope") in ("col", "row", "rowgroup") for th in tags.of("th"))
+
+
+def test_every_link_of_the_navigation_leads_somewhere(html):
+    tags = Tags(html)
+    ids = [attributes["id"] for _, attributes in tags.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    targets = {a["href"].removeprefix("#") for a in tags.of("a")}
+    assert targets <= set(ids)
+    assert set(SECTIONS) <= targets
+
+
+def test_every_reference_is_resolved_and_every_number_distinct(document, html):
+    assert "{ref:" not in html
+    for kind in ("table", "figure"):
+        numbers = [b["number"] for s in document["sections"] for b in s["blocks"] if b["kind"] == kind]
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_no_figure_has_a_decimal_comma(document):
+    comments_are_gone = all("<!--" not in b["svg"] for s in document["sections"] for b in s["blocks"] if "svg" in b)
+    assert comments_are_gone
+
+
+def test_a_sentence_says_when_the_interval_includes_one():
+    row = {"hazard_ratio": 0.9, "hr_lower": 0.7, "hr_upper": 1.2}
+    sentence = ratio_sentence("The offer", row, "HR 0.90", "attrition")
+    assert "does not distinguishably change" in sentence
+    assert "includes 1" in sentence
+    assert "30% lower to 20% higher" in sentence
+    assert "lower hazard" in ratio_words(row | {"hr_upper": 0.95}, "attrition")
+    assert ratio_words({"hazard_ratio": 3, "hr_lower": 2, "hr_upper": 4}, "x") == "hazard of x 3.0 times as high"
+
+
+def test_a_category_with_markup_stays_text(small_config, tmp_path):
+    config = read_config(small_config)
+    analysis = analyse(config)
+    evil = '<script>alert("segment")</script>'
+    analysis.spells.frame["segment"] = evil
+    part = noticed(attrition, analysis)
+    made = cs.report.Report("t", "p", "d", (), (part.section,))
+    assert evil in render_json(made.to_dict()).replace('\\"', '"')
+    assert "<script" not in render_html(made.to_dict())
+
+
+def test_an_effect_on_the_safety_cause_is_a_red_finding(analysis):
+    config = analysis.config
+    frame = analysis.spells.frame
+    treated = pd.read_parquet(config.data.interventions).query("arm == 'offer'")["loan_id"]
+    late = frame["period"] > "2025-09-30"
+    # a third of the treated loans default at their last sight
+    last = (
+        ~frame.duplicated("loan_id", keep="last") & late & frame["loan_id"].isin(treated) & (frame["cause"] == "open")
+    )
+    frame.loc[frame.index[last][::3], "cause"] = "default"
+    part = noticed(interventions, analysis)
+    found = [b for b in part.section.blocks if isinstance(b, cs.report.Finding)]
+    assert found
+    assert found[0].severity == "red"
+    assert "default" in found[0].text
+
+
+def test_a_sign_contrary_to_expectation_is_a_finding(small_config):
+    config = read_config(small_config)
+    term = config.terms["rate_incentive"].model_copy(update={"expected": {"attrition": "-"}})
+    wrong = config.model_copy(
+        update={"terms": {**config.terms, "rate_incentive": term}, "evaluation": None, "interventions": ()}
+    )
+    made = quarterly.build(wrong)
+    assert [f.severity for f in made.findings] == ["amber"]
+    assert "Rate incentive" in made.findings[0].text
+    assert made.findings[0].evidence == "ratios-attrition"
+
+
+def test_the_sample_has_the_structure_of_a_report_made_now(document):
+    sample = json.loads((REPORTS / "sample" / "report.json").read_text(encoding="utf-8"))
+
+    def outline(report):
+        return [
+            (s["key"], s["title"], [b["kind"] for b in s["blocks"] if b["kind"] in ("table", "figure")])
+            for s in report["sections"]
+        ]
+
+    assert sample["schema"] == document["schema"]
+    assert [s[:2] for s in outline(sample)] == [s[:2] for s in outline(document)]
+    assert outline(sample)[3:] == outline(document)[3:]
+    assert (REPORTS / "sample" / "report.html").read_text(encoding="utf-8") == render_html(sample)
