@@ -167,11 +167,6 @@ def test_every_reference_is_resolved_and_every_number_distinct(document, html):
         assert numbers == list(range(1, len(numbers) + 1))
 
 
-def test_no_figure_has_a_decimal_comma(document):
-    comments_are_gone = all("<!--" not in b["svg"] for s in document["sections"] for b in s["blocks"] if "svg" in b)
-    assert comments_are_gone
-
-
 def test_a_sentence_says_when_the_interval_includes_one():
     row = {"hazard_ratio": 0.9, "hr_lower": 0.7, "hr_upper": 1.2}
     sentence = ratio_sentence("The offer", row, "HR 0.90", "attrition")
