@@ -1,19 +1,11 @@
 """The report on the public panel of US mortgages."""
 
-import os
-from pathlib import Path
-
 import pytest
 
 import churnsurv as cs
+from tests.real.panel import FOLDER, ROOT, needs_panel
 
-ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = [Path(os.environ.get("CHURNSURV_DATA") or "no folder"), ROOT.parent / "shared" / "data"]
-FOLDER = next((folder for folder in FOLDERS if (folder / "dcr_mortgage_panel.parquet").is_file()), None)
-
-pytestmark = pytest.mark.skipif(
-    FOLDER is None, reason="dcr_mortgage_panel.parquet is neither in CHURNSURV_DATA nor in ../shared/data"
-)
+pytestmark = needs_panel
 
 
 @pytest.fixture(scope="module")

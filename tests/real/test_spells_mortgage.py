@@ -1,22 +1,14 @@
 """Spells from the public panel of US mortgages, with every quirk its description lists."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
 import churnsurv as cs
 from churnsurv.data import SpellRules, build_spells, check_tables
+from tests.real.panel import FOLDER, ROOT, needs_panel
 
-ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = [Path(os.environ.get("CHURNSURV_DATA") or "no folder"), ROOT.parent / "shared" / "data"]
-FOLDER = next((folder for folder in FOLDERS if (folder / "dcr_mortgage_panel.parquet").is_file()), None)
-
-pytestmark = pytest.mark.skipif(
-    FOLDER is None, reason="dcr_mortgage_panel.parquet is neither in CHURNSURV_DATA nor in ../shared/data"
-)
+pytestmark = needs_panel
 
 
 @pytest.fixture(scope="module")
