@@ -222,7 +222,7 @@ class RandomSurvivalForest(BaseEstimator):  # type: ignore[misc]
         self.causes_, self.event_times_, self.bin_edges_ = list(outcome.causes), rows.grid, rows.edges
         self.portfolio_hazard_, self.portfolio_at_risk_ = forest_fit.portfolio_counts(rows, len(outcome.causes))
         self.first_entry_ = 0.0 if outcome.from_origin else float(outcome.start.min())
-        self.from_origin_, self.last_ = outcome.from_origin, float(outcome.stop.max())
+        self.last_ = float(outcome.stop.max())
         self.n_events_, self.n_subjects_, self.n_observations_ = outcome.n_events, outcome.n_subjects, len(outcome)
         if self.oob:
             drawn = np.zeros((self.n_estimators, rows.n_subjects + 1), dtype=np.uint8)

@@ -80,28 +80,48 @@ def node_times(change, events, position, curvature, hazard, slope):  # type: ign
 
 
 @njit(cache=True, nogil=True)
-def cells_of_node(cell, subject, weight, rows, count, enter, leave):  # type: ignore[no-untyped-def]
+def subject_begins(rows, subject):  # type: ignore[no-untyped-def]
+    """Give the positions at which a new subject begins among rows grouped by subject, and after them their number."""
+    begins = np.empty(len(rows) + 1, np.int32)
+    n, previous = 0, -1
+    for i in range(len(rows)):
+        if subject[rows[i]] != previous:
+            previous = subject[rows[i]]
+            begins[n] = i
+            n += 1
+    begins[n] = len(rows)
+    return begins[: n + 1]
+
+
+@njit(cache=True, nogil=True)
+def cells_of_node(cell, begins, weight, count, enter, leave):  # type: ignore[no-untyped-def]
     """Count a node's rows by cell, and its subjects by their lowest (enter) and highest (leave) cell; give the range."""
     count[:] = 0
     enter[:] = 0.0
     leave[:] = 0.0
-    n = len(rows)
     lowest, highest = MAX_CELLS, -1
-    i = 0
-    while i < n:
-        owner, size = subject[rows[i]], weight[rows[i]]
-        low, high = MAX_CELLS, -1
-        while i < n and subject[rows[i]] == owner:
-            c = np.int64(cell[i])
+    for s in range(len(begins) - 1):
+        low = high = int(cell[begins[s]])
+        count[low] += 1
+        for i in range(begins[s] + 1, begins[s + 1]):
+            c = int(cell[i])
             count[c] += 1
             low = c if c < low else low
             high = c if c > high else high
-            i += 1
-        enter[low] += size
-        leave[high] += size
+        enter[low] += weight[begins[s]]
+        leave[high] += weight[begins[s]]
         lowest = low if low < lowest else lowest
         highest = high if high > highest else highest
     return lowest, highest
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def weighted_sum(weight, values, n):  # type: ignore[no-untyped-def]
+    """Give Σ weight[j] values[j] over the first n; the order of summation is free, so that it runs in parallel lanes."""
+    total = 0.0
+    for j in range(n):
+        total += weight[j] * values[j]
+    return total
 
 
 @njit(cache=True, nogil=True)
@@ -117,7 +137,7 @@ def best_cut(  # type: ignore[no-untyped-def]
     n_causes = residual.shape[1]
     score_sum = np.zeros(n_causes)
     variance_sum = np.zeros(n_causes)
-    square = np.zeros(n_causes)
+    square = np.empty(n_times)
     best, best_cell = 0.0, -1
     n_left, n_right = 0.0, size
     at = 0
@@ -137,15 +157,13 @@ def best_cut(  # type: ignore[no-untyped-def]
             break
         if n_left < min_leaf:
             continue
-        square[:] = 0.0
         at_risk = 0.0
         for j in range(n_times):
             at_risk += left_change[j]
-            for k in range(n_causes):
-                square[k] += curvature[k, j] * at_risk * at_risk
+            square[j] = at_risk * at_risk
         score = 0.0
         for k in range(n_causes):
-            variance = variance_sum[k] - square[k]
+            variance = variance_sum[k] - weighted_sum(curvature[k], square, n_times)
             if variance > 1e-10 * variance_sum[k]:
                 score += score_sum[k] * score_sum[k] / variance
         if score > best * (1.0 + 1e-10):
@@ -172,6 +190,7 @@ def best_split(  # type: ignore[no-untyped-def]
             event = 1.0 if cause[rows[i]] == k + 1 else 0.0
             residual[i, k] = own_weight[i] * (event - (hazard[k, end[i]] - hazard[k, begin[i]]))
             linear[i, k] = own_weight[i] * (slope[k, end[i]] - slope[k, begin[i]])
+    begins = subject_begins(rows, subject)
     cell, order = np.empty(n, np.uint8), np.empty(n, np.int32)
     count, place = np.empty(MAX_CELLS, np.int64), np.empty(MAX_CELLS, np.int64)
     enter, leave = np.empty(MAX_CELLS), np.empty(MAX_CELLS)
@@ -185,7 +204,7 @@ def best_split(  # type: ignore[no-untyped-def]
         f = features[drawn]
         for i in range(n):
             cell[i] = codes[f, rows[i]]
-        lowest, highest = cells_of_node(cell, subject, weight, rows, count, enter, leave)
+        lowest, highest = cells_of_node(cell, begins, own_weight, count, enter, leave)
         if lowest == highest:
             continue
         seen += 1
@@ -230,6 +249,23 @@ def split_rows(rows, cell_of, cut, buffer):  # type: ignore[no-untyped-def]
     for i in range(n_right):
         rows[n_left + i] = buffer[i]
     return n_left
+
+
+@njit(cache=True, nogil=True)
+def write_leaf(  # type: ignore[no-untyped-def]
+    change, events, risk_time, risk_change, n_risk, event_time, event_cause, event_count, n_event
+):  # fmt: skip
+    """Append a leaf's changes of the number at risk and its events to the sparse arrays; give their new lengths."""
+    n_causes, n_times = events.shape
+    for j in range(n_times):
+        if change[j] != 0.0:
+            risk_time[n_risk], risk_change[n_risk] = j, change[j]
+            n_risk += 1
+        for k in range(n_causes):
+            if events[k, j] > 0.0:
+                event_time[n_event], event_cause[n_event], event_count[n_event] = j, k, events[k, j]
+                n_event += 1
+    return n_risk, n_event
 
 
 @njit(cache=True, nogil=True)
@@ -280,14 +316,9 @@ def grow_tree(  # type: ignore[no-untyped-def]
             n_nodes += 2
             continue
         child[node] = n_leaves
-        for j in range(n_times):
-            if change[j] != 0.0:
-                risk_time[n_risk], risk_change[n_risk] = j, change[j]
-                n_risk += 1
-            for k in range(n_causes):
-                if events[k, j] > 0.0:
-                    event_time[n_event], event_cause[n_event], event_count[n_event] = j, k, events[k, j]
-                    n_event += 1
+        n_risk, n_event = write_leaf(
+            change, events, risk_time, risk_change, n_risk, event_time, event_cause, event_count, n_event
+        )
         n_leaves += 1
         risk_begin[n_leaves], event_begin[n_leaves] = n_risk, n_event
     return (

@@ -72,6 +72,10 @@ def forest_curves(  # type: ignore[no-untyped-def]
             codes, row, node_begin, leaf_begin, feature, cut, child, risk_begin, risk_time, risk_change, event_begin,
             event_time, event_cause, event_count, drawn, unit, change, events,
         )  # fmt: skip
+        if used == 0:
+            mortality[row] = np.nan
+            probability[row] = np.nan
+            continue
         mortality[row] = 0.0
         at_risk, staying = 0.0, 1.0
         for j in range(n_times):
@@ -80,7 +84,7 @@ def forest_curves(  # type: ignore[no-untyped-def]
             leaving = 0.0
             for k in range(n_causes):
                 pooled = events[k, j] + missing * portfolio_hazard[k, j]
-                hazard = pooled / (at_risk + missing) if used > 0 else np.nan
+                hazard = pooled / (at_risk + missing)
                 mortality[row, k] += portfolio_risk[j] * hazard
                 step = staying * hazard if j >= begin[row] else 0.0
                 curve[1 + k, j] = step + (curve[1 + k, j - 1] if j > 0 else 0.0)

@@ -1,0 +1,156 @@
+"""What a forest refuses, and how it says so."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import churnsurv as cs
+from churnsurv.exceptions import DataError, NoEventsError, NotIdentifiedError, UnseenCategoryError
+
+N = 60
+
+
+@pytest.fixture(scope="module")
+def X():
+    rng = np.random.default_rng(0)
+    return pd.DataFrame({"x1": rng.normal(size=N), "x2": rng.normal(size=N), "segment": rng.choice(list("ABC"), N)})
+
+
+@pytest.fixture(scope="module")
+def y():
+    rng = np.random.default_rng(1)
+    return cs.Outcome(rng.integers(1, 20, N), rng.integers(0, 3, N), causes=("attrition", "default"))
+
+
+def grown(X, y, **parameters):
+    return cs.RandomSurvivalForest(2, **({"random_state": 0, "min_samples_leaf": 3} | parameters)).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"n_estimators": 0}, "n_estimators=0: give a whole number of at least 1"),
+        ({"n_estimators": 2.0}, "n_estimators=2.0"),
+        ({"min_samples_leaf": 0}, "min_samples_leaf=0"),
+        ({"max_depth": 0}, "max_depth=0"),
+        ({"max_bins": 1}, "max_bins=1: give a whole number from 2 to 256"),
+        ({"max_bins": 300}, "max_bins=300"),
+        ({"time_bins": 0}, "time_bins=0"),
+        ({"criterion": "gini"}, "criterion='gini'.*'logrank'"),
+        ({"n_jobs": 0}, "n_jobs=0: give the number of threads"),
+        ({"max_features": "all"}, "max_features='all'"),
+        ({"max_features": 4}, r"max_features=4.*up to the 3 column\(s\)"),
+        ({"max_features": 0.0}, "max_features=0.0"),
+        ({"max_samples": N + 1}, f"max_samples={N + 1}: give a whole number up to the {N} subjects"),
+        ({"max_samples": 1.5}, "max_samples=1.5"),
+        ({"max_samples": 10, "bootstrap": False}, "max_samples=10 needs bootstrap=True"),
+        ({"oob": True, "bootstrap": False}, "oob=True needs bootstrap=True"),
+    ],
+    ids=lambda v: str(v) if isinstance(v, dict) else "",
+)
+def test_a_parameter_outside_its_range_is_named_with_the_remedy(parameters, message, X, y):
+    with pytest.raises(DataError, match=message):
+        cs.RandomSurvivalForest(**({"random_state": 0} | parameters)).fit(X, y)
+
+
+def test_nobody_leaves(X):
+    with pytest.raises(NoEventsError, match="No events among 60 rows"):
+        grown(X, cs.Outcome(np.arange(1, N + 1), np.zeros(N, int)))
+
+
+def test_events_of_weight_zero_are_no_events(X, y):
+    with pytest.raises(NoEventsError):
+        cs.RandomSurvivalForest(2).fit(X, y, sample_weight=(y.event == 0).astype(float))
+
+
+def test_missing_values_are_named_by_column_and_row(X, y):
+    holes = X.astype({"segment": object})
+    holes.loc[[3, 5], "x1"], holes.loc[7, "segment"] = np.nan, None
+    with pytest.raises(DataError, match=r"'x1' has 2 missing values \(row 3, 5\); column 'segment' has 1.*\(row 7\)"):
+        grown(holes, y)
+
+
+def test_infinities_are_named_at_fit_and_at_prediction(X, y):
+    infinite = X.copy()
+    infinite.loc[4, "x2"] = -np.inf
+    with pytest.raises(DataError, match=r"'x2' has 1 infinite value \(row 4\)"):
+        grown(infinite, y)
+    with pytest.raises(DataError, match=r"'x2' has 1 infinite value \(row 4\)"):
+        grown(X, y).predict_curves(infinite)
+
+
+def test_unseen_categories_are_named(X, y):
+    forest = grown(X, y)
+    new = X.copy()
+    new.loc[2, "segment"] = "Z"
+    with pytest.raises(UnseenCategoryError, match=r"'segment' has 'Z' in 1 row \(row 2\).*known: A, B, C"):
+        forest.predict_curves(new)
+    with pytest.raises(UnseenCategoryError, match="'segment'"):
+        forest.predict_curves(X.assign(segment=1))
+
+
+def test_missing_columns_and_text_for_numbers_are_named_at_prediction(X, y):
+    forest = grown(X, y)
+    with pytest.raises(DataError, match="Missing 1 column 'x2' in X"):
+        forest.predict_curves(X.drop(columns="x2"))
+    with pytest.raises(DataError, match=r"'x2' is object, not numeric|'x2' is str"):
+        forest.predict_curves(X.assign(x2="high"))
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (pd.date_range("2024-01-01", periods=N, tz="UTC"), r"'bad' is datetime64.*months since"),
+        (pd.to_timedelta(np.arange(N), unit="D"), r"'bad' is timedelta64.*pd.Timedelta"),
+        ([str(i) for i in range(N)], "'bad' holds numbers as text.*pd.to_numeric"),
+    ],
+)
+def test_columns_that_are_neither_numbers_nor_categories_are_named(column, message, X, y):
+    with pytest.raises(DataError, match=message):
+        grown(X.assign(bad=column), y)
+
+
+def test_nothing_to_learn_from(X, y):
+    with pytest.raises(DataError, match="0 rows"):
+        grown(X.iloc[:0], y)
+    with pytest.raises(DataError, match="no covariate"):
+        grown(X[[]], y)
+    with pytest.raises(DataError, match="X has 59 rows, y has 60"):
+        grown(X.iloc[1:], y)
+    with pytest.raises(DataError, match="not an Outcome"):
+        grown(X, y.event)
+
+
+def test_weights_are_checked(X, y):
+    weight = np.ones(N)
+    weight[3] = -1
+    with pytest.raises(DataError, match=r"sample_weight has 1 negative value \(row 3"):
+        cs.RandomSurvivalForest(2).fit(X, y, sample_weight=weight)
+
+
+def test_recurrent_events_are_not_identified(X):
+    y = cs.Outcome(np.arange(1, N + 1), np.ones(N, int), start=np.arange(N), subject=np.zeros(N), recurrent=True)
+    with pytest.raises(NotIdentifiedError, match="one exit per subject"):
+        grown(X, y)
+
+
+def test_a_cause_is_named_when_there_are_several(X, y):
+    forest = grown(X, y)
+    with pytest.raises(DataError, match=r"Name the cause: one of \['attrition', 'default'\]"):
+        forest.predict(X)
+    with pytest.raises(DataError, match="'death' is unknown"):
+        forest.predict(X, cause="death")
+
+
+def test_times_and_starts_that_are_no_ages(X, y):
+    forest = grown(X, y)
+    with pytest.raises(DataError, match="times must be finite"):
+        forest.predict_curves(X, times=[5, np.nan])
+    with pytest.raises(DataError, match=r"start is not a finite age >= 0 in 60 rows"):
+        forest.predict_curves(X, start=-1)
+
+
+def test_curves_that_would_fill_the_memory_are_refused(X, y):
+    forest = grown(X, y)
+    with pytest.raises(DataError, match=r"Pass times="):
+        forest.predict_curves(X.iloc[np.zeros(1_000_000, int)])

@@ -1,0 +1,109 @@
+"""The forest against simulated truth, scikit-survival's forest and ranges measured with R's ranger."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import churnsurv as cs
+
+ORACLE = Path(__file__).parents[1] / "oracles" / "rsf_veteran"
+TIMES = np.arange(3.0, 37.0, 3.0)
+
+
+def two_causes(n, seed, *, late=False):
+    """Monthly competing exits with constant hazards that depend on rate and score, and the true cumulative incidences."""
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame({"rate": rng.uniform(-1, 1, n), "score": rng.uniform(-1, 1, n), "noise": rng.normal(size=n)})
+    hazard = np.column_stack([0.03 * np.exp(X["rate"]), 0.01 * np.exp(-1.2 * X["score"])])
+    total = hazard.sum(axis=1)
+    exact = rng.exponential(1 / total)
+    cause = np.where(rng.uniform(size=n) < hazard[:, 0] / total, 1, 2)
+    end = rng.uniform(12, 60, n)
+    stop, event = np.ceil(np.minimum(exact, end)), np.where(exact <= end, cause, 0)
+    start = np.floor(rng.uniform(0, 24, n)) * (rng.uniform(size=n) < 0.8) if late else np.zeros(n)
+    seen = stop > start
+    y = cs.Outcome(stop[seen], event[seen], start=start[seen], causes=("attrition", "default"))
+    truth = (1 - np.exp(-total[:, None] * TIMES))[:, None, :] * (hazard / total[:, None])[:, :, None]
+    return X[seen].reset_index(drop=True), y, truth[seen]
+
+
+def squared_error(curves, truth):
+    return ((curves.at(TIMES).probability[:, 1:] - truth) ** 2).mean()
+
+
+def test_cumulative_incidences_come_closer_to_the_truth_with_more_loans():
+    new, _, truth = two_causes(500, 99)
+    errors = []
+    for n in (300, 3000):
+        X, y, _ = two_causes(n, 1)
+        curves = cs.RandomSurvivalForest(60, random_state=0).fit(X, y).predict_curves(new, times=TIMES)
+        errors.append(squared_error(curves, truth))
+    assert errors[1] < 0.6 * errors[0]
+    # the same incidence for all, the marginal one, is off by the variance of the true ones
+    assert errors[1] < 0.3 * truth.var(axis=0).mean()
+
+
+def test_leaving_out_entry_times_is_visibly_worse():
+    new, _, truth = two_causes(500, 99)
+    X, y, _ = two_causes(3000, 2, late=True)
+    forest = cs.RandomSurvivalForest(60, min_samples_leaf=60, random_state=0)
+    right = forest.fit(X, y).predict_curves(new, times=TIMES)
+    wrong = forest.fit(X, cs.Outcome(y.stop, y.event, causes=y.causes)).predict_curves(new, times=TIMES)
+    assert squared_error(right, truth) < 0.4 * squared_error(wrong, truth)
+    too_long = {name: (c.survival + truth.sum(axis=1) - 1).mean() for name, c in (("right", right), ("wrong", wrong))}
+    assert abs(too_long["right"]) < 0.03
+    assert too_long["wrong"] > 0.08
+
+
+def test_rankings_and_probabilities_are_as_good_as_those_of_scikit_survivals_forest():
+    ensemble = pytest.importorskip("sksurv.ensemble")
+    datasets = pytest.importorskip("sksurv.datasets")
+    X, theirs = datasets.load_gbsg2()
+    X = X.apply(lambda c: c.cat.codes.astype(float) if isinstance(c.dtype, pd.CategoricalDtype) else c.astype(float))
+    y = cs.Outcome(theirs["time"], theirs["cens"].astype(int))
+    horizons = np.quantile(y.stop[y.event > 0], np.linspace(0.1, 0.8, 8))
+    difference = []
+    for seed in range(3):
+        order = np.random.default_rng(seed).permutation(len(X))
+        train, test = order[:450], order[450:]
+        ours = cs.RandomSurvivalForest(60, random_state=seed).fit(X.iloc[train], y[train])
+        peer = ensemble.RandomSurvivalForest(60, min_samples_leaf=15, max_features="sqrt", random_state=seed)
+        peer.fit(X.iloc[train], theirs[train])
+        at = np.searchsorted(peer.unique_times_, horizons, side="right") - 1
+        survival = peer.predict_survival_function(X.iloc[test], return_array=True)[:, at]
+        scores = []
+        for risk, stay in (
+            (ours.predict(X.iloc[test]), ours.predict_curves(X.iloc[test], horizons).survival),
+            (peer.predict(X.iloc[test]), survival),
+        ):
+            concordance = cs.metrics.concordance_index(y[test], risk).value
+            curves = cs.Curves(
+                horizons, np.stack([stay, 1 - stay], axis=1), np.zeros(len(test)), np.full(len(test), np.inf),
+                ("event",), pd.RangeIndex(len(test)),
+            )  # fmt: skip
+            scores.append((concordance, cs.metrics.integrated_brier_score(y[test], curves, horizons).value))
+        difference.append(np.subtract(*scores))
+    concordance, brier = np.mean(difference, axis=0)
+    assert concordance > -0.02
+    assert brier < 0.005
+
+
+def test_out_of_bag_concordance_and_survival_lie_in_the_range_of_ranger():
+    """Survival at 180 days is held to Kaplan–Meier: ranger's exp(−mean hazard) lies 0.04 above it, as leaves in which
+    nobody is at risk any more count as hazard 0 there.
+    """
+    expected = json.loads((ORACLE / "expected.json").read_text())["expected"]
+    data = pd.read_csv(ORACLE / "input.csv")
+    X, y = data.drop(columns=["time", "event"]), cs.Outcome(data["time"], data["event"])
+    parameters = {"min_samples_leaf": 5, "max_features": 3, "oob": True}
+    forests = [cs.RandomSurvivalForest(300, random_state=seed, **parameters).fit(X, y) for seed in range(2)]
+    risks = [-np.log(forest.oob_curves_.survival.clip(1e-3)).sum(axis=1) for forest in forests]
+    low, high = expected["accept"]["oob_c_range"]
+    assert low < np.mean([cs.metrics.concordance_index(y, risk).value for risk in risks]) < high
+    survival = np.mean([forest.oob_curves_.at([30, 90, 180]).survival.mean(axis=0) for forest in forests], axis=0)
+    tolerance = expected["accept"]["mean_survival_tol"]
+    np.testing.assert_allclose(survival, expected["km_at_times"], atol=tolerance)
+    np.testing.assert_allclose(survival[:2], expected["logrank"]["mean_oob_survival_at"]["mean"][:2], atol=tolerance)
