@@ -233,7 +233,7 @@ class Curves:
                 "Fit all causes together (CauseSpecificCox, RandomSurvivalForest)."
             )
 
-    def _report_beyond(self, beyond: NDArray[np.bool_], times: Floats, strict: bool) -> None:
+    def _report_beyond(self, beyond: NDArray[np.bool_], times: Floats, strict: bool, stacklevel: int = 3) -> None:
         rows = np.flatnonzero(beyond.any(axis=1))
         columns = np.flatnonzero(beyond.any(axis=0))
         message = (
@@ -242,7 +242,19 @@ class Curves:
         )
         if strict:
             raise DataError(message + " Ask for an earlier horizon.")
-        warnings.warn(message + " The answer there is NaN.", SupportWarning, stacklevel=3)
+        warnings.warn(message + " The answer there is NaN.", SupportWarning, stacklevel=stacklevel)
+
+
+def within_support(curves: Curves, asked: bool, stacklevel: int) -> Curves:
+    """Give NaN after the end of each row's support; with a warning when the caller asked for such a time."""
+    beyond = curves.times[None, :] > curves.last[:, None]
+    if not beyond.any():
+        return curves
+    if asked:
+        curves._report_beyond(beyond, curves.times, strict=False, stacklevel=stacklevel + 2)
+    probability = curves.probability.copy()
+    probability[np.broadcast_to(beyond[:, None, :], probability.shape)] = np.nan
+    return replace(curves, probability=probability)
 
 
 def stacked(parts: Sequence[Curves]) -> Curves:

@@ -241,8 +241,13 @@ def test_22_weights(bad, X, y):
 
 @every_model
 def test_23_horizon_beyond_the_follow_up(make, X, y):
-    curves = make().fit(X, y).predict_curves(X)
-    with pytest.warns(SupportWarning, match="past the last time with data.*not estimable"):
+    model = make().fit(X, y)
+    with pytest.warns(SupportWarning, match=r"Time 94 is past the last time with data \(\d+\).*not estimable"):
+        asked = model.predict_curves(X, times=[5, 94])
+    assert np.isfinite(asked.survival[:, 0]).all()
+    assert np.isnan(asked.survival[:, 1]).all()
+    curves = model.predict_curves(X)
+    with pytest.warns(SupportWarning, match="not estimable"):
         assert np.isnan(curves.at([94]).survival).all()
     with pytest.raises(DataError, match="not estimable"):
         curves.at([94], strict=True)

@@ -92,13 +92,13 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         formula = None
         if self.formula is None:
             self.columns_ = [str(c) for c in frame.columns]
-            if any(_is_categorical(frame[c]) for c in frame.columns):
+            if any(is_categorical(frame[c]) for c in frame.columns):
                 formula = " + ".join(f"`{c}`" for c in frame.columns)
         else:
             formula = self.formula.strip().removeprefix("~")
             self.columns_ = _formula_columns(formula, frame)
             terms = [str(term).strip("`") for term in Formula(formula) if str(term) != "1"]
-            if sorted(terms) == sorted(self.columns_) and not any(_is_categorical(frame[c]) for c in terms):
+            if sorted(terms) == sorted(self.columns_) and not any(is_categorical(frame[c]) for c in terms):
                 # plain numbers need no formula: the columns as they are, a hundred times faster
                 self.columns_, formula = terms, None
         if not self.columns_:
@@ -206,7 +206,7 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         values = frame[column]
         levels = sorted(values.unique().tolist(), key=lambda v: (str(type(v)), v))
         if expression.strip("`") == column:
-            _refuse_text_that_is_no_category(values, levels, column)
+            refuse_text_that_is_no_category(values, levels, column)
         self.levels_[column] = levels
 
     def _check_levels(self, frame: pd.DataFrame) -> None:
@@ -249,7 +249,8 @@ def missing_report(design: NDArray[np.float64], frame: pd.DataFrame) -> str:
     return "; ".join(parts[:3]) + more
 
 
-def _is_categorical(values: pd.Series) -> bool:
+def is_categorical(values: pd.Series) -> bool:
+    """Tell whether a column holds categories or text, not numbers, dates or durations."""
     dtype = values.dtype
     if isinstance(dtype, pd.CategoricalDtype | pd.StringDtype):
         return True
@@ -265,7 +266,7 @@ def _plain_types(frame: pd.DataFrame, known: Collection[str] = ()) -> pd.DataFra
         values = frame[name]
         if isinstance(values.dtype, pd.CategoricalDtype):
             columns[name] = values.cat.remove_unused_categories()
-        elif _is_categorical(values) or (name in known and values.dtype.kind == "O"):
+        elif is_categorical(values) or (name in known and values.dtype.kind == "O"):
             columns[name] = values.astype(object)
         else:
             columns[name] = pd.Series(numeric_column(values, str(name)), index=frame.index)
@@ -293,7 +294,8 @@ def _refuse_infinities(design: NDArray[np.float64], terms: list[str]) -> None:
             )
 
 
-def _refuse_text_that_is_no_category(values: pd.Series, levels: list[Any], column: str) -> None:
+def refuse_text_that_is_no_category(values: pd.Series, levels: list[Any], column: str) -> None:
+    """Refuse text that is numbers or an identifier; a categorical type is taken at its word."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         return
     if pd.to_numeric(pd.Series(levels), errors="coerce").notna().all():

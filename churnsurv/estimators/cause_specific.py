@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from churnsurv.curves import Curves, check_size
+from churnsurv.curves import Curves, check_size, within_support
 from churnsurv.data.features import feature_frame
 from churnsurv.estimators.cox import CoxPH
 from churnsurv.estimators.inputs import RowArgument, as_outcome, requested_start, requested_times
@@ -148,7 +148,8 @@ class CauseSpecificCox(BaseEstimator):  # type: ignore[misc]
             chunk = aalen_johansen_of(np.stack(hazards, axis=1))
             position = np.searchsorted(steps, grid, side="right")
             probability[rows] = chunk[:, :, position]
-        return Curves(grid, probability, origin, last, tuple(self.causes_), frame.index)
+        curves = Curves(grid, probability, origin, last, tuple(self.causes_), frame.index)
+        return within_support(curves, times is not None, stacklevel=2)
 
     def _formulas(self, causes: tuple[str, ...]) -> dict[str, str | None]:
         if self.formula is None or isinstance(self.formula, str):

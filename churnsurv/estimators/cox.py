@@ -16,7 +16,7 @@ from scipy.stats import chi2, norm
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from churnsurv.curves import Curves, check_size
+from churnsurv.curves import Curves, check_size, within_support
 from churnsurv.data.features import DesignEncoder, feature_frame
 from churnsurv.estimators import cox_fit
 from churnsurv.estimators.inputs import (
@@ -259,9 +259,11 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
         """
         hazard, grid, origin, last, index = self.predicted_hazard(X, times, start=start, strata=strata, offset=offset)
         if len(self.causes_) > 1:
-            return Curves(grid, hazard[:, None, :], origin, last, (self.cause_,), index, complete=False)
-        survival = np.exp(-hazard)
-        return Curves(grid, np.stack([survival, 1 - survival], axis=1), origin, last, tuple(self.causes_), index)
+            curves = Curves(grid, hazard[:, None, :], origin, last, (self.cause_,), index, complete=False)
+        else:
+            survival = np.exp(-hazard)
+            curves = Curves(grid, np.stack([survival, 1 - survival], axis=1), origin, last, tuple(self.causes_), index)
+        return within_support(curves, times is not None, stacklevel=2)
 
     def predicted_hazard(
         self,

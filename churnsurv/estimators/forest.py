@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from churnsurv.curves import Curves, check_size
+from churnsurv.curves import Curves, check_size, within_support
 from churnsurv.data.features import feature_frame
 from churnsurv.estimators import forest_fit
 from churnsurv.estimators.forest_inputs import (
@@ -266,7 +266,8 @@ class RandomSurvivalForest(BaseEstimator):  # type: ignore[misc]
             )
         probability, _ = self._answers(numbers, grid, None if start is None else origin)
         last = np.full(len(frame), self.last_)
-        return Curves(grid, probability, origin, last, tuple(self.causes_), frame.index)
+        curves = Curves(grid, probability, origin, last, tuple(self.causes_), frame.index)
+        return within_support(curves, times is not None, stacklevel=2)
 
     def predict(self, X: pd.DataFrame | ArrayLike, *, cause: str | None = None) -> Floats:
         """Give the ensemble mortality of each row; higher leaves sooner.

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from churnsurv.data.features import _is_categorical, _refuse_text_that_is_no_category, feature_frame
+from churnsurv.data.features import is_categorical, refuse_text_that_is_no_category, feature_frame
 from churnsurv.exceptions import DataError, UnseenCategoryError
 from churnsurv.kernels.forest import MAX_CELLS
 from churnsurv.messages import counted, first_of, numeric_column
@@ -26,14 +26,14 @@ def learn_levels(frame: pd.DataFrame) -> dict[str, list[Any]]:
     levels: dict[str, list[Any]] = {}
     for column in frame.columns:
         values = frame[column]
-        if not _is_categorical(values):
+        if not is_categorical(values):
             continue
         if isinstance(values.dtype, pd.CategoricalDtype):
             known = values.cat.remove_unused_categories().cat.categories.tolist()
         else:
             known = sorted(values.dropna().unique().tolist(), key=lambda v: (str(type(v)), v))
             if known:
-                _refuse_text_that_is_no_category(values, known, str(column))
+                refuse_text_that_is_no_category(values, known, str(column))
         levels[str(column)] = known
     return levels
 

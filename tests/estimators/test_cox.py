@@ -328,3 +328,18 @@ def test_no_training_row_stays_in_the_model():
     X, y = loans(22, n=300)
     model = fitted(X, y, cluster=np.arange(len(X)))
     assert all(np.size(value) < len(X) for value in vars(model).values())
+
+
+def test_each_stratum_is_predicted_as_far_as_it_was_watched():
+    X, y = loans(23)
+    short = X["segment"] == "A"
+    stop = np.where(short, np.minimum(y.stop, 12), y.stop)
+    keep = y.start < stop
+    cut = cs.Outcome(stop[keep], np.where(stop < y.stop, 0, y.event)[keep], start=y.start[keep], causes=y.causes)
+    model = fitted(X[keep], cut, strata="segment")
+    curves = model.predict_curves(X.iloc[:50])
+    hazard = curves.cumulative_hazard()
+    is_short = short.to_numpy()[:50]
+    assert np.isnan(hazard[is_short][:, curves.times > 12]).all()
+    assert np.isfinite(hazard[is_short][:, curves.times <= 12]).all()
+    assert np.isfinite(hazard[~is_short][:, curves.times <= 12]).all()

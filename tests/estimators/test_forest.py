@@ -62,7 +62,8 @@ def test_probabilities_sum_to_one_and_move_one_way(data):
     forest = cs.RandomSurvivalForest(
         3, min_samples_leaf=data.draw(st.integers(1, 5)), bootstrap=data.draw(st.booleans()), random_state=0
     ).fit(X, y, sample_weight=weight)
-    p = forest.predict_curves(X, times=np.arange(15), start=start.min() + np.array(data.draw(numbers))).probability
+    ages = start.min() + np.array(data.draw(numbers))
+    p = forest.predict_curves(X, times=np.arange(stop.max() + 1), start=ages).probability
     np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-12)
     assert p.min() >= 0
     assert p.max() <= 1 + 1e-12
