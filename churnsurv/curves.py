@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,8 +11,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from churnsurv.exceptions import DataError, NotIdentifiedError, SupportWarning
-from churnsurv.kernels.times import step_values
-from churnsurv.messages import counted, first_of
+from churnsurv.kernels.times import slack, step_values, steps_until
+from churnsurv.messages import counted, first_of, one_number
 
 Floats = NDArray[np.float64]
 
@@ -38,7 +37,7 @@ class Curves:
     Parameters
     ----------
     times : (T,) increasing
-        Times at which the curves step.
+        Times at which the curves step, or at which they were evaluated.
     probability : (n, 1 + K, T)
         State 0: still a customer; state k: has left by ``causes[k - 1]``. The states sum to 1. For an incomplete model
         (``complete=False``) the middle axis holds what ``incomplete_kind`` says, for its one cause.
@@ -58,6 +57,9 @@ class Curves:
         False: the model knows one of several causes, so only that cause's ``incomplete_kind`` is offered.
     incomplete_kind : {"cumulative hazard", "cumulative incidence"}
         What an incomplete model predicts.
+    steps : bool
+        True: `times` are all the steps, so that any time can be read. False: the curves were evaluated at the times that
+        were asked for, and nothing is known between them.
 
     Examples
     --------
@@ -79,6 +81,7 @@ class Curves:
     level: float | None = None
     complete: bool = True
     incomplete_kind: str = "cumulative hazard"
+    steps: bool = True
 
     def __post_init__(self) -> None:
         n, states = len(self.index), 1 + len(self.causes) if self.complete else 1
@@ -141,34 +144,37 @@ class Curves:
         if not np.all(np.isfinite(wanted)):
             raise DataError("times must be finite numbers.")
         check_size(len(self), self.probability.shape[1], len(wanted), asked=True)
-        beyond = wanted[None, :] > self.last[:, None]
+        self._require_known(wanted[None, :])
+        beyond = wanted[None, :] > self.last[:, None] + slack(self.times)
         if beyond.any():
             self._report_beyond(beyond, wanted, strict)
         bounds: dict[str, Any] = {}
         for name in ("lower", "upper"):
             bound = getattr(self, name)
             bounds[name] = None if bound is None else self._evaluated(bound, wanted, beyond)
-        return replace(self, times=wanted, probability=self._evaluated(self.probability, wanted, beyond), **bounds)
+        probability = self._evaluated(self.probability, wanted, beyond)
+        return replace(self, times=wanted, probability=probability, steps=False, **bounds)
 
     def risk(self, cause: str | None = None, horizon: float | None = None, *, strict: bool = False) -> Floats:
         """Give the probability of leaving by the cause within `horizon` after the row's origin, (n,)."""
-        if horizon is None or not np.isfinite(horizon) or horizon <= 0:
-            raise DataError("Give the horizon as a positive number, e.g. risk('attrition', horizon=12).")
         incidence = self.cumulative_incidence(cause)
-        when = self.origin + horizon
-        beyond = when > self.last
+        when = self.origin + _positive(horizon)
+        self._require_known(when[:, None])
+        beyond = when > self.last + slack(self.times)
         if beyond.any():
             self._report_beyond(beyond[:, None], when[:1] if len(when) == 1 else when[beyond][:1], strict)
-        position = np.searchsorted(self.times, when, side="right") - 1
+        position = steps_until(self.times, when) - 1
         value = np.where(position >= 0, incidence[np.arange(len(self)), np.maximum(position, 0)], 0.0)
         return np.where(beyond, np.nan, value)
 
     def rmst(self, horizon: float) -> Floats:
         """Give the mean time still a customer within `horizon` after the origin (restricted mean time), (n,)."""
         survival = self.survival
-        end = self.origin + horizon
-        if np.any(end > self.last):
-            self._report_beyond((end > self.last)[:, None], end[end > self.last][:1], False)
+        self._require_steps("a restricted mean")
+        end = self.origin + _positive(horizon)
+        beyond = end > self.last + slack(self.times)
+        if beyond.any():
+            self._report_beyond(beyond[:, None], end[beyond][:1], False)
         edges = np.concatenate((self.times, [np.inf]))
         # time spent in each step of the grid within (origin, end]; before the first step the probability is 1
         begin, finish = self.origin[:, None], end[:, None]
@@ -177,11 +183,12 @@ class Curves:
             np.clip(np.minimum(self.times[0], end) - self.origin, 0, None) if len(self.times) else end - self.origin
         )
         area = before + np.einsum("nt,nt->n", spent, np.where(spent > 0, survival, 0.0))
-        return np.where(end > self.last, np.nan, area)
+        return np.where(beyond, np.nan, area)
 
     def median(self) -> Floats:
         """Give the age by which half of such rows have left by any cause, (n,); NaN where the curve stays above ½."""
         survival = self.survival
+        self._require_steps("a median")
         reached = survival <= 0.5 + 1e-12
         first = np.argmax(reached, axis=1)
         rows = np.arange(len(self))
@@ -198,7 +205,8 @@ class Curves:
         if not long:
             columns = pd.MultiIndex.from_product([states, pd.Index(self.times)], names=["state", "time"])
             return pd.DataFrame(self.probability.reshape(len(self), -1), index=self.index, columns=columns)
-        index = pd.MultiIndex.from_product([self.index, states, pd.Index(self.times)], names=["row", "state", "time"])
+        rows = self.index.to_flat_index() if isinstance(self.index, pd.MultiIndex) else self.index
+        index = pd.MultiIndex.from_product([rows, states, pd.Index(self.times)], names=["row", "state", "time"])
         frame = pd.DataFrame({"probability": self.probability.ravel()}, index=index)
         if self.lower is not None and self.upper is not None:
             frame["lower"], frame["upper"] = self.lower.ravel(), self.upper.ravel()
@@ -229,8 +237,29 @@ class Curves:
     def _require_complete(self, what: str) -> None:
         if not self.complete:
             raise NotIdentifiedError(
-                f"A model of {self.causes[0]!r} alone does not identify {what}: the other causes matter too. "
-                "Fit all causes together (CauseSpecificCox, RandomSurvivalForest)."
+                f"A model of {self.causes[0]!r} alone does not identify {what}: the other causes (of recurrent events: the "
+                "events after the first) matter too. Fit all causes together (CauseSpecificCox, RandomSurvivalForest)."
+            )
+
+    def _require_steps(self, what: str) -> None:
+        if not self.steps:
+            raise DataError(
+                f"These curves were evaluated at {counted(len(self.times), 'time')} only, which does not give {what}. "
+                "Predict without times=."
+            )
+
+    def _require_known(self, wanted: Floats) -> None:
+        """Refuse times (rows, m) between those at which the curves were evaluated; up to the origin all is known."""
+        if self.steps:
+            return
+        position = steps_until(self.times, wanted) - 1
+        exact = (position >= 0) & (np.abs(self.times[np.maximum(position, 0)] - wanted) <= slack(self.times))
+        unknown = ~exact & (wanted > self.origin[:, None]) & (wanted <= self.last[:, None])
+        if unknown.any():
+            first = np.broadcast_to(wanted, unknown.shape)[unknown][0]
+            raise DataError(
+                f"These curves were evaluated at {first_of([f'{t:g}' for t in self.times], 8)} only; {first:g} is not among "
+                "them. Predict with times= that include it (for a risk: start + horizon), or without times=."
             )
 
     def _report_beyond(self, beyond: NDArray[np.bool_], times: Floats, strict: bool, stacklevel: int = 3) -> None:
@@ -245,9 +274,20 @@ class Curves:
         warnings.warn(message + " The answer there is NaN.", SupportWarning, stacklevel=stacklevel)
 
 
+def _positive(horizon: Any) -> float:
+    value = one_number(horizon, "horizon")
+    if value <= 0:
+        raise DataError(f"horizon={horizon!r}: give a positive number, e.g. risk('attrition', horizon=12).")
+    return value
+
+
 def within_support(curves: Curves, asked: bool, stacklevel: int) -> Curves:
-    """Give NaN after the end of each row's support; with a warning when the caller asked for such a time."""
-    beyond = curves.times[None, :] > curves.last[:, None]
+    """Give NaN after the end of each row's support; with a warning when the caller asked for such a time.
+
+    Curves at times that the caller asked for are marked as evaluated there only.
+    """
+    curves = replace(curves, steps=not asked)
+    beyond = curves.times[None, :] > curves.last[:, None] + slack(curves.times)
     if not beyond.any():
         return curves
     if asked:
@@ -255,25 +295,3 @@ def within_support(curves: Curves, asked: bool, stacklevel: int) -> Curves:
     probability = curves.probability.copy()
     probability[np.broadcast_to(beyond[:, None, :], probability.shape)] = np.nan
     return replace(curves, probability=probability)
-
-
-def stacked(parts: Sequence[Curves]) -> Curves:
-    """Put curves of different rows on one grid of times below each other."""
-    times = np.unique(np.concatenate([part.times for part in parts]))
-    bounded = all(part.lower is not None for part in parts)
-
-    def on_grid(name: str) -> Floats:
-        return np.concatenate(
-            [part._evaluated(getattr(part, name), times, np.zeros((len(part), len(times)), bool)) for part in parts]
-        )
-
-    return replace(
-        parts[0],
-        times=times,
-        probability=on_grid("probability"),
-        origin=np.concatenate([part.origin for part in parts]),
-        last=np.concatenate([part.last for part in parts]),
-        index=parts[0].index.append([part.index for part in parts[1:]]),
-        lower=on_grid("lower") if bounded else None,
-        upper=on_grid("upper") if bounded else None,
-    )

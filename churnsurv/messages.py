@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,20 @@ def first_of(values: Iterable[Any], most: int = 5) -> str:
     """Give the first few values as text, with "…" when there are more."""
     shown = list(values)
     return ", ".join(str(v) for v in shown[:most]) + (", …" if len(shown) > most else "")
+
+
+def confidence_level(level: Any) -> float:
+    """Give a confidence level, a number between 0 and 1."""
+    if isinstance(level, bool) or not isinstance(level, Real) or not 0 < level < 1:
+        raise DataError(f"level={level!r} is no confidence level; give a number between 0 and 1, such as 0.95.")
+    return float(level)
+
+
+def one_number(value: Any, argument: str) -> float:
+    """Give a finite number passed as an option, such as a horizon."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(float(value)):
+        raise DataError(f"{argument}={value!r} is not a finite number.")
+    return float(value)
 
 
 def numeric_column(values: ArrayLike, column: str) -> NDArray[np.float64]:

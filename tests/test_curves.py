@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import churnsurv as cs
-from churnsurv.curves import check_size, stacked
+from churnsurv.curves import check_size
 from churnsurv.exceptions import DataError, SupportWarning
 
 
@@ -78,14 +78,34 @@ def test_frames_are_tidy_or_wide():
     assert wide.loc["a", ("default", 3.0)] == 0.1
 
 
-def test_rows_are_selected_and_put_below_each_other_on_a_common_grid():
+def test_rows_are_selected():
     curves = two_rows()
-    other = cs.Curves(
-        np.array([2.0]), np.array([[[0.9], [0.1], [0.0]]]), np.zeros(1), np.full(1, 6.0), curves.causes, pd.Index(["c"])
-    )
-    both = stacked([curves[[0]], other])
-    np.testing.assert_array_equal(both.times, [1, 2, 3])
-    np.testing.assert_array_equal(both.survival, [[0.8, 0.8, 0.4], [1.0, 0.9, 0.9]])
+    assert curves[[1]].index.tolist() == ["b"]
+    np.testing.assert_array_equal(curves[np.array([False, True])].origin, [2.0])
+
+
+def test_curves_evaluated_at_some_times_are_not_read_between_them():
+    at = two_rows().at([1, 3])
+    np.testing.assert_array_equal(at.at([3]).survival[:, 0], [0.4, 0.5])
+    np.testing.assert_array_equal(at[[0]].risk("attrition", horizon=3), [0.5])
+    with pytest.raises(DataError, match=r"evaluated at 1, 3 only; 2 is not among them"):
+        at.at([2])
+    with pytest.raises(DataError, match=r"4 is not among them.*start \+ horizon"):
+        at.risk("attrition", horizon=2)
+    for read in (lambda c: c.rmst(2), lambda c: c.median()):
+        with pytest.raises(DataError, match="without times="):
+            read(at)
+
+
+def test_times_are_found_up_to_rounding():
+    # 8/12 + 1 is below 20/12 in doubles; the step at 20/12 is meant all the same
+    curves = cs.Curves(
+        np.array([8, 20]) / 12, np.array([[[0.9, 0.5], [0.1, 0.5]]]), np.array([8 / 12]), np.array([20 / 12]), ("event",),
+        pd.RangeIndex(1),
+    )  # fmt: skip
+    assert 8 / 12 + 1 < 20 / 12
+    assert curves.risk(horizon=1)[0] == 0.5
+    assert curves.at([8 / 12 + 1]).survival[0, 0] == 0.5
 
 
 def test_shapes_that_do_not_fit_are_refused():

@@ -27,13 +27,19 @@ from churnsurv.messages import counted, first_of, numeric_column
 MOST_LEVELS = 200
 
 
-def feature_frame(X: pd.DataFrame | ArrayLike) -> pd.DataFrame:
+def feature_frame(X: pd.DataFrame | ArrayLike, names: ArrayLike | None = None) -> pd.DataFrame:
     """Give covariates as a frame: a DataFrame as it is, polars and Arrow converted, arrays with columns x0, x1 and so on.
+
+    Parameters
+    ----------
+    X : frame or array (n, p)
+    names : sequence of str, optional
+        Columns of the fit: an array without names has exactly these, in this order.
 
     Raises
     ------
     DataError
-        No rows, no two dimensions, column names that repeat.
+        No rows, no two dimensions, column names that repeat, an array of another width than at the fit.
     """
     if isinstance(X, pd.Series):
         X = X.to_frame()
@@ -41,15 +47,27 @@ def feature_frame(X: pd.DataFrame | ArrayLike) -> pd.DataFrame:
         if hasattr(X, "to_pandas"):
             X = cast(pd.DataFrame, cast(Any, X).to_pandas())
         else:
-            values = np.asarray(X)
-            if values.ndim != 2:
-                raise DataError(f"X has {values.ndim} dimension(s); give a frame or a 2-d array (rows x columns).")
-            X = pd.DataFrame(values, columns=[f"x{i}" for i in range(values.shape[1])])
+            X = _named_array(np.asarray(X), None if names is None else [str(n) for n in np.asarray(names)])
     if len(X) == 0:
         raise DataError("X has 0 rows: there is nothing to analyse. Was everything filtered out before?")
+    if not all(isinstance(c, str) for c in X.columns):
+        X = X.set_axis([str(c) for c in X.columns], axis=1)
     if not X.columns.is_unique:
         raise DataError(f"Column names repeat: {first_of(X.columns[X.columns.duplicated()])}. Rename them.")
     return X
+
+
+def _named_array(values: NDArray[Any], names: list[str] | None) -> pd.DataFrame:
+    if values.ndim != 2:
+        raise DataError(f"X has {values.ndim} dimension(s); give a frame or a 2-d array (rows x columns).")
+    if names is None:
+        names = [f"x{i}" for i in range(values.shape[1])]
+    if values.shape[1] != len(names):
+        raise DataError(
+            f"X has {counted(values.shape[1], 'column')} without names, the fit had {len(names)} ({first_of(names, 8)}). "
+            "Pass the same columns in the same order, or a frame with names."
+        )
+    return pd.DataFrame(values, columns=names)
 
 
 class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from churnsurv.exceptions import DataError, UnseenCategoryError
-from churnsurv.messages import counted, first_of
+from churnsurv.exceptions import DataError, NotIdentifiedError, UnseenCategoryError
+from churnsurv.kernels.times import slack
+from churnsurv.messages import counted, first_of, numeric_column
 from churnsurv.outcome import Outcome
 from churnsurv.rows import as_outcome, row_labels, row_numbers, row_weights
 
@@ -99,16 +100,30 @@ def requested_times(times: ArrayLike | None, default: NDArray[np.float64]) -> ND
     """Give the sorted distinct times asked for, or the default."""
     if times is None:
         return default
-    grid = np.unique(np.atleast_1d(np.asarray(times, dtype=np.float64)))
+    grid = np.unique(numeric_column(np.atleast_1d(np.asarray(times)), "times"))
     if not np.all(np.isfinite(grid)) or np.any(grid < 0):
         raise DataError("times must be finite and not negative.")
     return grid
 
 
-def requested_start(start: ArrayLike | None, n: int) -> NDArray[np.float64]:
-    """Give the current age of each row, 0 by default."""
-    origin = np.zeros(n) if start is None else np.broadcast_to(np.asarray(start, dtype=np.float64), (n,)).copy()
+def requested_start(start: ArrayLike | None, n: int, first: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the age from which each row is predicted; `first` (n,) is the first age at which customers were watched.
+
+    Default: the first age. Hazards before it are unknown, so an earlier start is refused.
+    """
+    if start is None:
+        return first.copy()
+    given = np.asarray(start)
+    if given.shape not in ((), (n,)):
+        raise DataError(f"start has shape {given.shape}, X has {counted(n, 'row')}; give one age, or one per row.")
+    origin = np.broadcast_to(numeric_column(given.reshape(-1), "start"), (n,)).copy()
     bad = np.flatnonzero(~(np.isfinite(origin) & (origin >= 0)))
     if len(bad):
         raise DataError(f"start is not a finite age >= 0 in {counted(len(bad), 'row')} (row {first_of(bad)}).")
+    early = np.flatnonzero(origin < first - slack(np.unique(first)))
+    if len(early):
+        raise NotIdentifiedError(
+            f"start is {origin[early[0]]:g} in {counted(len(early), 'row')} (row {first_of(early)}), but nobody was watched "
+            f"before the age of {first[early[0]]:g}: the risk up to then is unknown. Pass a later start, or leave it out."
+        )
     return origin

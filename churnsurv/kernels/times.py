@@ -26,6 +26,19 @@ def snap_ties(*times: Floats) -> tuple[Floats, ...]:
     return tuple(first_of_tie[np.searchsorted(first_of_tie, t, side="right") - 1] for t in times)
 
 
+def slack(times: Floats) -> float:
+    """Give how much later than asked a step may lie and still be meant: rounding of sums such as 8/12 + 1."""
+    if not len(times):
+        return 0.0
+    gap = np.diff(times).min() if len(times) > 1 else np.inf
+    return float(min(TIE_TOLERANCE * np.abs(times).mean(), gap / 2))
+
+
+def steps_until(times: Floats, at: Floats) -> Ints:
+    """Count the steps at or before each time, up to rounding (`times` sorted)."""
+    return np.searchsorted(times, at + slack(times), side="right")
+
+
 def step_values(times: Floats, values: Floats, at: Floats, before: float) -> Floats:
     """Evaluate right-continuous steps: the value at the last of `times` (sorted) that is ≤ `at`, else `before`.
 
@@ -40,7 +53,7 @@ def step_values(times: Floats, values: Floats, at: Floats, before: float) -> Flo
     -------
     (..., m)
     """
-    position = np.searchsorted(times, at, side="right")
+    position = steps_until(times, at)
     padded = np.concatenate((np.full((*values.shape[:-1], 1), before), values), axis=-1)
     return padded[..., position]
 
