@@ -31,7 +31,7 @@ fi
 
 echo "Creating $folder with ${python:-a Python fetched by uv} (a minute or two) ..."
 if has_uv; then
-    uv venv --quiet --python "${python:-3.12}" "$folder"
+    uv venv --quiet --allow-existing --python "${python:-3.12}" "$folder"
     VIRTUAL_ENV="$folder" uv pip install --quiet --constraint constraints.txt --editable '.[report,notebooks,dev]'
 else
     "$python" -m venv "$folder"

@@ -26,7 +26,7 @@ def first_of(values: Iterable[Any], most: int = 5) -> str:
 
 def confidence_level(level: Any) -> float:
     """Give a confidence level, a number between 0 and 1."""
-    if isinstance(level, bool) or not isinstance(level, Real) or not 0 < level < 1:
+    if isinstance(level, bool) or not isinstance(level, Real) or not 0 < float(level) < 1:
         raise DataError(f"level={level!r} is no confidence level; give a number between 0 and 1, such as 0.95.")
     return float(level)
 

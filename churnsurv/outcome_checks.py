@@ -36,6 +36,14 @@ def cause_codes(
     names = tuple(dict.fromkeys(mapping.values()))
     stay = list(censored) if isinstance(censored, list | tuple | set | np.ndarray) else [censored]
     code_of = {value: names.index(name) + 1 for value, name in mapping.items()} | dict.fromkeys(stay, 0)
+    both = [v for v in stay if v in mapping]
+    if both:
+        raise DataError(
+            f"The value {both[0]!r} of {column!r} is named in `causes` and in `censored` (whose default is 0). Say what means "
+            "still under observation, e.g. censored='open', or censored=[] if every row ends in an exit."
+        )
+    if pd.api.types.is_bool_dtype(raw.dtype):
+        raw = raw.astype(int)
     codes = raw.map(code_of)
     unexplained = np.flatnonzero(codes.isna())
     if len(unexplained):

@@ -12,6 +12,7 @@ import io
 import json
 import sys
 import zipfile
+import zlib
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from churnsurv.data.features import DesignEncoder
+from churnsurv.data.encoder import DesignEncoder
 from churnsurv.exceptions import DataError
 
 #: classes that may be saved, and where they live
@@ -33,6 +34,8 @@ _CLASSES = {
     "AalenJohansen": "churnsurv.nonparametric",
     "CensoringModel": "churnsurv.nonparametric",
 }
+#: fitted attributes with one row per customer of the training data; they stay out of the file
+_ROWS_OF_CUSTOMERS = ("oob_curves_",)
 #: records that fitted models hold, and where they live
 _RECORDS = {"Curves": "churnsurv.curves", "GroupFit": "churnsurv.nonparametric.base"}
 _FORMAT = 1
@@ -41,7 +44,7 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def save(model: Any, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Save a fitted churnsurv model to one file.
+    """Save a fitted churnsurv model to one file, without anything that has a row per customer (out-of-bag curves).
 
     Parameters
     ----------
@@ -71,6 +74,8 @@ def save(model: Any, path: str | Path, *, overwrite: bool = False) -> Path:
     if not any(key.endswith("_") and not key.startswith("_") for key in vars(model)):
         raise DataError(f"This {name} is not fitted: call fit before saving it.")
     target = Path(path)
+    if not target.parent.is_dir():
+        raise DataError(f"There is no folder {target.parent} to save the model in; make it first.")
     if target.exists() and not overwrite:
         raise DataError(f"{target} exists. Choose another name, or pass overwrite=True.")
     arrays: dict[str, np.ndarray] = {}
@@ -102,14 +107,14 @@ def load(path: str | Path) -> Any:
         The file is missing, no model of churnsurv, altered or damaged, or of a later format.
     """
     source = Path(path)
-    if not source.exists():
+    if not source.is_file():
         raise DataError(f"There is no file {source}.")
     try:
         with zipfile.ZipFile(source) as archive:
             header = json.loads(archive.read("header.json"))
             members = {name: archive.read(name) for name in archive.namelist() if name != "header.json"}
         expected = header.pop("sha256")
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, NotImplementedError) as error:
         raise DataError(f"{source} is not a model saved by churnsurv ({error}).") from error
     if header.get("format") != _FORMAT:
         raise DataError(
@@ -174,7 +179,8 @@ def _encoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         fields = {name: inner(getattr(value, name)) for name in value.__dataclass_fields__}
         return {"kind": "record", "class": type(value).__name__, "fields": fields}
     if type(value).__name__ in _CLASSES:
-        fitted = {k: inner(v) for k, v in vars(value).items() if k not in value.get_params(deep=False)}
+        left_out = {*value.get_params(deep=False), *_ROWS_OF_CUSTOMERS}
+        fitted = {k: inner(v) for k, v in vars(value).items() if k not in left_out}
         params = {k: inner(v) for k, v in value.get_params(deep=False).items()}
         return {"kind": "model", "class": type(value).__name__, "params": params, "fitted": fitted}
     raise DataError(f"A value of type {type(value).__name__} cannot be saved.")

@@ -18,8 +18,9 @@ from sklearn.utils.validation import check_is_fitted
 from churnsurv.curves import Curves, check_size, within_support
 from churnsurv.data.features import feature_frame
 from churnsurv.estimators.cox import CoxPH
-from churnsurv.estimators.inputs import RowArgument, as_outcome, requested_start, requested_times
-from churnsurv.exceptions import DataError
+from churnsurv.estimators.inputs import RowArgument, as_outcome, requested_start, requested_times, row_values
+from churnsurv.exceptions import DataError, NotIdentifiedError
+from churnsurv.kernels.times import steps_until
 from churnsurv.outcome import Missing, Outcome
 
 Floats = NDArray[np.float64]
@@ -87,16 +88,17 @@ class CauseSpecificCox(BaseEstimator):  # type: ignore[misc]
         offset: RowArgument = None,
     ) -> Self:
         """Fit a Cox model to each cause of the outcome; arguments as in :meth:`CoxPH.fit`."""
-        outcome = as_outcome(y)
+        frame, outcome = feature_frame(X), as_outcome(y)
+        self.feature_names_in_, self.n_features_in_ = np.asarray(frame.columns, dtype=object), frame.shape[1]
         formulas = self._formulas(outcome.causes)
         options = {k: v for k, v in self.get_params(deep=False).items() if k != "formula"}
         self.models_ = {
             cause: CoxPH(formulas[cause], cause=cause, **options).fit(
-                X, outcome, strata=strata, sample_weight=sample_weight, cluster=cluster, offset=offset
+                frame, outcome, strata=strata, sample_weight=sample_weight, cluster=cluster, offset=offset
             )
             for cause in outcome.causes
         }
-        self.causes_ = list(outcome.causes)
+        self.causes_, self.is_recurrent_ = list(outcome.causes), outcome.recurrent
         return self
 
     def summary(self, level: float = 0.95) -> pd.DataFrame:
@@ -127,27 +129,32 @@ class CauseSpecificCox(BaseEstimator):  # type: ignore[misc]
         above 1, possible for extreme covariates, empties the state and is shared by the causes in proportion.
         """
         check_is_fitted(self)
-        frame = feature_frame(X)
+        if self.is_recurrent_:
+            raise NotIdentifiedError(
+                "The model was fitted to recurrent events: probabilities of having left are not identified by their hazards. "
+                "Use the cumulative hazards of .models_[cause].predict_curves."
+            )
+        frame = feature_frame(X, self.feature_names_in_)
         steps = np.unique(np.concatenate([m.centred_hazard_["time"].to_numpy() for m in self.models_.values()]))
         grid = requested_times(times, steps)
         n, n_states = len(frame), 1 + len(self.causes_)
         check_size(n, n_states, len(grid), asked=times is not None)
-        origin = requested_start(start, n)
-        row_arguments = {"strata": strata, "offset": offset}
+        row_arguments = {"strata": row_values(strata, frame, "strata"), "offset": row_values(offset, frame, "offset")}
+        ages = start if start is None else requested_start(start, n, np.zeros(n))
         probability = np.empty((n, n_states, len(grid)))
-        last = np.empty(n)
+        origin, last = np.empty(n), np.empty(n)
         for begin in range(0, n, CHUNK):
             rows = slice(begin, begin + CHUNK)
-            cut = {k: v if v is None or isinstance(v, str) else _cut(v, rows, frame) for k, v in row_arguments.items()}
+            cut = {k: v if v is None else v.iloc[rows] for k, v in row_arguments.items()}
             hazards = []
             for model in self.models_.values():
-                since = None if start is None else origin[rows]
-                hazard, _, _, ends, _ = model.predicted_hazard(frame.iloc[rows], steps, start=since, **cut)
+                since = None if ages is None else ages[rows]
+                hazard, _, origin[rows], last[rows], _ = model.predicted_hazard(
+                    frame.iloc[rows], steps, start=since, **cut
+                )
                 hazards.append(hazard)
-                last[rows] = ends
             chunk = aalen_johansen_of(np.stack(hazards, axis=1))
-            position = np.searchsorted(steps, grid, side="right")
-            probability[rows] = chunk[:, :, position]
+            probability[rows] = chunk[:, :, steps_until(steps, grid)]
         curves = Curves(grid, probability, origin, last, tuple(self.causes_), frame.index)
         return within_support(curves, times is not None, stacklevel=2)
 
@@ -177,10 +184,3 @@ def aalen_johansen_of(hazards: Floats) -> Floats:
     np.cumprod(1.0 - total, axis=1, out=probability[:, 0, 1:])
     np.cumsum(probability[:, :1, :-1] * increments, axis=2, out=probability[:, 1:, 1:])
     return probability
-
-
-def _cut(value: Any, rows: slice, frame: pd.DataFrame) -> Any:
-    """Give the chunk's part of an argument of n rows; names of columns stay as they are."""
-    if isinstance(value, list | tuple) and all(isinstance(v, str) and v in frame.columns for v in value):
-        return value
-    return value.iloc[rows] if isinstance(value, pd.Series | pd.DataFrame) else np.asarray(value)[rows]

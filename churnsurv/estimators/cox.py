@@ -17,7 +17,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from churnsurv.curves import Curves, check_size, within_support
-from churnsurv.data.features import DesignEncoder, feature_frame
+from churnsurv.data.encoder import DesignEncoder
+from churnsurv.data.features import feature_frame
 from churnsurv.estimators import cox_fit
 from churnsurv.estimators.inputs import (
     RowArgument,
@@ -30,6 +31,7 @@ from churnsurv.estimators.inputs import (
 )
 from churnsurv.exceptions import DataError, NotIdentifiedError
 from churnsurv.kernels.times import step_values
+from churnsurv.messages import confidence_level
 from churnsurv.outcome import Missing, Outcome
 
 Floats = NDArray[np.float64]
@@ -142,8 +144,14 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
         self.argument_columns_ = {k: list(columns_named(v, frame)) for k, v in arguments.items() if v is not None}
         rows = cox_fit.read_rows(frame, outcome, arguments, self.formula, self.missing, self.cause_)
         fit = cox_fit.fit_rows(
-            rows, self.ties == "efron", self.max_iter, self.tol, robust=self.weight_type == "sampling", stacklevel=3
+            rows,
+            self.ties == "efron",
+            self.max_iter,
+            self.tol,
+            robust=self.weight_type == "sampling" or outcome.recurrent,
+            stacklevel=3,
         )
+        self.is_recurrent_ = outcome.recurrent
         self.encoder_: DesignEncoder = rows.encoder
         self.causes_ = list(outcome.causes)
         self.strata_ = rows.strata_labels
@@ -157,7 +165,8 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
         self.score_statistic_, self.robust_score_statistic_ = fit.score_statistic, fit.robust_score_statistic
         self.center_ = pd.Series(fit.center, index=terms)
         self.centred_hazard_ = fit.centred_hazard
-        self.last_ = fit.last
+        self.offset_center_, self.first_, self.last_ = fit.offset_center, fit.first, fit.last
+        self.covariance_rank_ = fit.covariance_rank
         self.n_iter_, self.n_events_ = fit.n_iter, fit.n_events
         self.n_observations_, self.n_subjects_ = len(rows.outcome), rows.outcome.n_subjects
         self.n_dropped_ = len(outcome) - len(rows.outcome)
@@ -167,7 +176,7 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
     def baseline_cumulative_hazard_(self) -> pd.DataFrame:
         """Cumulative baseline hazard at all covariates zero (columns stratum, time, hazard)."""
         check_is_fitted(self)
-        exponent = -float(self.coef_.to_numpy() @ self.center_.to_numpy())
+        exponent = -float(self.coef_.to_numpy() @ self.center_.to_numpy()) - self.offset_center_
         if abs(exponent) > 700:
             raise NotIdentifiedError(
                 f"The hazard at all covariates zero is exp({exponent:.0f}) times that at their means, which no double "
@@ -183,11 +192,9 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
         Columns: coef, se, statistic (coef / se), p_value (two-sided), hazard_ratio, hr_lower, hr_upper.
         """
         check_is_fitted(self)
-        if not 0 < level < 1:
-            raise DataError(f"level={level!r} is no confidence level; give a number between 0 and 1, such as 0.95.")
         se = pd.Series(np.sqrt(np.diag(self.covariance_)), index=self.coef_.index)
         statistic = self.coef_ / se
-        margin = norm.ppf(0.5 + level / 2) * se
+        margin = norm.ppf(0.5 + confidence_level(level) / 2) * se
         # a covariate in tiny units has a hazard ratio per unit that no double holds: inf is the right answer
         with np.errstate(over="ignore"):
             ratio, lower, upper = (
@@ -209,17 +216,18 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
         """Test that all coefficients are zero: likelihood_ratio, wald, score (and robust_score with clusters).
 
         Columns: statistic, df, p_value. The likelihood-ratio and score tests assume independent rows; with clusters or
-        sampling weights rely on the Wald and robust score tests.
+        sampling weights rely on the Wald and robust score tests (NaN when there are too few clusters for them).
         """
         check_is_fitted(self)
         coef = self.coef_.to_numpy()
+        full_rank = self.covariance_rank_ == len(coef)
         statistics = {
             "likelihood_ratio": 2 * (self.log_likelihood_ - self.null_log_likelihood_),
-            "wald": float(coef @ np.linalg.solve(self.covariance_.to_numpy(), coef)),
+            "wald": float(coef @ np.linalg.solve(self.covariance_.to_numpy(), coef)) if full_rank else np.nan,
             "score": self.score_statistic_,
         }
         if self.robust_score_statistic_ is not None:
-            statistics["robust_score"] = self.robust_score_statistic_
+            statistics["robust_score"] = self.robust_score_statistic_ if full_rank else np.nan
         frame = pd.DataFrame({"statistic": statistics, "df": len(coef)})
         frame["p_value"] = chi2.sf(frame["statistic"], frame["df"])
         return frame.rename_axis("test")
@@ -227,7 +235,8 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
     def predict(self, X: pd.DataFrame | ArrayLike) -> Floats:
         """Give the linear predictor x'β, uncentred, without offset; higher leaves sooner. NaN where a value is missing."""
         check_is_fitted(self)
-        return np.asarray(self.encoder_.transform(X) @ self.coef_.to_numpy())
+        frame = feature_frame(X, self.feature_names_in_)
+        return np.asarray(self.encoder_.transform(frame) @ self.coef_.to_numpy())
 
     def predict_curves(
         self,
@@ -247,18 +256,19 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
         times : array, optional
             Default: the event times of the fit.
         start : number or array of n, optional
-            Current age: probabilities are conditional on being a customer then.
+            Current age: probabilities are conditional on being a customer then. Default: the first age at which
+            customers were watched (0 without late entry); an earlier start is refused.
         strata, offset
             As in :meth:`fit`; column names are remembered from there.
 
         Returns
         -------
         Curves
-            When the model is of one cause among several: the cumulative hazard of that cause only
-            (``complete=False``), since a probability needs the other causes too.
+            When the model is of one cause among several, or of recurrent events: the cumulative hazard only
+            (``complete=False``), since a probability needs the other causes too. NaN past the follow-up.
         """
         hazard, grid, origin, last, index = self.predicted_hazard(X, times, start=start, strata=strata, offset=offset)
-        if len(self.causes_) > 1:
+        if len(self.causes_) > 1 or self.is_recurrent_:
             curves = Curves(grid, hazard[:, None, :], origin, last, (self.cause_,), index, complete=False)
         else:
             survival = np.exp(-hazard)
@@ -276,26 +286,26 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
     ) -> tuple[Floats, Floats, Floats, Floats, pd.Index]:
         """Give the cumulative hazard since `start` (n, T), with times, origin, end of support and row labels."""
         check_is_fitted(self)
-        frame = feature_frame(X)
-        design = self.encoder_.transform(X)
+        frame = feature_frame(X, self.feature_names_in_)
+        design = self.encoder_.transform(frame)
         log_ratio = (design - self.center_.to_numpy()) @ self.coef_.to_numpy()
         shift = offset_argument(self._remembered("offset", offset, frame), frame)
         if shift is None and "offset" in self.argument_columns_:
             raise DataError("The model was fitted with an offset: pass offset= for the new rows too.")
-        with np.errstate(over="ignore"):
-            ratio = np.exp(log_ratio if shift is None else log_ratio + shift)
+        # beyond e^±600 the curve is at 0 or 1 anyhow; products with hazards must stay numbers
+        ratio = np.exp(np.clip(log_ratio if shift is None else log_ratio + shift - self.offset_center_, -600, 600))
         stratum = np.zeros(len(frame), dtype=np.int64)
         if self.strata_ is not None:
             stratum = known_codes(self._remembered("strata", strata, frame), frame, self.strata_, "strata")
         grid = requested_times(times, np.unique(self.centred_hazard_["time"].to_numpy()))
         check_size(len(frame), 2, len(grid), asked=times is not None)
-        origin = requested_start(start, len(frame))
+        origin = requested_start(start, len(frame), np.asarray(self.first_)[stratum])
         hazard = np.empty((len(frame), len(grid)))
         for code in np.unique(stratum):
             rows = np.flatnonzero(stratum == code)
             step_time, step_hazard = self.hazard_steps(int(code))
             on_grid = step_values(step_time, step_hazard, grid, before=0.0)
-            if start is None:  # from the closed origin: exits at time 0 count
+            if start is None:  # from the first age on; exits at a closed origin 0 count
                 hazard[rows] = on_grid[None, :] * ratio[rows, None]
                 continue
             at_origin = step_values(step_time, step_hazard, origin[rows], before=0.0)

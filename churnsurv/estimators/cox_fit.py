@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from churnsurv.data.features import DesignEncoder, missing_report
+from churnsurv.data.encoder import DesignEncoder, missing_report
 from churnsurv.estimators.inputs import (
     RowArgument,
     check_rows,
@@ -70,7 +70,10 @@ class Fit(NamedTuple):
     robust_score_statistic: float | None
     center: Floats
     centred_hazard: pd.DataFrame
+    offset_center: float
+    first: list[float]
     last: list[float]
+    covariance_rank: int
     n_iter: int
     n_events: int
 
@@ -132,7 +135,9 @@ def read_rows(
 def fit_rows(rows: Rows, efron: bool, max_iter: int, tol: float, robust: bool, stacklevel: int) -> Fit:
     """Maximise the partial likelihood and give estimates on the scale of the covariates."""
     center, scale, x = standardised(rows.design, rows.encoder.terms_)
-    weight = np.ones(len(x)) if rows.weight is None else rows.weight
+    # a common factor of the weights changes no estimate: with mean 1 they suit the tolerances
+    factor = 1.0 if rows.weight is None else float(rows.weight[rows.weight > 0].mean())
+    weight = np.ones(len(x)) if rows.weight is None else rows.weight / factor
     n_events = int(np.count_nonzero(rows.event & (weight > 0)))
     if n_events < x.shape[1]:
         raise TooFewEventsError(
@@ -142,7 +147,8 @@ def fit_rows(rows: Rows, efron: bool, max_iter: int, tol: float, robust: bool, s
     n_strata = 1 if rows.strata_labels is None else len(rows.strata_labels)
     entry = None if rows.outcome.from_origin else rows.outcome.start
     buckets, first, last, death = lay_buckets(entry, rows.outcome.stop, rows.event, rows.strata, n_strata)
-    offset = np.zeros(len(x)) if rows.offset is None else rows.offset - rows.offset.mean()
+    offset_center = 0.0 if rows.offset is None else float(rows.offset.mean())
+    offset = np.zeros(len(x)) if rows.offset is None else rows.offset - offset_center
     shard = Shard(x, first, last, death, weight, offset)
     mr = one_shard(shard)
     problem = Problem(mr, buckets, efron, x.shape[1], *mr(row_bounds, None))
@@ -152,25 +158,30 @@ def fit_rows(rows: Rows, efron: bool, max_iter: int, tol: float, robust: bool, s
     warn_of_empty_strata(rows, buckets, stacklevel + 1)
     inverse = np.asarray(np.linalg.inv(result.information), dtype=np.float64)
     is_robust = robust or rows.cluster is not None
-    covariance: Floats = inverse
-    robust_score = None
+    covariance: Floats = inverse / factor
+    robust_score, rank = None, x.shape[1]
     if is_robust:
         cluster = np.asarray(pd.factorize(rows.outcome.subject)[0] if rows.cluster is None else rows.cluster)
-        covariance, robust_score = sandwich(mr, buckets, result, inverse, cluster.astype(np.int64))
+        used = weight > 0
+        covariance, robust_score, rank = sandwich(mr, buckets, result, inverse, cluster.astype(np.int64), used)
+        warn_of_few_clusters(rank, x.shape[1], stacklevel + 1)
     null_score = gradient(result.null.sums, result.null.terms)
     both = np.outer(scale, scale)
     return Fit(
         coef=result.state.beta / scale,
-        naive_covariance=inverse / both,
+        naive_covariance=inverse / both / factor,
         covariance=covariance / both,
         is_robust=is_robust,
-        log_likelihood=result.state.log_likelihood,
-        null_log_likelihood=result.null.log_likelihood,
-        score_statistic=float(null_score @ np.linalg.solve(result.null_information, null_score)),
+        log_likelihood=unscaled_log_likelihood(result.state, factor),
+        null_log_likelihood=unscaled_log_likelihood(result.null, factor),
+        score_statistic=factor * float(null_score @ np.linalg.solve(result.null_information, null_score)),
         robust_score_statistic=robust_score,
         center=center,
         centred_hazard=baseline(result.state, buckets, rows),
-        last=_largest_times(rows, n_strata),
+        offset_center=offset_center,
+        first=_extreme_times(np.minimum, rows.outcome.start, rows, weight, n_strata),
+        last=_extreme_times(np.maximum, rows.outcome.stop, rows, weight, n_strata),
+        covariance_rank=rank,
         n_iter=result.n_iter,
         n_events=n_events,
     )
@@ -271,11 +282,37 @@ def warn_of_empty_strata(rows: Rows, buckets: Buckets, stacklevel: int) -> None:
         )
 
 
+def unscaled_log_likelihood(state: State, factor: float) -> float:
+    """Give the log likelihood of weights c w from that of weights w: c l(w) − c log(c) Σ w over the deaths."""
+    return factor * (state.log_likelihood - float(np.log(factor)) * float(state.sums.death_weight.sum()))
+
+
+def warn_of_few_clusters(rank: int, n_coefficients: int, stacklevel: int) -> None:
+    """Warn when the sandwich has fewer dimensions than there are coefficients."""
+    if rank < n_coefficients:
+        warnings.warn(
+            f"The clusters give a covariance of rank {rank} for {n_coefficients} coefficients: joint tests are not possible, "
+            "and with few clusters intervals are too narrow. Use more, smaller clusters, or fewer covariates.",
+            SmallSampleWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
 def sandwich(
-    mr: MapReduce, buckets: Buckets, result: NewtonResult, inverse: Floats, cluster: NDArray[np.int64]
-) -> tuple[Floats, float]:
-    """Give I⁻¹ (Σ u u') I⁻¹ with score residuals u summed by cluster, and the robust score statistic at β = 0."""
+    mr: MapReduce,
+    buckets: Buckets,
+    result: NewtonResult,
+    inverse: Floats,
+    cluster: NDArray[np.int64],
+    used: NDArray[np.bool_],
+) -> tuple[Floats, float, int]:
+    """Give I⁻¹ (Σ u u') I⁻¹ with score residuals u summed by cluster, the robust score statistic at β = 0, and the rank."""
     n_clusters = int(cluster.max()) + 1
+    if len(np.unique(cluster[used])) < 2:
+        raise DataError(
+            "All rows are of one cluster: a variance between clusters needs at least two, better forty. Leave cluster= out, "
+            "or pass smaller clusters."
+        )
 
     def scores(state: State) -> Floats:
         arg = ScoreArg(state.beta, state.shift, buckets, state.sums, state.terms, cluster, n_clusters)
@@ -285,23 +322,27 @@ def sandwich(
     at_null = scores(result.null)
     total = at_null.sum(axis=0)
     statistic = float(total @ np.linalg.lstsq(at_null.T @ at_null, total, rcond=None)[0])
-    return residual.T @ residual, statistic
+    # residuals sum to zero, so that G clusters span at most G − 1 dimensions
+    width = residual.shape[1]
+    rank = (
+        width if n_clusters > 2 * width + 2 else int(np.linalg.matrix_rank(residual, tol=1e-8 * np.abs(residual).max()))
+    )
+    return residual.T @ residual, statistic, rank
 
 
 def baseline(state: State, buckets: Buckets, rows: Rows) -> pd.DataFrame:
-    """Give the cumulative hazard at the centre of the covariates and offset 0: columns stratum, time, hazard."""
+    """Give the cumulative hazard at the centre of the covariates and of the offset: columns stratum, time, hazard."""
     increments = state.terms.e0 * np.exp(-state.shift[buckets.stratum])
-    if rows.offset is not None:
-        increments = increments * np.exp(-rows.offset.mean())
     running = cumulated(increments, buckets.begin)
     after = np.arange(len(increments)) + buckets.stratum + 1
     stratum = buckets.stratum if rows.strata_labels is None else [rows.strata_labels[s] for s in buckets.stratum]
     return pd.DataFrame({"stratum": stratum, "time": buckets.time, "hazard": running[after]})
 
 
-def _largest_times(rows: Rows, n_strata: int) -> list[float]:
-    if rows.strata is None:
-        return [float(rows.outcome.stop.max())]
-    largest = np.zeros(n_strata)
-    np.maximum.at(largest, rows.strata, rows.outcome.stop)
-    return [float(t) for t in largest]
+def _extreme_times(extreme: np.ufunc, times: Floats, rows: Rows, weight: Floats, n_strata: int) -> list[float]:
+    """Give the smallest or largest time of each stratum, over the rows that count."""
+    used = weight > 0
+    stratum = np.zeros(len(times), dtype=np.int64) if rows.strata is None else rows.strata
+    found = np.full(n_strata, -np.inf if extreme is np.maximum else np.inf)
+    extreme.at(found, stratum[used], times[used])
+    return [float(t) if np.isfinite(t) else 0.0 for t in found]

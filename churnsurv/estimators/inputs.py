@@ -29,6 +29,7 @@ __all__ = [
     "requested_start",
     "requested_times",
     "resolved",
+    "row_values",
     "weights_argument",
 ]
 
@@ -59,6 +60,17 @@ def resolved(value: RowArgument, X: pd.DataFrame) -> Any:
     if not named:
         return value
     return X[named[0]] if len(named) == 1 else X[list(named)]
+
+
+def row_values(value: RowArgument, X: pd.DataFrame, argument: str) -> pd.DataFrame | pd.Series | None:
+    """Give a row argument as a frame or series of n rows, so that it can be cut like X."""
+    values = resolved(value, X)
+    if values is None:
+        return None
+    if np.ndim(values) == 0 or len(values) != len(X):
+        shape = np.shape(values)
+        raise DataError(f"{argument} has shape {shape}, X has {counted(len(X), 'row')}; give one value per row.")
+    return values if isinstance(values, pd.DataFrame | pd.Series) else pd.Series(np.asarray(values))
 
 
 def weights_argument(

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from churnsurv.data.features import DesignEncoder, feature_frame
+from churnsurv.data.encoder import DesignEncoder
+from churnsurv.data.features import feature_frame
 from churnsurv.exceptions import DataError, UnseenCategoryError
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from churnsurv.kernels.times import step_values
 from tests.oracle_r.cox import CoxFit, baseline_pack, cox_pack
 from tests.oracle_r.evaluator import within
 from tests.oracle_r.formula import model_frame, stratum_labels, terms_of
@@ -48,8 +49,13 @@ class CoxCurves(Record):
         if self.fit.frame.strata is not None:
             node = next(t[0] for t in terms_of(self.fit.formula.right, self.newdata, None) if _head(t[0]) == "strata")
             strata = stratum_labels(node, within(self.newdata, self.fit.formula.scope))
-        curves = self.fit.model.predict_curves(self.fit.new_design(self.newdata), self.times, strata=strata)
-        return curves.survival[0] if self.newdata.n_rows == 1 else curves.survival.T
+        curves = self.fit.model.predict_curves(self.fit.new_design(self.newdata), strata=strata)
+        # R carries the last value on past the end of a stratum; here nothing is predicted there
+        rows = [
+            step_values(curves.times, survival, np.minimum(self.times, last), before=1.0)
+            for survival, last in zip(curves.survival, curves.last, strict=True)
+        ]
+        return rows[0] if self.newdata.n_rows == 1 else np.array(rows).T
 
     def component(self, name: str) -> Any:
         """Give the times, survival or cumulative hazard."""
