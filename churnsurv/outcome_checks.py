@@ -42,7 +42,7 @@ def cause_codes(
             f"The value {both[0]!r} of {column!r} is named in `causes` and in `censored` (whose default is 0). Say what means "
             "still under observation, e.g. censored='open', or censored=[] if every row ends in an exit."
         )
-    if pd.api.types.is_bool_dtype(raw.dtype):
+    if pd.api.types.infer_dtype(raw) == "boolean":
         raw = raw.astype(int)
     codes = raw.map(code_of)
     unexplained = np.flatnonzero(codes.isna())

@@ -171,3 +171,27 @@ def test_the_callers_array_stays_writable():
 def test_the_repr_says_what_is_in_it():
     y = cs.Outcome([1, 2, 3], [1, 2, 0], causes=("attrition", "default"))
     assert repr(y) == "Outcome of 3 rows, 3 subjects, from the origin: censored 1, attrition 1, default 1"
+
+
+@pytest.mark.parametrize("dtype", [bool, "boolean", object])
+def test_true_is_the_event_and_false_is_censored(dtype):
+    df = pd.DataFrame({"t": [1, 2, 3], "e": pd.Series([True, False, True], dtype=dtype)})
+    assert cs.Outcome.from_frame(df, stop="t", event="e").event.tolist() == [1, 0, 1]
+    named = cs.Outcome.from_frame(df, stop="t", event="e", causes=["attrition"])
+    assert named.causes == ("attrition",)
+
+
+def test_a_value_is_a_cause_or_censored_not_both():
+    df = pd.DataFrame({"t": [1, 2, 3], "e": [0, 1, 2]})
+    causes = {0: "attrition", 1: "default", 2: "renewed"}
+    with pytest.raises(
+        DataError, match=r"value 0 of 'e' is named in `causes` and in `censored` \(whose default is 0\)"
+    ):
+        cs.Outcome.from_frame(df, stop="t", event="e", causes=causes)
+    assert cs.Outcome.from_frame(df, stop="t", event="e", causes=causes, censored=[]).event.tolist() == [1, 2, 3]
+
+
+def test_dates_as_times_are_refused_with_what_to_do():
+    df = pd.DataFrame({"t": pd.date_range("2026-01-01", periods=2), "e": [0, 1]})
+    with pytest.raises(DataError, match="'t' is datetime64.*months since origination"):
+        cs.Outcome.from_frame(df, stop="t", event="e")

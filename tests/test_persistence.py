@@ -106,3 +106,41 @@ def test_no_training_row_is_in_the_file(data, tmp_path):
         content = b"".join(archive.read(name) for name in archive.namelist())
     assert X["rate"].iloc[0].tobytes() not in content
     assert repr(X["rate"].iloc[0]).encode() not in content
+
+
+def test_out_of_bag_curves_and_row_labels_stay_out_of_the_file(data, tmp_path):
+    X, y = data
+    forest = cs.RandomSurvivalForest(30, oob=True, random_state=0).fit(X.set_axis([f"CUST{i:04d}" for i in X.index]), y)
+    path = cs.save(forest, tmp_path / "forest")
+    with zipfile.ZipFile(path) as archive:
+        assert b"CUST0007" not in b"".join(archive.read(name) for name in archive.namelist())
+    again = cs.load(path)
+    assert not hasattr(again, "oob_curves_")
+    np.testing.assert_array_equal(again.predict(X, cause="default"), forest.predict(X, cause="default"))
+
+
+def test_damage_anywhere_in_the_file_is_found(data, tmp_path):
+    X, y = data
+    path = cs.save(cs.CoxPH("rate", cause="default").fit(X, y), tmp_path / "model")
+    good = path.read_bytes()
+    rng = np.random.default_rng(0)
+    harmless = 0
+    for position in rng.integers(0, len(good), 150):
+        bad = bytearray(good)
+        bad[position] ^= 0xFF
+        path.write_bytes(bytes(bad))
+        try:
+            cs.load(path)
+            harmless += 1  # a byte of the archive that carries no content, such as a date
+        except DataError:
+            pass
+    assert harmless < 60
+
+
+def test_folders_are_named_when_they_are_missing_or_no_file(data, tmp_path):
+    X, y = data
+    model = cs.CoxPH("rate", cause="default").fit(X, y)
+    with pytest.raises(DataError, match="no folder"):
+        cs.save(model, tmp_path / "absent" / "model")
+    with pytest.raises(DataError, match="no file"):
+        cs.load(tmp_path)

@@ -62,22 +62,21 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Learn columns, levels and transforms from `X`."""
         frame = feature_frame(X)
         self.feature_names_in_ = np.asarray(frame.columns, dtype=object)
-        if self.formula is None:
-            formula = " + ".join(f"`{c}`" for c in frame.columns)
-            self.columns_ = [str(c) for c in frame.columns]
-        else:
-            formula = self.formula.strip().removeprefix("~")
-            self.columns_ = _formula_columns(formula, frame)
-        if not self.columns_:
-            raise DataError("There is no covariate: X has no column left, or the formula names none.")
-        expressions = _expressions(formula)
-        self.levels_: dict[str, list[Any]] = _category_levels(expressions, frame[self.columns_])
         self.transform_state_: dict[str, Any] = {}
         self.typical_: dict[str, float] = {}
         self.formula_: str | None = None
-        if not self.levels_ and sorted(expressions) == sorted(self.columns_):
-            # plain numbers need no formula: the columns as they are, a hundred times faster
-            self.columns_ = self.terms_ = expressions
+        if self.formula is None:
+            self.columns_ = expressions = [str(c) for c in frame.columns]
+        else:
+            formula = self.formula.strip().removeprefix("~")
+            self.columns_, expressions = _formula_columns(formula, frame), _expressions(formula)
+        if not self.columns_:
+            raise DataError("There is no covariate: X has no column left, or the formula names none.")
+        self.levels_: dict[str, list[Any]] = _category_levels(expressions, frame[self.columns_])
+        if sorted(expressions) == sorted(self.columns_) and _is_a_plain_sum(self.formula):
+            # columns as they are need no formula, and are encoded a hundred times faster
+            self.columns_ = expressions
+            self.terms_ = [term for c in expressions for term in self._terms_of(c)]
             return self
         self.formula_ = formula
         typed = self._typed(frame[self.columns_])
@@ -93,11 +92,8 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             raise DataError(f"Missing {counted(len(absent), 'column')} {first_of([repr(c) for c in absent])} in X.")
         if list(frame.columns) != self.columns_:
             frame = frame[self.columns_]
-        if self.formula_ is None:
-            design = _numeric_matrix(frame)
-        else:
-            self._check_levels(frame)
-            design = self._replay(self._typed(frame))
+        self._check_levels(frame)
+        design = self._by_column(frame) if self.formula_ is None else self._replay(self._typed(frame))
         _refuse_infinities(design, self.terms_)
         return design
 
@@ -145,7 +141,7 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _build_spec(self, frame: pd.DataFrame) -> None:
         """Let formulaic learn the encoding from a frame without missing values."""
         terms = Formula(self.formula_)
-        if "1" not in [str(term) for term in terms]:
+        if not any(f.eval_method is Factor.EvalMethod.LITERAL for term in terms for f in term.factors):
             terms = Formula(["1", *[str(term) for term in terms]])
         complete = frame.dropna()
         if complete.empty:
@@ -186,6 +182,28 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                     f"{first_of(levels, 12)}). Map it to a known level, or fit again with such rows."
                 )
 
+    def _terms_of(self, column: str) -> list[str]:
+        """Give the names of a column's terms: itself, or an indicator of every level but the first."""
+        return [f"{column}[T.{v}]" for v in self.levels_[column][1:]] if column in self.levels_ else [column]
+
+    def _by_column(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        """Give the design without a formula: numbers as they are, categories by indicators against the first level."""
+        if all(dtype == np.float64 for dtype in frame.dtypes):
+            return frame.to_numpy()
+        design = np.empty((len(frame), len(self.terms_)), order="F")
+        position = 0
+        for name in self.columns_:
+            if name not in self.levels_:
+                design[:, position] = numeric_column(frame[name], name)
+                position += 1
+                continue
+            codes = pd.Categorical(frame[name].astype(object), categories=self.levels_[name]).codes
+            for code in range(1, len(self.levels_[name])):
+                design[:, position] = np.where(codes < 0, np.nan, codes == code)
+                position += 1
+        design[np.isnan(design).any(axis=1)] = np.nan
+        return design
+
     def _replay(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         # rows with missing values are left to the caller: formulaic would code a missing category as the reference
         missing = frame.isna().any(axis=1).to_numpy()
@@ -213,15 +231,6 @@ def missing_report(design: NDArray[np.float64], frame: pd.DataFrame) -> str:
         parts.append(f"a term of the formula is not a number in {counted(len(rows), 'row')} (row {first_of(rows)})")
     more = f"; and {counted(len(parts) - 3, 'more column')}" if len(parts) > 3 else ""
     return "; ".join(parts[:3]) + more
-
-
-def _numeric_matrix(frame: pd.DataFrame) -> NDArray[np.float64]:
-    if all(dtype == np.float64 for dtype in frame.dtypes):
-        return frame.to_numpy()
-    design = np.empty(frame.shape, order="F")
-    for position, name in enumerate(frame.columns):
-        design[:, position] = numeric_column(frame[name], str(name))
-    return design
 
 
 def _refuse_infinities(design: NDArray[np.float64], terms: list[str]) -> None:
@@ -257,9 +266,13 @@ def _names_in(expression: str) -> set[str]:
 
 
 def _expressions(formula: str) -> list[str]:
-    """Give the factors of a formula, once each, in their order."""
+    """Give the factors of a formula, once each, in their order, without the intercept."""
     factors = [factor for term in Formula(formula) for factor in term.factors]
-    return list(dict.fromkeys(str(f.expr).strip("`") for f in factors if str(f.expr) != "1"))
+    return list(dict.fromkeys(str(f.expr) for f in factors if f.eval_method is not Factor.EvalMethod.LITERAL))
+
+
+def _is_a_plain_sum(formula: str | None) -> bool:
+    return formula is None or all(len(term.factors) == 1 for term in Formula(formula.strip().removeprefix("~")))
 
 
 def _column_of(expression: str) -> str | None:
