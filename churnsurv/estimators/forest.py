@@ -21,6 +21,7 @@ from churnsurv.curves import Curves, check_size, within_support
 from churnsurv.data.features import feature_frame
 from churnsurv.estimators import forest_fit
 from churnsurv.estimators.forest_inputs import (
+    check_oob_size,
     check_parameters,
     features_per_split,
     learn_levels,
@@ -39,6 +40,7 @@ from churnsurv.estimators.inputs import (
 )
 from churnsurv.exceptions import DataError, NotIdentifiedError, SmallSampleWarning
 from churnsurv.kernels.forest_curves import forest_curves
+from churnsurv.kernels.times import steps_until
 from churnsurv.messages import counted, first_of
 from churnsurv.outcome import Outcome
 
@@ -68,8 +70,8 @@ class RandomSurvivalForest(BaseEstimator):  # type: ignore[misc]
     n_estimators : int
         Number of trees.
     min_samples_leaf : int
-        Smallest number of subjects, with their weights and repetitions in the bootstrap sample, in a leaf. Nodes of
-        fewer than twice as many are not split.
+        Smallest number of subjects in a leaf, counted with their weights (see :meth:`fit`) and repetitions in the
+        bootstrap sample. Nodes of fewer than twice as many are not split.
     max_depth : int, optional
         Largest number of cuts above a leaf; default: no limit.
     max_features : {"sqrt", "log2"}, int, float or None
@@ -111,8 +113,12 @@ class RandomSurvivalForest(BaseEstimator):  # type: ignore[misc]
     oob_curves_ : Curves
         With ``oob=True``: out-of-bag curves of the training rows, from each row's entry on. A row whose subject every
         tree drew is NaN.
+    first_entry_, last_ : float
+        First age at which anyone was under observation, and the last; nothing is predicted outside.
+    feature_names_in_ : (p,) array of str
+        Names of the features in the order of the training data, in which arrays without names are read.
     n_events_, n_subjects_, n_observations_ : int
-        Events, subjects and rows of the training sample.
+        Events, subjects and rows of positive weight in the training sample.
 
     Raises
     ------
@@ -187,8 +193,13 @@ class RandomSurvivalForest(BaseEstimator):  # type: ignore[misc]
         y : Outcome
             (Or scikit-survival's structured array.)
         sample_weight : array of n, or name of a column of X
-            Number of customers a row stands for; a column so named is no covariate.
+            Whole numbers: how many customers a row stands for; without bootstrap they equal repeated rows. Other weights
+            have no unit, so they are scaled to a mean of 1 per subject, and the forest is the same for any multiple
+            of them. (Whole amounts of money count as customers: divide them by their mean.) A column so named is no
+            covariate, and rows of weight 0 take no part.
         """
+        # a forest fitted again without oob must not keep the curves of other rows
+        self.__dict__.pop("oob_curves_", None)
         check_parameters(self.get_params(deep=False))
         frame, outcome = feature_frame(X), as_outcome(y)
         check_rows(frame, outcome)
@@ -198,15 +209,13 @@ class RandomSurvivalForest(BaseEstimator):  # type: ignore[misc]
         covariates = frame.drop(columns=list(columns_named(sample_weight, frame)))
         if covariates.shape[1] == 0:
             raise DataError("There is no covariate: X has no column left.")
-        if self.oob:
-            check_size(
-                len(frame), 1 + len(outcome.causes), len(np.unique(outcome.stop[outcome.event > 0])), asked=False
-            )
         numbers = self._learn_columns(covariates)
         n_features = features_per_split(self.max_features, len(self.columns_))
-        n_drawn = subjects_per_tree(self.max_samples, outcome.n_subjects) if self.bootstrap else None
         rows = forest_fit.training_rows(numbers, outcome, weight, self.max_bins, self.time_bins)
-        n_drawn = rows.n_subjects if self.bootstrap and self.max_samples is None else n_drawn
+        watched = outcome if weight is None else outcome[weight > 0]
+        n_drawn = subjects_per_tree(self.max_samples, watched.n_subjects, rows.n_subjects) if self.bootstrap else None
+        if self.oob:
+            check_oob_size(len(frame), 1 + len(outcome.causes), len(rows.grid))
         seeds = check_random_state(self.random_state).randint(0, np.iinfo(np.int32).max, self.n_estimators)
         self.trees_ = forest_fit.grow_forest(
             rows,
@@ -221,13 +230,11 @@ class RandomSurvivalForest(BaseEstimator):  # type: ignore[misc]
         )
         self.causes_, self.event_times_, self.bin_edges_ = list(outcome.causes), rows.grid, rows.edges
         self.portfolio_hazard_, self.portfolio_at_risk_ = forest_fit.portfolio_counts(rows, len(outcome.causes))
-        self.first_entry_ = 0.0 if outcome.from_origin else float(outcome.start.min())
-        self.last_ = float(outcome.stop.max())
-        self.n_events_, self.n_subjects_, self.n_observations_ = outcome.n_events, outcome.n_subjects, len(outcome)
+        self.first_entry_ = 0.0 if watched.from_origin else float(watched.start.min())
+        self.last_ = float(watched.stop.max())
+        self.n_events_, self.n_subjects_, self.n_observations_ = watched.n_events, watched.n_subjects, len(watched)
         if self.oob:
-            drawn = np.zeros((self.n_estimators, rows.n_subjects + 1), dtype=np.uint8)
-            for tree, seed in enumerate(seeds.tolist()):
-                drawn[tree, :-1] = forest_fit.draw_counts(rows.n_subjects, int(n_drawn or 0), seed) > 0
+            drawn = forest_fit.drawn_subjects(rows.n_subjects, int(n_drawn or 0), seeds)
             self.oob_curves_ = self._out_of_bag(numbers, outcome, frame.index, drawn, rows.unit)
         return self
 
@@ -239,7 +246,7 @@ class RandomSurvivalForest(BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : frame or array
-            Covariates; a row with a missing value gives NaN. Columns are found by name.
+            Covariates; a row with a missing value gives NaN. Columns are found by name, in arrays without names by place.
         times : array, optional
             Default: the event times of the fit.
         start : number or array of n, optional
@@ -252,18 +259,11 @@ class RandomSurvivalForest(BaseEstimator):  # type: ignore[misc]
             `start` lies before the first age at which anyone was under observation in the fit.
         """
         check_is_fitted(self)
-        frame = feature_frame(X)
+        frame = feature_frame(X, names=self.feature_names_in_)
         grid = requested_times(times, self.event_times_)
         check_size(len(frame), 1 + len(self.causes_), len(grid), asked=times is not None)
-        numbers = numeric_columns(X, self.columns_, self.levels_)
-        origin = requested_start(self.first_entry_ if start is None else start, len(frame))
-        if np.any(origin < self.first_entry_):
-            rows = np.flatnonzero(origin < self.first_entry_)
-            raise NotIdentifiedError(
-                f"start is {origin[rows[0]]:g} in row {first_of(rows)}, but nobody was under observation before "
-                f"{self.first_entry_:g} when the forest was fitted: the risk from there is not identified. "
-                f"Pass start of at least {self.first_entry_:g}, or leave it out."
-            )
+        numbers = numeric_columns(frame, self.columns_, self.levels_)
+        origin = requested_start(start, len(frame), np.full(len(frame), self.first_entry_))
         probability, _ = self._answers(numbers, grid, None if start is None else origin)
         last = np.full(len(frame), self.last_)
         curves = Curves(grid, probability, origin, last, tuple(self.causes_), frame.index)
@@ -287,13 +287,14 @@ class RandomSurvivalForest(BaseEstimator):  # type: ignore[misc]
             raise DataError(f"Name the cause: one of {list(self.causes_)}.")
         if cause is not None and cause not in self.causes_:
             raise DataError(f"Cause {cause!r} is unknown; the forest has {list(self.causes_)}.")
-        _, mortality = self._answers(numeric_columns(X, self.columns_, self.levels_), np.empty(0), None)
+        frame = feature_frame(X, names=self.feature_names_in_)
+        _, mortality = self._answers(numeric_columns(frame, self.columns_, self.levels_), np.empty(0), None)
         return mortality[:, 0 if cause is None else self.causes_.index(cause)]
 
     def _learn_columns(self, covariates: pd.DataFrame) -> Floats:
         """Remember names and levels, and give the features in the order of their names."""
         refuse_missing(covariates)
-        names = [str(c) for c in covariates.columns]
+        names = list(covariates.columns)
         self.feature_names_in_, self.n_features_in_ = np.array(names, dtype=object), len(names)
         self.columns_ = sorted(names)
         self.levels_ = learn_levels(covariates)
@@ -311,8 +312,8 @@ class RandomSurvivalForest(BaseEstimator):  # type: ignore[misc]
         n, n_causes = len(numbers), len(self.causes_)
         missing = np.isnan(numbers).any(axis=1)
         codes = forest_fit.binned(np.where(np.isnan(numbers), 0.0, numbers), self.bin_edges_)
-        pick = np.searchsorted(self.event_times_, times, side="right") - 1
-        begin = np.zeros(n, np.int64) if start is None else np.searchsorted(self.event_times_, start, side="right")
+        pick = steps_until(self.event_times_, times) - 1
+        begin = np.zeros(n, np.int64) if start is None else steps_until(self.event_times_, start)
         unit = np.zeros(n, np.int32) if unit is None else unit
         drawn = np.zeros((0, 0), np.uint8) if drawn is None else drawn
         probability, mortality = np.empty((n, 1 + n_causes, len(times))), np.empty((n, n_causes))
@@ -334,7 +335,9 @@ class RandomSurvivalForest(BaseEstimator):  # type: ignore[misc]
     def _out_of_bag(
         self, numbers: Floats, y: Outcome, index: pd.Index, drawn: NDArray[np.uint8], unit: NDArray[np.int32]
     ) -> Curves:
-        probability, _ = self._answers(numbers, self.event_times_, None if y.from_origin else y.start, drawn, unit)
+        # rows of weight 0 may enter before anyone else, where nothing is known
+        origin = np.maximum(y.start, self.first_entry_)
+        probability, _ = self._answers(numbers, self.event_times_, None if y.from_origin else origin, drawn, unit)
         always = np.flatnonzero(np.isnan(probability[:, 0, 0]))
         if len(always):
             warnings.warn(
@@ -344,4 +347,4 @@ class RandomSurvivalForest(BaseEstimator):  # type: ignore[misc]
                 stacklevel=3,
             )
         last = np.full(len(y), self.last_)
-        return Curves(self.event_times_, probability, np.array(y.start), last, tuple(self.causes_), index)
+        return Curves(self.event_times_, probability, origin, last, tuple(self.causes_), index)

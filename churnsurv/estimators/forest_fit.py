@@ -79,18 +79,29 @@ def training_rows(
     codes = binned(numbers, edges)
     subject = pd.factorize(y.subject)[0]
     order, rank, n_subjects = _canonical_order(subject, kept, codes, first, last, y.event)
+    owner = rank[subject[order]]
     return TrainingRows(
         codes=np.ascontiguousarray(codes[:, order]),
         first=first[order],
         last=last[order],
         cause=y.event[order].astype(np.int32),
-        subject=rank[subject[order]],
-        weight=row_weight[order],
+        subject=owner,
+        weight=counted_weight(row_weight[order], owner),
         n_subjects=n_subjects,
         unit=rank[subject],
         grid=grid,
         edges=edges,
     )
+
+
+def counted_weight(weight: Floats, subject: NDArray[np.int32]) -> Floats:
+    """Give weights that count customers: whole numbers as they are, others scaled to a mean of 1 per subject.
+
+    A subject weighs what its first row does, so that splitting a spell changes nothing.
+    """
+    if np.array_equal(weight, np.floor(weight)):
+        return weight
+    return np.asarray(weight / weight[np.diff(subject, prepend=-1) > 0].mean())
 
 
 def binned(numbers: Floats, edges: list[Floats]) -> Bytes:
@@ -136,12 +147,22 @@ def portfolio_counts(rows: TrainingRows, n_causes: int) -> tuple[Floats, Floats]
     events = np.zeros((n_causes, n_times))
     happened = rows.cause > 0
     np.add.at(events, (rows.cause[happened] - 1, rows.last[happened] - 1), rows.weight[happened])
+    # sums of weights of very different size may fall short by rounding
+    at_risk = np.maximum(at_risk, events.sum(axis=0))
     return events / at_risk, at_risk
 
 
 def draw_counts(n_subjects: int, n_drawn: int, seed: int) -> NDArray[np.int64]:
     """Give how often a bootstrap sample with this seed holds each subject."""
     return np.bincount(np.random.default_rng(seed).integers(0, n_subjects, n_drawn), minlength=n_subjects)
+
+
+def drawn_subjects(n_subjects: int, n_drawn: int, seeds: NDArray[np.int64]) -> Bytes:
+    """Give which trees (B) drew which subjects, (B, n_subjects + 1); the last column, of rows left out, is 0."""
+    drawn = np.zeros((len(seeds), n_subjects + 1), dtype=np.uint8)
+    for tree, seed in enumerate(seeds.tolist()):
+        drawn[tree, :-1] = draw_counts(n_subjects, n_drawn, seed) > 0
+    return drawn
 
 
 def grow_forest(

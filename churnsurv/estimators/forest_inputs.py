@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
 
-from churnsurv.data.features import is_categorical, refuse_text_that_is_no_category, feature_frame
+from churnsurv.curves import SIZE_LIMIT
+from churnsurv.data.features import is_categorical, levels_of, refuse_text_that_is_no_category
 from churnsurv.exceptions import DataError, UnseenCategoryError
 from churnsurv.kernels.forest import MAX_CELLS
 from churnsurv.messages import counted, first_of, numeric_column
@@ -28,18 +30,14 @@ def learn_levels(frame: pd.DataFrame) -> dict[str, list[Any]]:
         values = frame[column]
         if not is_categorical(values):
             continue
-        if isinstance(values.dtype, pd.CategoricalDtype):
-            known = values.cat.remove_unused_categories().cat.categories.tolist()
-        else:
-            known = sorted(values.dropna().unique().tolist(), key=lambda v: (str(type(v)), v))
-            if known:
-                refuse_text_that_is_no_category(values, known, str(column))
-        levels[str(column)] = known
+        levels[column] = levels_of(values)
+        if levels[column]:
+            refuse_text_that_is_no_category(values, levels[column], column)
     return levels
 
 
-def numeric_columns(X: pd.DataFrame | ArrayLike, columns: list[str], levels: dict[str, list[Any]]) -> Floats:
-    """Give the columns of X, found by name, as numbers (n, p); missing values are NaN.
+def numeric_columns(frame: pd.DataFrame, columns: list[str], levels: dict[str, list[Any]]) -> Floats:
+    """Give the columns of the frame, found by name, as numbers (n, p); missing values are NaN.
 
     Raises
     ------
@@ -48,10 +46,6 @@ def numeric_columns(X: pd.DataFrame | ArrayLike, columns: list[str], levels: dic
     UnseenCategoryError
         A category that is not among the known levels.
     """
-    frame = feature_frame(X)
-    if not isinstance(X, pd.DataFrame) and frame.shape[1] == len(columns):
-        frame = frame.set_axis(columns, axis=1)
-    frame = frame.set_axis([str(c) for c in frame.columns], axis=1)
     absent = [c for c in columns if c not in frame.columns]
     if absent:
         raise DataError(
@@ -119,6 +113,13 @@ def check_parameters(parameters: dict[str, Any]) -> None:
     n_jobs = parameters["n_jobs"]
     if n_jobs is not None and (not _is_whole(n_jobs) or n_jobs == 0):
         raise DataError(f"n_jobs={n_jobs!r}: give the number of threads, -1 for all cores, or None for one.")
+    try:
+        check_random_state(parameters["random_state"])
+    except ValueError:
+        raise DataError(
+            f"random_state={parameters['random_state']!r}: give a whole number from 0 to 4,294,967,295, a RandomState, or "
+            "None."
+        ) from None
     if not parameters["bootstrap"]:
         for name, unset in (("max_samples", None), ("oob", False)):
             if parameters[name] != unset:
@@ -144,14 +145,25 @@ def features_per_split(max_features: Any, n_features: int) -> int:
     )
 
 
-def subjects_per_tree(max_samples: Any, n_subjects: int) -> int:
-    """Give the number of subjects to draw for each tree."""
+def check_oob_size(n_rows: int, n_states: int, n_times: int) -> None:
+    """Refuse out-of-bag curves that would fill the memory."""
+    size = 8 * n_rows * n_states * n_times
+    if size > SIZE_LIMIT:
+        raise DataError(
+            f"oob=True: out-of-bag curves of {n_rows:,} rows x {n_states} states x {n_times:,} times would take "
+            f"{size / 2**30:.1f} GB. Set time_bins to fewer times, fit on a sample of the rows, or leave oob out and judge "
+            "the forest on held-out rows."
+        )
+
+
+def subjects_per_tree(max_samples: Any, n_subjects: int, n_at_risk: int) -> int:
+    """Give the number of subjects to draw for each tree; shares are of those at risk at some event time."""
     if max_samples is None:
-        return n_subjects
+        return n_at_risk
     if _is_whole(max_samples) and 1 <= max_samples <= n_subjects:
         return int(max_samples)
     if isinstance(max_samples, float) and 0 < max_samples <= 1:
-        return max(1, round(max_samples * n_subjects))
+        return max(1, round(max_samples * n_at_risk))
     raise DataError(
         f"max_samples={max_samples!r}: give a whole number up to the {counted(n_subjects, 'subject')}, or a share in (0, 1]."
     )

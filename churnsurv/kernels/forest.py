@@ -9,7 +9,9 @@ Contract of :func:`grow_tree`
 The log-rank score of sending the rows L to the left of a node with d_k(t) events of cause k among Y(t) at risk is, with
 the rows' martingale residuals m_k of the node's Nelson–Aalen estimator and p(t) = Y_L(t) / Y(t),
 
-    U_k = Σ_{i in L} m_ik,      V_k = Σ_t v_k(t) p(t) (1 − p(t)),   v_k = d_k (Y − d_k) / (Y − 1).
+    U_k = Σ_{i in L} m_ik,      V_k = Σ_t v_k(t) p(t) (1 − p(t)),   v_k = min(d_k, d_k (Y − d_k) / (Y − 1)),
+
+where only fractional weights, with d_k < 1, reach the first bound: without it v_k would grow without limit as Y falls to 1.
 
 U_k and the part of V_k linear in Y_L are sums over rows: one pass over the node per feature. Only Σ_t v_k p² needs the
 risk set on the left at each of the node's own event times, once per occupied cell. A node of n rows in B cells with M
@@ -67,13 +69,15 @@ def node_times(change, events, position, curvature, hazard, slope):  # type: ign
         for k in range(n_causes):
             deaths += events[k, j]
         if deaths > 0.0:
+            # the running sum of weights of very different size may fall short by rounding
+            total = max(at_risk, deaths)
             for k in range(n_causes):
                 d = events[k, j]
                 # hypergeometric variance; the last customer at risk leaves no choice
-                v = d * (at_risk - d) / (at_risk - 1.0) if at_risk > 1.0 and at_risk > d else 0.0
-                hazard[k, m + 1] = hazard[k, m] + d / at_risk
-                slope[k, m + 1] = slope[k, m] + v / at_risk
-                curvature[k, m] = v / (at_risk * at_risk)
+                v = min(d, d * (total - d) / (total - 1.0)) if total > 1.0 and total > d else 0.0
+                hazard[k, m + 1] = hazard[k, m] + d / total
+                slope[k, m + 1] = slope[k, m] + v / total
+                curvature[k, m] = v / (total * total)
             m += 1
     position[n_times] = m
     return m

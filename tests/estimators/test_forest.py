@@ -91,11 +91,39 @@ def test_curves_at_times_asked_for_are_those_of_the_whole_grid(forest, X):
     assert (asked.survival[:, 0] == 1).all()
 
 
+def test_only_curves_on_the_whole_grid_can_be_read_in_between(forest, X, y):
+    assert forest.predict_curves(X.iloc[:1]).steps
+    asked = forest.predict_curves(X.iloc[:1], times=[12])
+    assert not asked.steps
+    with pytest.raises(cs.exceptions.DataError, match="evaluated at 12 only"):
+        asked.at(7)
+    assert cs.RandomSurvivalForest(30, oob=True, random_state=0).fit(X, y).oob_curves_.steps
+
+
+def test_times_and_starts_are_read_up_to_rounding():
+    # ages in years, of loans that leave in months 8, 20, 32, ...: 8/12 + 1 falls short of 20/12 in doubles
+    month = np.tile([8, 20, 32, 44], 10)
+    assert 8 / 12 + 1 < 20 / 12
+    X, y = pd.DataFrame({"a": np.arange(40)}), cs.Outcome(month / 12, np.ones(40, int))
+    forest = cs.RandomSurvivalForest(1, min_samples_leaf=40, bootstrap=False).fit(X, y)
+    assert forest.predict_curves(X.iloc[:1], times=[8 / 12 + 1]).survival[0, 0] == pytest.approx(1 / 2)
+    later = forest.predict_curves(X.iloc[:1], times=[20 / 12, 32 / 12], start=8 / 12 + 1)
+    np.testing.assert_allclose(later.survival, [[1, 1 / 2]])
+
+
+def test_nothing_of_an_earlier_fit_stays(X, y):
+    forest = cs.RandomSurvivalForest(30, oob=True, random_state=0).fit(X, y)
+    forest.set_params(oob=False).fit(X.iloc[:100], y[:100])
+    assert not hasattr(forest, "oob_curves_")
+
+
 def test_a_start_before_anyone_was_observed_is_not_identified(X, y):
     late = cs.Outcome(y.stop + 10, y.event, start=y.start + 10, causes=y.causes)
     forest = cs.RandomSurvivalForest(3, random_state=0).fit(X, late)
     assert (forest.predict_curves(X).origin == 10).all()
-    with pytest.raises(NotIdentifiedError, match=r"start is 2 in row 1, but nobody was under observation before 10"):
+    with pytest.raises(
+        NotIdentifiedError, match=r"start is 2 in 1 row \(row 1\), but nobody was watched before the age of 10"
+    ):
         forest.predict_curves(X.iloc[:2], start=[11, 2])
 
 
@@ -143,9 +171,47 @@ def test_columns_are_found_by_name_and_arrays_by_place(forest, X, y):
     np.testing.assert_array_equal(forest.predict(X.iloc[:, ::-1].assign(more=1), cause="default"), expected)
     assert forest.feature_names_in_.tolist() == list(X.columns)
     assert forest.n_features_in_ == 4
-    array = X[["rate", "score"]].to_numpy()
-    by_place = cs.RandomSurvivalForest(3, random_state=0).fit(array, y)
-    assert by_place.predict(array, cause="default").shape == (len(X),)
+
+
+@pytest.fixture(scope="module")
+def twelve(y):
+    """Twelve columns, of which the third decides; as text "x10" comes before "x2"."""
+    X = pd.DataFrame(np.random.default_rng(5).normal(size=(len(y), 12)), columns=[f"x{i}" for i in range(12)])
+    return X, cs.Outcome(np.ceil(20 * np.exp(-X["x2"])), np.ones(len(y), int))
+
+
+def test_an_array_is_read_in_the_order_of_the_training_columns(twelve):
+    X, y = twelve
+    forest = cs.RandomSurvivalForest(10, random_state=0)
+    expected = forest.fit(X, y).predict(X)
+    assert cs.metrics.concordance_index(y, expected).value > 0.8
+    np.testing.assert_array_equal(forest.predict(X.to_numpy()), expected)
+    forest.fit(X.to_numpy(), y)
+    np.testing.assert_array_equal(forest.predict(X.to_numpy()), expected)
+    np.testing.assert_array_equal(forest.predict_curves(X.to_numpy()), forest.predict_curves(X))
+    pipeline = make_pipeline(StandardScaler(), forest).fit(X, y)
+    np.testing.assert_array_equal(pipeline.predict(X), expected)
+    swapped = forest.fit(X[["x2", "x1"]], y)
+    assert swapped.feature_names_in_.tolist() == ["x2", "x1"]
+    np.testing.assert_array_equal(swapped.predict(X[["x2", "x1"]].to_numpy()), swapped.predict(X))
+    with pytest.raises(cs.exceptions.DataError, match="X has 3 columns without names, the fit had 2"):
+        swapped.predict(X.to_numpy()[:, :3])
+
+
+def test_named_tables_of_other_libraries_are_read_by_name(twelve):
+    X, y = twelve
+    forest = cs.RandomSurvivalForest(3, random_state=0).fit(X, y)
+    pyarrow = pytest.importorskip("pyarrow")
+    table = pyarrow.Table.from_pandas(X.iloc[:, ::-1], preserve_index=False)
+    np.testing.assert_array_equal(forest.predict(table), forest.predict(X))
+
+
+def test_columns_numbered_instead_of_named_are_read_by_number(twelve):
+    X, y = twelve
+    numbered = X.set_axis(range(12), axis=1)
+    forest = cs.RandomSurvivalForest(3, random_state=0).fit(numbered, y)
+    np.testing.assert_array_equal(forest.predict(numbered.iloc[:, ::-1]), forest.predict(numbered))
+    np.testing.assert_array_equal(forest.predict(numbered.to_numpy()), forest.predict(numbered))
 
 
 def test_how_a_category_is_stored_changes_nothing(forest, X):

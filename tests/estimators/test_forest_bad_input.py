@@ -23,7 +23,9 @@ def y():
 
 
 def grown(X, y, **parameters):
-    return cs.RandomSurvivalForest(2, **({"random_state": 0, "min_samples_leaf": 3} | parameters)).fit(X, y)
+    return cs.RandomSurvivalForest(**({"n_estimators": 2, "random_state": 0, "min_samples_leaf": 3} | parameters)).fit(
+        X, y
+    )
 
 
 @pytest.mark.parametrize(
@@ -45,6 +47,8 @@ def grown(X, y, **parameters):
         ({"max_samples": 1.5}, "max_samples=1.5"),
         ({"max_samples": 10, "bootstrap": False}, "max_samples=10 needs bootstrap=True"),
         ({"oob": True, "bootstrap": False}, "oob=True needs bootstrap=True"),
+        ({"random_state": "x"}, "random_state='x': give a whole number from 0"),
+        ({"random_state": -1}, "random_state=-1"),
     ],
     ids=lambda v: str(v) if isinstance(v, dict) else "",
 )
@@ -148,9 +152,25 @@ def test_times_and_starts_that_are_no_ages(X, y):
         forest.predict_curves(X, times=[5, np.nan])
     with pytest.raises(DataError, match=r"start is not a finite age >= 0 in 60 rows"):
         forest.predict_curves(X, start=-1)
+    with pytest.raises(DataError, match=r"'times' is .*, not numeric"):
+        forest.predict_curves(X, times="a")
+    with pytest.raises(DataError, match=r"'start' is .*, not numeric"):
+        forest.predict_curves(X, start="x")
+    with pytest.raises(DataError, match=r"start has shape \(2,\), X has 60 rows"):
+        forest.predict_curves(X, start=[1, 2])
 
 
 def test_curves_that_would_fill_the_memory_are_refused(X, y):
     forest = grown(X, y)
     with pytest.raises(DataError, match=r"Pass times="):
         forest.predict_curves(X.iloc[np.zeros(1_000_000, int)])
+
+
+def test_out_of_bag_curves_that_would_fill_the_memory_are_refused_with_their_own_remedy(X, y, monkeypatch):
+    monkeypatch.setattr("churnsurv.estimators.forest_inputs.SIZE_LIMIT", 8 * N * 3 * 10)
+    with pytest.raises(
+        DataError, match=r"oob=True: out-of-bag curves of 60 rows x 3 states x 1\d times.*Set time_bins"
+    ):
+        grown(X, y, oob=True, n_estimators=30)
+    # what is counted is the grid, which time_bins limits, not the distinct event times
+    assert len(grown(X, y, oob=True, n_estimators=30, time_bins=10).oob_curves_.times) == 10

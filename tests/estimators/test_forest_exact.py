@@ -6,7 +6,8 @@ import pytest
 
 import churnsurv as cs
 from churnsurv.estimators import forest_fit
-from churnsurv.exceptions import SmallSampleWarning
+from churnsurv.exceptions import NotIdentifiedError, SmallSampleWarning, SupportWarning
+from churnsurv.kernels.forest import node_times
 from churnsurv.kernels.forest_bins import bin_codes, bin_edges, cut_values, grid_positions
 from tests.estimators.forest_twins import aalen_johansen, at_risk, best_logrank, logrank_statistics, walk
 
@@ -127,6 +128,66 @@ def test_integer_weights_are_repeated_rows(kind):
     np.testing.assert_allclose(weighted.probability, expected.probability, atol=1e-12)
 
 
+@pytest.mark.parametrize("kind", ["right", "causes", "panel"])
+def test_weights_that_are_no_counts_may_be_given_in_any_unit(kind):
+    X, y = small_data(kind)
+    # the same for all rows of a subject
+    weight = np.random.default_rng(3).uniform(0.5, 2, len(X))[np.unique(y.subject, return_inverse=True)[1]]
+    expected = one_tree().fit(X, y, sample_weight=weight)
+    assert len(expected.trees_["feature"]) > 4
+    for unit in (1 / weight.sum(), 1e-9, 0.37, 1e6):
+        again = one_tree().fit(X, y, sample_weight=weight * unit)
+        np.testing.assert_array_equal(again.trees_["feature"], expected.trees_["feature"])
+        np.testing.assert_allclose(again.predict_curves(X), expected.predict_curves(X), atol=1e-12)
+        for cause in y.causes:
+            np.testing.assert_allclose(again.predict(X, cause=cause), expected.predict(X, cause=cause), rtol=1e-9)
+
+
+def test_equal_weights_that_sum_to_one_are_no_weights():
+    X, y = small_data("causes")
+    equal = one_tree().fit(X, y, sample_weight=np.full(len(X), 1 / len(X)))
+    plain = one_tree().fit(X, y)
+    assert (plain.trees_["feature"] >= 0).any()
+    np.testing.assert_array_equal(equal.trees_["feature"], plain.trees_["feature"])
+    np.testing.assert_allclose(equal.predict_curves(X), plain.predict_curves(X), atol=1e-12)
+
+
+def test_the_last_fractions_of_customers_at_risk_do_not_decide_a_cut():
+    # when 1 + 1e-9 customers are at risk, d (Y - d) / (Y - 1) of half a customer is 2.5e8; the variance stays below d
+    X, y = pd.DataFrame({"k": [0, 1, 0, 1]}), cs.Outcome([1, 2, 3, 4], [1, 1, 1, 1])
+    change, events = np.array([1.0 + 1e-9, -0.5, -0.5 - 1e-9]), np.array([[0.5, 0.5]])
+    position, curvature = np.empty(3, np.int32), np.empty((1, 2))
+    hazard, slope = np.empty((1, 3)), np.empty((1, 3))
+    assert node_times(change, events, position, curvature, hazard, slope) == 2
+    np.testing.assert_allclose(hazard, [[0, 0.5, 1.5]], rtol=1e-8)
+    np.testing.assert_allclose(slope, [[0, 0.5, 0.5]], rtol=1e-8)
+    # and of weights of very different size, sums that fall short by rounding do not divide by zero
+    tiny = np.array([1e20, 1e20, 1.0, 1e-3])
+    survival = one_tree(min_samples_leaf=1).fit(X, y, sample_weight=tiny).predict_curves(X).survival
+    assert np.isfinite(survival).all()
+    assert (np.diff(survival) <= 0).all()
+
+
+@pytest.mark.parametrize("oob", [False, True])
+def test_rows_of_weight_zero_take_no_part(oob):
+    X, y = small_data("entry")
+    wild = cs.Outcome(np.append(y.stop + 3, [1, 90]), np.append(y.event, [0, 1]), start=np.append(y.start + 3, [0, 50]))
+    rows, weight = pd.concat([X, X.iloc[:2]], ignore_index=True), np.append(np.ones(len(X)), [0, 0])
+    parameters = {"min_samples_leaf": 3, "max_samples": 0.5, "random_state": 1, "oob": oob}
+    forest = cs.RandomSurvivalForest(30, **parameters).fit(rows, wild, sample_weight=weight)
+    plain = cs.RandomSurvivalForest(30, **parameters).fit(X, wild[: len(X)])
+    for name in ("first_entry_", "last_", "n_events_", "n_subjects_", "n_observations_"):
+        assert getattr(forest, name) == getattr(plain, name)
+    np.testing.assert_array_equal(forest.predict_curves(X), plain.predict_curves(X))
+    with pytest.raises(NotIdentifiedError, match="nobody was watched before the age of 3"):
+        forest.predict_curves(X, start=2)
+    with pytest.warns(SupportWarning, match="past the last time with data"):
+        assert np.isnan(forest.predict_curves(X, times=[80])).all()
+    if oob:
+        np.testing.assert_array_equal(forest.oob_curves_[: len(X)], plain.oob_curves_)
+        assert forest.oob_curves_.origin.min() == 3
+
+
 def test_weights_may_be_a_column_which_then_is_no_covariate():
     X, y = small_data("right")
     named = one_tree().fit(X.assign(w=2.0), y, sample_weight="w")
@@ -148,7 +209,8 @@ def test_order_of_rows_and_columns_and_labels_of_subjects_change_nothing(kind):
     np.testing.assert_array_equal(again, expected)
 
 
-def test_splitting_a_spell_changes_nothing():
+@pytest.mark.parametrize("weight", [np.ones(60), np.linspace(0.5, 2, 60)], ids=["equal", "fractional"])
+def test_splitting_a_spell_changes_nothing(weight):
     X, y = small_data("causes")
     middle = np.floor((y.start + y.stop) / 2)
     cut = np.flatnonzero((y.start < middle) & (middle < y.stop))
@@ -159,8 +221,9 @@ def test_splitting_a_spell_changes_nothing():
         subject=np.append(y.subject, y.subject[cut]), causes=y.causes,
     )  # fmt: skip
     forest = cs.RandomSurvivalForest(10, min_samples_leaf=3, random_state=1)
-    expected = forest.fit(X, y).predict_curves(X).probability
-    again = forest.fit(pd.concat([X, X.iloc[cut]]), halves).predict_curves(X).probability
+    expected = forest.fit(X, y, sample_weight=weight).predict_curves(X).probability
+    both = np.append(weight, weight[cut])
+    again = forest.fit(pd.concat([X, X.iloc[cut]]), halves, sample_weight=both).predict_curves(X).probability
     np.testing.assert_allclose(again, expected, atol=1e-12)
 
 
