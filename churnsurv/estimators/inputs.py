@@ -112,7 +112,10 @@ def requested_times(times: ArrayLike | None, default: NDArray[np.float64]) -> ND
     """Give the sorted distinct times asked for, or the default."""
     if times is None:
         return default
-    grid = np.unique(numeric_column(np.atleast_1d(np.asarray(times)), "times"))
+    asked = np.asarray(times)
+    if asked.ndim > 1:
+        raise DataError(f"times has {asked.ndim} dimensions; give a number or a list of numbers.")
+    grid = np.unique(numeric_column(np.atleast_1d(asked), "times"))
     if not np.all(np.isfinite(grid)) or np.any(grid < 0):
         raise DataError("times must be finite and not negative.")
     return grid

@@ -176,6 +176,8 @@ def test_starts_offsets_and_strata_of_the_wrong_length_or_kind_are_refused(estim
         model.predict_curves(x[:3], start="c1", strata=strata)
     with pytest.raises(DataError, match="'times'"):
         model.predict_curves(x[:3], times="a", strata=strata)
+    with pytest.raises(DataError, match="times has 2 dimensions"):
+        model.predict_curves(x[:3], times=[[1, 2]], strata=strata)
     with pytest.raises(DataError, match="offset has shape"):
         model.predict_curves(x[:3], offset=0.1, strata=strata)
     many = pd.concat([x] * 6)[:2048]
