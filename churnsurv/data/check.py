@@ -21,6 +21,7 @@ from churnsurv.data.clean import (
     require_columns,
     unexplained_statuses,
 )
+from churnsurv.data.interventions import read_assignments
 from churnsurv.data.periods import period_numbers
 from churnsurv.data.rules import SpellRules
 from churnsurv.data.spells import Spells, build_spells
@@ -65,6 +66,7 @@ def check_tables(
     rules: SpellRules,
     *,
     macro: pd.DataFrame | None = None,
+    interventions: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Check tables against the rules; dirty data are reported, they raise nothing.
 
@@ -72,6 +74,8 @@ def check_tables(
     ----------
     loans, performance, rules, macro
         As in :func:`churnsurv.data.build_spells`.
+    interventions : DataFrame, optional
+        Assignments of loans, see :func:`churnsurv.data.interventions.read_assignments`.
 
     Returns
     -------
@@ -91,6 +95,12 @@ def check_tables(
     """
     tables = {"loans": performance if loans is None else loans, "performance": performance, "macro": macro}
     lines = list(_structure(tables, rules))
+    if interventions is not None:
+        ids = performance if loans is None else loans
+        known = ids if rules.loan_id in ids.columns else None
+        lines += _guarded(
+            "interventions", "", "assignments can be read", partial(_assigned, interventions, rules, known)
+        )
     if not _any_error(lines):
         lines += _guarded("tables", "", "values can be read", partial(_contents, tables, rules))
     if not _any_error(lines):
@@ -230,6 +240,13 @@ def _spells(
     for reason, n in spells.left_out.items():
         yield _Line("warning", "loans", rules.loan_id, f"loan without spells: {reason}", n, "", "see the other lines")
     yield from _coverage(spells)
+
+
+def _assigned(interventions: pd.DataFrame, rules: SpellRules, loans: pd.DataFrame | None) -> Iterator[_Line]:
+    """Check the table of assignments."""
+    assigned = read_assignments(interventions, rules, loans)
+    names = first_of(assigned["intervention"].unique())
+    yield _Line("ok", "interventions", "", "assignments can be read", len(assigned), names, "")
 
 
 def _coverage(spells: Spells) -> Iterator[_Line]:

@@ -1,0 +1,33 @@
+"""Arguments of the data layer: tables as pandas frames, rules as the model that checked them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import pandas as pd
+
+from churnsurv.data.rules import SpellRules
+from churnsurv.exceptions import ConfigError, DataError
+
+
+def as_table(table: Any, name: str) -> pd.DataFrame:
+    """Give a table as a pandas frame; polars and Arrow tables are converted."""
+    if isinstance(table, pd.DataFrame):
+        return table
+    if hasattr(table, "to_pandas"):
+        converted = table.to_pandas()
+        if isinstance(converted, pd.DataFrame):
+            return converted
+    raise DataError(
+        f"The {name} table is a {type(table).__name__}; give a DataFrame, e.g. pd.read_parquet('{name}.parquet')."
+    )
+
+
+def as_rules(rules: Any) -> SpellRules:
+    """Give rules as :class:`SpellRules`; a mapping, such as a parsed TOML table, is checked and converted."""
+    if isinstance(rules, SpellRules):
+        return rules
+    if isinstance(rules, Mapping):
+        return SpellRules(**cast(Mapping[str, Any], rules))
+    raise ConfigError(f"rules is a {type(rules).__name__}; give SpellRules(...) or a mapping of its keys.")

@@ -1,0 +1,61 @@
+"""Identifiers of loans: comparable between tables, and never rounded."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from churnsurv.exceptions import DataError
+from churnsurv.messages import counted, first_of
+
+#: whole numbers beyond this are not all there among doubles (2⁵³): different identifiers may have become one
+_LARGEST_EXACT = 2.0**53
+
+_KINDS = {
+    "integer": "number",
+    "floating": "number",
+    "mixed-integer-float": "number",
+    "decimal": "number",
+    "string": "text",
+}
+
+
+def check_ids(ids: pd.Series, table: str) -> None:
+    """Refuse identifiers that cannot be told apart: lists and other containers, doubles beyond 2⁵³."""
+    try:
+        hash(tuple(ids.dropna().iloc[:1000]))
+        large = pd.api.types.is_float_dtype(ids.dtype) and bool((ids.abs() > _LARGEST_EXACT).any())
+    except TypeError:
+        raise DataError(
+            f"Column {ids.name!r} of the {table} table holds values that are no identifiers (e.g. {_example(ids)}). "
+            "Give numbers or text."
+        ) from None
+    if large:
+        rows = np.flatnonzero((ids.abs() > _LARGEST_EXACT).to_numpy())
+        raise DataError(
+            f"Column {ids.name!r} of the {table} table is {ids.dtype} and holds {counted(len(rows), 'identifier')} above "
+            f"2**53 (row {first_of(rows)}), where neighbouring numbers are one: the last digits are lost. Read the column as "
+            "text or as integers."
+        )
+
+
+def check_same_type(ids: pd.Series, known: pd.Series, table: str, known_table: str = "loans") -> None:
+    """Refuse numbers in one table where the other has text: no loan would be found."""
+    kind, other = _kind(ids), _kind(known)
+    if kind and other and kind != other:
+        column = ids.name
+        raise DataError(
+            f"Column {column!r} is {kind} in the {table} table ({ids.dtype}, e.g. {_example(ids)}) and {other} in the "
+            f"{known_table} table ({known.dtype}, e.g. {_example(known)}): no loan can be found. Give both the same type, "
+            f"e.g. {table}[{column!r}] = {table}[{column!r}].astype({'str' if other == 'text' else 'int'})."
+        )
+
+
+def _kind(ids: pd.Series) -> str:
+    values = ids.astype(ids.cat.categories.dtype) if isinstance(ids.dtype, pd.CategoricalDtype) else ids
+    return _KINDS.get(pd.api.types.infer_dtype(values, skipna=True), "")
+
+
+def _example(ids: pd.Series) -> str:
+    values = ids.dropna()
+    return repr(values.to_numpy()[:1].tolist()[0]) if len(values) else "none"
