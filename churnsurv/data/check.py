@@ -6,7 +6,7 @@ can be built before it is mended).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass, fields
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from churnsurv.data.clean import (
     require_columns,
     unexplained_statuses,
 )
+from churnsurv.data.frames import as_rules, as_table
 from churnsurv.data.interventions import read_assignments
 from churnsurv.data.periods import period_numbers
 from churnsurv.data.rules import SpellRules
@@ -63,7 +64,7 @@ class _Line:
 def check_tables(
     loans: pd.DataFrame | None,
     performance: pd.DataFrame,
-    rules: SpellRules,
+    rules: SpellRules | Mapping[str, Any],
     *,
     macro: pd.DataFrame | None = None,
     interventions: pd.DataFrame | None = None,
@@ -93,6 +94,10 @@ def check_tables(
     >>> (checks["status"] == "error").any()
     np.False_
     """
+    rules = as_rules(rules)
+    performance = as_table(performance, "performance")
+    loans = None if loans is None else as_table(loans, "loans")
+    macro = None if macro is None else as_table(macro, "macro")
     tables = {"loans": performance if loans is None else loans, "performance": performance, "macro": macro}
     lines = list(_structure(tables, rules))
     if interventions is not None:

@@ -11,6 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from churnsurv.data.config import did_you_mean
+from churnsurv.data.duplicates import refuse_conflicts, refuse_sparse_rows, repeated
+from churnsurv.data.ids import check_ids, check_same_type
 from churnsurv.data.periods import NO_PERIOD, period_numbers
 from churnsurv.data.rules import SpellRules
 from churnsurv.exceptions import DataError
@@ -71,6 +73,18 @@ def require_columns(frame: pd.DataFrame, columns: Iterable[str], table: str) -> 
             raise DataError(f"The {table} table has {n} columns called {name!r}; rename or drop all but one.")
 
 
+def _require_corrected_columns(loans: pd.DataFrame, performance: pd.DataFrame, rules: SpellRules) -> None:
+    """Raise when a rule about values names a column that no table has: it would do nothing."""
+    known = [str(name) for name in dict.fromkeys([*performance.columns, *loans.columns])]
+    for key, names in (("plausible", rules.plausible), ("zero_is_missing", rules.zero_is_missing)):
+        for name in names:
+            if name not in known:
+                raise DataError(
+                    f"The rules' {key} names {name!r}, which neither the loans nor the performance table has. "
+                    f"{did_you_mean(name, known)}"
+                )
+
+
 def loan_columns(rules: SpellRules, performance: pd.DataFrame) -> list[str]:
     """Give the columns that the loan table must have."""
     own = rules.rate_incentive.own if rules.rate_incentive else None
@@ -111,6 +125,7 @@ def clean(loans: pd.DataFrame | None, performance: pd.DataFrame, rules: SpellRul
         Columns that are absent, a status without a meaning, two different rows of one loan and period.
     """
     require_columns(performance, performance_columns(rules), "performance")
+    check_ids(performance[rules.loan_id], "performance")
     findings: list[Finding] = []
     period = period_numbers(performance[rules.observed], rules)
     if loans is None:
@@ -118,6 +133,9 @@ def clean(loans: pd.DataFrame | None, performance: pd.DataFrame, rules: SpellRul
         loans = _first_rows(performance, period, rules, findings)
     else:
         require_columns(loans, loan_columns(rules, performance), "loans")
+        check_ids(loans[rules.loan_id], "loans")
+        check_same_type(performance[rules.loan_id], loans[rules.loan_id], "performance")
+    _require_corrected_columns(loans, performance, rules)
     loans = _distinct_loans(loans, rules, findings)
     origination = period_numbers(loans[rules.origination], rules)
     maturity = _maturity(loans, origination, rules, findings)
@@ -134,6 +152,7 @@ def clean(loans: pd.DataFrame | None, performance: pd.DataFrame, rules: SpellRul
     table.drop(table.code == _NO_STATUS, "missing status", rules.status)
     table.drop(origination[table.loan] == NO_PERIOD, "origination unknown", rules.origination)
     table.sort()
+    refuse_sparse_rows(table.loan, table.period, rules)
     table.drop_duplicates(performance, rules)
     table.drop(table.period < origination[table.loan], "before origination", rules.observed)
     table.drop(table.after_exit(), "after the exit", rules.status)
@@ -180,15 +199,7 @@ class _Rows:
             return
         with_twin = same_as_last.copy()
         with_twin[:-1] |= same_as_last[1:]
-        different = performance.iloc[self.row[with_twin]].drop_duplicates()
-        key = different[[rules.loan_id, rules.observed]]
-        conflict = key[key.duplicated()].drop_duplicates()
-        if len(conflict):
-            raise DataError(
-                f"{counted(len(conflict), 'loan-period')} of the performance table {'has' if len(conflict) == 1 else 'have'} "
-                f"rows that differ (loan {conflict.iloc[0, 0]}, period {conflict.iloc[0, 1]}). "
-                "Keep one row per loan and period: the tables do not say which one counts."
-            )
+        refuse_conflicts(performance.iloc[self.row[with_twin]], self.loan[with_twin], self.period[with_twin], rules)
         self.drop(same_as_last, "exact duplicate", rules.observed, "one of the equal rows kept")
 
     def after_exit(self) -> Flags:
@@ -265,7 +276,7 @@ def _distinct_loans(loans: pd.DataFrame, rules: SpellRules, findings: list[Findi
         loans = loans[ids.notna()]
     if loans[rules.loan_id].duplicated().any():
         n = len(loans)
-        loans = loans.drop_duplicates()
+        loans = loans[~repeated(loans)]
         twice = loans.loc[loans[rules.loan_id].duplicated(), rules.loan_id]
         if len(twice):
             raise DataError(

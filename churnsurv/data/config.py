@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -44,11 +45,18 @@ class ConfigTable(BaseModel):
             # errors of our own (ConfigError is no ValueError) pass through pydantic untouched
             return handler(data)
         except ValidationError as error:
-            faults = [
-                f"{'.'.join(str(part) for part in fault['loc']) or 'the table'}: {fault['msg']}"
-                for fault in error.errors()
-            ]
-            raise ConfigError(f"[{cls.table}] {'; '.join(faults)}.") from None
+            faults = "; ".join(_words(fault) for fault in error.errors())
+            raise ConfigError(f"[{cls.table}] {faults}.") from None
+
+
+def _words(fault: Mapping[str, Any]) -> str:
+    """Give a fault of pydantic in the words of a configuration file: the key, and what is wrong with it."""
+    message, given = fault["msg"], fault["input"]
+    if fault["type"] == "tuple_type":
+        message = "give a list"
+        if isinstance(given, str | int | float):
+            message = f"{given!r} stands alone; give a list, e.g. [{json.dumps(given)}]"
+    return f"{'.'.join(str(part) for part in fault['loc']) or 'the table'}: {message}"
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:

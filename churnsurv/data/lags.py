@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from churnsurv.data.clean import Finding, Ints, LoanPeriods, macro_columns, require_columns
+from churnsurv.data.duplicates import plain_date
 from churnsurv.data.periods import NO_PERIOD, period_numbers
 from churnsurv.data.rules import SpellRules
 from churnsurv.exceptions import DataError
@@ -28,7 +29,7 @@ class KnownBefore:
     table : LoanPeriods
         The clean loan-periods to look values up in.
     macro : DataFrame or None
-        One row per period (and region), or several per period, which are averaged.
+        One row per period (and region); of quarterly spells also one per month, which are averaged.
     rules : SpellRules
         Roles of the columns.
     loan, period : arrays of n
@@ -139,19 +140,17 @@ class _MacroTable:
         columns = macro_columns(rules, keys=False)
         by = [keys.period] if keys.region is None else [keys.region, keys.period]
         require_columns(macro, macro_columns(rules), "macro")
-        twice = macro.duplicated(by)
-        if twice.any():
-            where = macro.loc[twice, by].iloc[0].tolist()
-            raise DataError(
-                f"{counted(int(twice.sum()), 'row')} of the macro table {'repeats' if twice.sum() == 1 else 'repeat'} "
-                f"{by} (e.g. {where}): keep one row for each."
-            )
         number = period_numbers(macro[keys.period], rules)
         self._of_region = pd.Index(["all"]) if keys.region is None else pd.Index(macro[keys.region].unique())
         region = np.zeros(len(macro), np.int64) if keys.region is None else self._regions(macro[keys.region])
         usable = (number != NO_PERIOD) & (region >= 0)
-        self._first = int(number[usable].min(initial=0 if not usable.any() else number[usable][0]))
-        self._width = int(number[usable].max(initial=self._first)) - self._first + 1
+        if not usable.any():
+            raise DataError(
+                f"The macro table has {counted(len(macro), 'row')}, none with {' and '.join(map(repr, by))}: fill them in."
+            )
+        _refuse_repeated(macro[usable], region[usable], number[usable], by, rules)
+        self._first = int(number[usable].min())
+        self._width = int(number[usable].max()) - self._first + 1
         cell = region[usable] * self._width + number[usable] - self._first
         # months of one quarter are averaged; months in which the series is missing do not count
         size = len(self._of_region) * self._width
@@ -171,3 +170,21 @@ class _MacroTable:
         inside = (period >= self._first) & (period < self._first + self._width) & (code >= 0)
         cell = np.where(inside, code * self._width + period - self._first, 0)
         return np.where(inside, self._values[name][cell], np.nan)
+
+
+def _refuse_repeated(
+    macro: pd.DataFrame, region: NDArray[np.int64], number: NDArray[np.int64], by: list[str], rules: SpellRules
+) -> None:
+    """Refuse rows of the same region and month (or of the same period, where periods are numbered) that differ."""
+    month = number
+    if rules.period == "quarter" and not pd.api.types.is_numeric_dtype(macro[by[-1]].dtype):
+        month = period_numbers(macro[by[-1]], rules.model_copy(update={"period": "month"}))
+    values = macro[macro_columns(rules, keys=False)].reset_index(drop=True).assign(region_=region, month_=month)
+    different = ~values.duplicated()
+    twice = macro.duplicated(by).to_numpy() | (different & values.duplicated(["region_", "month_"])).to_numpy()
+    if np.any(twice):
+        where = [plain_date(value) for value in macro.loc[twice, by].iloc[0]]
+        raise DataError(
+            f"{counted(int(twice.sum()), 'row')} of the macro table {'repeats' if twice.sum() == 1 else 'repeat'} "
+            f"{by} (e.g. {where}): keep one row for each {'month' if len(by) == 1 else 'region and month'}."
+        )

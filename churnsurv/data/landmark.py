@@ -15,8 +15,25 @@ from churnsurv.exceptions import DataError
 from churnsurv.outcome import Outcome
 
 
+class HasCovariates:
+    """A frame with the columns of the rules' covariates and ``customer_id``."""
+
+    frame: pd.DataFrame
+    rules: SpellRules
+
+    @property
+    def X(self) -> pd.DataFrame:  # noqa: N802
+        """The covariates, row for row with the outcome ``y``."""
+        return self.frame[list(self.rules.covariate_names)]
+
+    @property
+    def groups(self) -> NDArray[Any]:
+        """Customer of each row, for ``cluster=``."""
+        return self.frame["customer_id"].to_numpy()
+
+
 @dataclass(frozen=True, repr=False, eq=False)
-class Cohort:
+class Cohort(HasCovariates):
     """One row per loan under observation at a date; the clock is the time since the date.
 
     Attributes
@@ -44,16 +61,6 @@ class Cohort:
                 "Take an earlier date to evaluate; X and frame['age'] are what a prediction needs."
             )
         return outcome_of(self.frame, self.rules, start=False)
-
-    @property
-    def X(self) -> pd.DataFrame:  # noqa: N802
-        """The covariates, row for row with :attr:`y`."""
-        return self.frame[list(self.rules.covariate_names)]
-
-    @property
-    def groups(self) -> NDArray[Any]:
-        """Customer of each loan, for ``cluster=``."""
-        return self.frame["customer_id"].to_numpy()
 
     def complete(self) -> Cohort:
         """Give the loans in which no covariate is missing."""

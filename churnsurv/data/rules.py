@@ -182,6 +182,13 @@ class SpellRules(ConfigTable):
         taken = [name for name in (*self.covariate_names, *self.keep) if name in SPELL_COLUMNS]
         if taken:
             faults.append(f"the name {taken[0]!r} is taken by a column of the spells: rename the column of the table.")
+        for name, (lowest, highest) in self.plausible.items():
+            if not lowest <= highest:
+                faults.append(f"plausible.{name} = [{lowest:g}, {highest:g}]: give [lowest, highest].")
+        for key, names in (("plausible", self.plausible), ("zero_is_missing", self.zero_is_missing)):
+            taken = [name for name in names if name in self.covariates.macro]
+            if taken:
+                faults.append(f"{key} names {taken[0]!r}, a column of the macro table: correct it there.")
         if self.needs_macro and self.macro is None:
             faults.append("macro columns are used: say by which column they join, e.g. macro = { period = 'month' }.")
         return faults

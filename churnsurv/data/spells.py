@@ -8,6 +8,7 @@ at risk. A loan that reaches its scheduled end is censored there ("matured").
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -18,17 +19,21 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from churnsurv.data.clean import MATURITY, Finding, Ints, LoanPeriods, clean, findings_frame
+from churnsurv.data.frames import as_rules, as_table
 from churnsurv.data.lags import KnownBefore
-from churnsurv.data.landmark import Cohort, landmark_cohort, outcome_of
-from churnsurv.data.periods import last_complete_period, period_numbers, period_starts
+from churnsurv.data.landmark import Cohort, HasCovariates, landmark_cohort, outcome_of
+from churnsurv.data.periods import last_complete_period, one_date, period_numbers, period_starts
 from churnsurv.data.rules import MATURED, OPEN, SpellRules
 from churnsurv.exceptions import DataError
 from churnsurv.messages import first_of
 from churnsurv.outcome import Outcome
 
+#: what a reason of the reconciliation adds to the name of an exit that complete spells do not have
+_WITHOUT = "left out for missing covariates"
+
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Spells:
+class Spells(HasCovariates):
     """Spells of a portfolio with lagged covariates.
 
     Attributes
@@ -50,6 +55,8 @@ class Spells:
         Reason → number of loans without any spell.
     findings : list of Finding
         What the clean-up counted.
+    whole : Spells or None
+        Of complete spells those that they were chosen from: exits and dates are read there.
     """
 
     frame: pd.DataFrame
@@ -58,21 +65,12 @@ class Spells:
     loans_in: int
     left_out: dict[str, int]
     findings: list[Finding]
+    whole: Spells | None = None
 
     @cached_property
     def y(self) -> Outcome:
         """The outcome of the spells: subject = loan, clock = loan age; "open" and "matured" are censored."""
         return outcome_of(self.frame, self.rules, start=True)
-
-    @property
-    def X(self) -> pd.DataFrame:  # noqa: N802
-        """The covariates, row for row with :attr:`y`."""
-        return self.frame[list(self.rules.covariate_names)]
-
-    @property
-    def groups(self) -> NDArray[Any]:
-        """Customer of each spell, for ``cluster=``."""
-        return self.frame["customer_id"].to_numpy()
 
     @property
     def cleaning(self) -> pd.DataFrame:
@@ -88,50 +86,83 @@ class Spells:
         DataError
             The counts do not balance; they always should.
         """
-        last = self.frame.drop_duplicates("loan_id", keep="last")
-        ending = last["cause"].astype(str)
+        whole = self.frame if self.whole is None else self.whole.frame
+        last = whole[whole["loan_id"].isin(self.frame["loan_id"])].drop_duplicates("loan_id", keep="last")
+        ending = last["cause"].astype(str).to_numpy()
         still = ending == OPEN
-        at_end = still & (last["period"] == self.frame["period"].max())
-        counts = {name: int((ending == name).sum()) for name in (*self.rules.cause_names, MATURED)}
+        at_end = still & (last["period"] == whole["period"].max()).to_numpy()
+        # an exit whose own spell lacks a covariate is none of these spells
+        used = last["stop"].to_numpy() == self.frame.drop_duplicates("loan_id", keep="last")["stop"].to_numpy()
+        names = (*self.rules.cause_names, MATURED)
+        counts = {name: int(np.sum((ending == name) & used)) for name in names}
         counts["open at the end of observation"] = int(at_end.sum())
         counts["open when last observed, earlier"] = int((still & ~at_end).sum())
-        counts |= self.left_out
+        without = {f"{name}, {_WITHOUT}": int(np.sum((ending == name) & ~used)) for name in names}
+        counts |= {reason: n for reason, n in without.items() if n} | self.left_out
         if sum(counts.values()) != self.loans_in:
             raise DataError(
                 f"The reconciliation does not balance: {self.loans_in:,} loans in, {sum(counts.values()):,} out ({counts})."
             )
         return pd.DataFrame({"reason": ["loans in", *counts], "loans": [self.loans_in, *counts.values()]})
 
+    @property
+    def completeness(self) -> pd.DataFrame:
+        """What :meth:`complete` left out for missing covariates: what (spells, loans, each cause), observed, left_out."""
+        whole = self.frame if self.whole is None else self.whole.frame
+
+        def numbers(frame: pd.DataFrame) -> list[int]:
+            exits = [int((frame["cause"] == name).sum()) for name in self.rules.cause_names]
+            return [len(frame), frame["loan_id"].nunique(), *exits]
+
+        observed, used = np.array(numbers(whole)), np.array(numbers(self.frame))
+        names = ["spells", "loans", *self.rules.cause_names]
+        return pd.DataFrame({"what": names, "observed": observed, "left_out": observed - used})
+
     def complete(self) -> Spells:
         """Give the spells in which no covariate is missing: those a model can be fitted to.
 
-        A loan whose first periods lack covariates then enters later, at the age at which they are known.
+        A loan whose first periods lack covariates then enters later, at the age at which they are known; an exit whose
+        own spell lacks one is left out, see :attr:`completeness`. Cohorts of complete spells hold the loans whose
+        covariates are known at the date, with every exit after it.
         """
+        if self.whole is not None:
+            return self
         missing = self.X.isna()
+        kept = ~missing.any(axis=1).to_numpy()
+        n = {str(name): int(count) for name, count in missing.sum().items() if count}
+        if not kept.any():
+            emptiest = sorted(n, key=lambda name: -n[name])
+            shares = [f"{name!r} in {n[name] / len(missing):.0%}" for name in emptiest]
+            raise DataError(
+                f"No spell is left of {len(self.frame):,}: each lacks a covariate ({first_of(shares)} of the spells). "
+                "Leave out the emptiest, or mend them in the tables."
+            )
         findings = [
-            Finding("missing covariate", "spells", str(name), int(n), "spell", "spell left out")
-            for name, n in missing.sum().items()
-            if n
+            Finding("missing covariate", "spells", name, count, "spell", "spell left out") for name, count in n.items()
         ]
-        reason = "no spell with all covariates"
-        return self._restricted(~missing.any(axis=1).to_numpy(), self.ahead, reason, findings)
+        complete = self._restricted(kept, self.ahead, "no spell with all covariates", findings)
+        return replace(complete, whole=self)
 
     def until(self, date: Any) -> Spells:
         """Give what was known at the end of the day `date`: later periods are cut off, their exits are unknown.
 
         This is the development sample of an out-of-time split. A period that is not over at `date` is cut off too.
         """
+        if self.whole is not None:
+            return self.whole.until(date).complete()
         last = self._day_after(date)
         now = (self.frame["period"] == last) & (self.frame["start"] > self.frame["entry"])
         later = self.frame[now].drop(columns="cause")
         ahead = pd.concat([self.ahead[self.ahead["period"] <= last], later])
-        return self._restricted((self.frame["period"] < last).to_numpy(), ahead, f"first seen after {date}", [])
+        reason = f"first seen after {one_date(date).date()}"
+        return self._restricted((self.frame["period"] < last).to_numpy(), ahead, reason, [])
 
     def after(self, date: Any) -> Spells:
         """Give the spells of the periods that begin after the day `date`; loans open then enter at their age."""
-        return self._restricted(
-            (self.frame["period"] >= self._day_after(date)).to_numpy(), self.ahead, f"last seen before {date}", []
-        )
+        if self.whole is not None:
+            return self.whole.after(date).complete()
+        reason = f"last seen before {one_date(date).date()}"
+        return self._restricted((self.frame["period"] >= self._day_after(date)).to_numpy(), self.ahead, reason, [])
 
     def landmark(self, date: Any) -> Cohort:
         """Give the loans under observation at the end of the day `date`, with what was known of them then.
@@ -140,6 +171,8 @@ class Spells:
         same lag), so a model of the spells applies to it. A date inside a period counts as the end of the one before.
         At the last observed date the cohort is today's portfolio: covariates and ages, but no outcome yet.
         """
+        if self.whole is not None:
+            return self.whole.landmark(date).complete()
         return landmark_cohort(self.frame, self.ahead, self.rules, self._day_after(date))
 
     def _day_after(self, date: Any) -> pd.Timestamp:
@@ -148,9 +181,10 @@ class Spells:
         observed = self.frame["period"].agg(["min", "max"])
         first, last = period_numbers(observed, self.rules)
         if not first < following <= last + 1:
+            usable = period_starts(np.array([first + 1, last + 1]), self.rules) - pd.Timedelta(days=1)
             raise DataError(
-                f"{date!r} lies outside the observed time: the periods begin from {observed['min'].date()} to "
-                f"{observed['max'].date()}."
+                f"{one_date(date).date()} lies outside the observed time: give a date from {usable[0].date()} to "
+                f"{usable[1].date()}."
             )
         return pd.Timestamp(period_starts(np.array([following]), self.rules)[0])
 
@@ -180,7 +214,7 @@ class Spells:
 def build_spells(
     loans: pd.DataFrame | None,
     performance: pd.DataFrame,
-    rules: SpellRules,
+    rules: SpellRules | Mapping[str, Any],
     *,
     macro: pd.DataFrame | None = None,
     progress: bool = False,
@@ -194,7 +228,7 @@ def build_spells(
         are taken, and loans in which they move are counted.
     performance : DataFrame
         One row per loan and period, in any order.
-    rules : SpellRules
+    rules : SpellRules or mapping
         Roles of the columns.
     macro : DataFrame, optional
         One row per period (and region); finer periods, such as months for quarterly spells, are averaged.
@@ -214,6 +248,10 @@ def build_spells(
     >>> spells.y.causes
     ('attrition', 'default')
     """
+    rules = as_rules(rules)
+    performance = as_table(performance, "performance")
+    loans = None if loans is None else as_table(loans, "loans")
+    macro = None if macro is None else as_table(macro, "macro")
     with tqdm(total=1 + len(rules.covariate_names), desc="spells", disable=not progress, leave=False) as bar:
 
         def step(name: str) -> None:
@@ -223,7 +261,7 @@ def build_spells(
         step("clean-up")
         table = clean(loans, performance, rules)
         if len(table.row) == 0:
-            reasons = [f"{finding.rule}: {finding.count:,}" for finding in table.findings]
+            reasons = [f"{finding.rule}: {finding.count:,}" for finding in table.findings] or ["it has 0 rows"]
             raise DataError(f"No row of the performance table is usable ({first_of(reasons, 12)}).")
         ahead = _ahead(table)
         loan = np.concatenate((table.loan, table.loan[ahead]))

@@ -8,13 +8,15 @@ earlier are simulated from their origination and enter late, if they are still t
 
 from __future__ import annotations
 
+from datetime import date
+from numbers import Integral
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from churnsurv.data.periods import one_date
 from churnsurv.data.portfolio import Portfolio
 from churnsurv.data.synthetic_states import Branches, Customers, Market
 from churnsurv.data.synthetic_tables import ATTRITION, DEFAULT, MATURED, OPEN, Record, portfolio_of
@@ -40,7 +42,7 @@ _PRODUCTS: dict[str, tuple[float, list[int], float, float]] = {
 
 
 def simulate(
-    n_loans: int = 5_000, *, seed: int = 20260930, as_of: str = "2026-09-30", progress: bool = False
+    n_loans: int = 5_000, *, seed: int = 20260930, as_of: str | date = "2026-09-30", progress: bool = False
 ) -> Portfolio:
     """Simulate a lender's portfolio.
 
@@ -50,7 +52,7 @@ def simulate(
         Number of loans that were under observation at some time.
     seed : int
         The same seed gives the same portfolio.
-    as_of : str
+    as_of : str or date
         Date of the last observation, the end of a month.
     progress : bool
         Show a progress bar.
@@ -63,7 +65,7 @@ def simulate(
     Raises
     ------
     DataError
-        Fewer than 100 loans, or a date that is not the end of a month.
+        Fewer than 100 loans, a negative seed, or a date that is not the end of a month.
 
     Examples
     --------
@@ -72,15 +74,23 @@ def simulate(
     >>> portfolio.truth["coefficients"]["attrition"]["rate_incentive"]
     0.25
     """
-    if n_loans < 100:
+    if _whole(n_loans, "n_loans") < 100:
         raise DataError(f"n_loans is {n_loans}; a portfolio of branches and cohorts needs at least 100.")
-    last = pd.Timestamp(as_of)
-    if not last.is_month_end:
-        raise DataError(f"as_of {as_of!r} is not the end of a month; give e.g. '2026-09-30'.")
-    world = _World(np.random.default_rng(seed), n_loans)
+    if _whole(seed, "seed") < 0:
+        raise DataError(f"seed is {seed}; give a whole number from 0.")
+    last = one_date(as_of)
+    if not last.is_month_end or not 1900 <= last.year <= 2200:
+        raise DataError(f"as_of {as_of!r} is not the end of a month from 1900 to 2200; give e.g. '2026-09-30'.")
+    world = _World(np.random.default_rng(int(seed)), int(n_loans))
     for month in tqdm(range(HISTORY + WINDOW), desc="months", disable=not progress, leave=False):
         world.live(month)
-    return portfolio_of(world.record(), seed, as_of)
+    return portfolio_of(world.record(), int(seed), str(last.date()))
+
+
+def _whole(number: Any, argument: str) -> int:
+    if isinstance(number, bool) or not isinstance(number, Integral):
+        raise DataError(f"{argument} is {number!r}; give a whole number.")
+    return int(number)
 
 
 class _World:

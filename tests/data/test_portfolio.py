@@ -10,7 +10,7 @@ import churnsurv as cs
 from churnsurv.data import Portfolio, SpellRules, build_spells, load_example, simulate
 from churnsurv.data.portfolio import example_folder
 from churnsurv.data.synthetic_truth import COEFFICIENTS, baseline_hazard, hazards
-from churnsurv.exceptions import DataError
+from churnsurv.exceptions import ConfigError, DataError
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = ("loans", "performance", "macro", "interventions")
@@ -194,3 +194,46 @@ def test_a_fit_on_the_shipped_portfolio_is_near_the_truth(example, spells):
         difference = fitted.coef_ - pd.Series(example.truth["coefficients"][cause])[fitted.coef_.index]
         statistic = difference @ np.linalg.solve(fitted.covariance_, difference)
         assert chi2.sf(statistic, len(difference)) > 0.001
+
+
+def test_a_folder_with_a_portfolio_is_left_alone_unless_told_otherwise(tmp_path):
+    simulate(100, seed=3).save(tmp_path)
+    before = (tmp_path / "truth.json").read_bytes()
+    with pytest.raises(ConfigError, match="already has loans.parquet, .*nothing was written.*overwrite=True"):
+        simulate(100, seed=4).save(tmp_path)
+    assert (tmp_path / "truth.json").read_bytes() == before
+    simulate(100, seed=4).save(tmp_path, overwrite=True)
+    assert Portfolio.load(tmp_path).truth["seed"] == 4
+
+
+def test_one_file_of_a_portfolio_is_enough_to_leave_a_folder_alone(tmp_path):
+    (tmp_path / "macro.parquet").write_text("mine")
+    with pytest.raises(ConfigError, match="already has macro.parquet;"):
+        simulate(100, seed=4).save(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["macro.parquet"]
+    with pytest.raises(ConfigError, match="is a file"):
+        simulate(100, seed=4).save(tmp_path / "macro.parquet")
+
+
+@pytest.mark.parametrize("name", ["loans.parquet", "truth.json"])
+def test_a_damaged_file_is_named(tmp_path, name):
+    simulate(100, seed=3).save(tmp_path)
+    (tmp_path / name).write_bytes(b"\xff{ not this")
+    with pytest.raises(DataError, match=f"{name}' cannot be read"):
+        Portfolio.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"seed": -1}, "seed is -1; give a whole number from 0"),
+        ({"seed": 1.5}, "seed is 1.5; give a whole number"),
+        ({"n_loans": 100.5}, "n_loans is 100.5; give a whole number"),
+        ({"n_loans": "100"}, "n_loans is '100'; give a whole number"),
+        ({"as_of": "30.09.2026"}, "'30.09.2026' is no date"),
+        ({"as_of": "1700-01-31"}, "not the end of a month from 1900"),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_refused(arguments, message):
+    with pytest.raises(DataError, match=message):
+        simulate(**arguments)

@@ -84,3 +84,20 @@ def test_a_missing_file_and_broken_toml_are_named(tmp_path):
         SpellRules.from_toml(tmp_path / "rules.toml")
     with pytest.raises(ConfigError, match=r"other.toml' is not TOML"):
         SpellRules.from_toml(tmp_path / "other.toml")
+
+
+def test_a_single_value_where_a_list_is_expected_is_shown_as_a_list():
+    with pytest.raises(ConfigError, match=r"""open: 'laufend' stands alone; give a list, e.g. \["laufend"\]"""):
+        rules(open="laufend")
+
+
+@pytest.mark.parametrize("bounds", [[850, 300], [float("nan"), 850]])
+def test_plausible_values_from_high_to_low_are_refused(bounds):
+    with pytest.raises(ConfigError, match=r"plausible.score = \[.*\]: give \[lowest, highest\]"):
+        rules(plausible={"score": bounds})
+
+
+@pytest.mark.parametrize("changes", [{"plausible": {"rate": [0, 20]}}, {"zero_is_missing": ["rate"]}])
+def test_rules_about_the_values_of_macro_columns_are_refused(changes):
+    with pytest.raises(ConfigError, match="names 'rate', a column of the macro table"):
+        rules(covariates={"macro": ["rate"]}, macro={"period": "month"}, **changes)

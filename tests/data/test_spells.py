@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from churnsurv.data import build_spells
-from churnsurv.exceptions import DataError
+from churnsurv.data import build_spells, check_tables
+from churnsurv.exceptions import ConfigError, DataError
 from tests.data.tables import RULES, loan_table, month, performance_table, rules
 
 
@@ -188,56 +188,6 @@ def test_a_panel_serves_as_both_tables_and_loans_whose_static_columns_move_are_c
     assert counts(spells) == {"static column moves": 1}
 
 
-MACRO_RULES = rules(
-    covariates={"performance": ["score"], "macro": ["unemployment_rate"]},
-    macro={"period": "month", "region": "region"},
-    rate_incentive={"own": "contract_rate", "market": "market_rate"},
-)
-MACRO = pd.DataFrame(
-    {
-        "month": [month(number) for number in (-1, 0, 1)] * 2,
-        "region": ["north"] * 3 + ["south"] * 3,
-        "market_rate": [5.0, 5.5, 6.0, 7.0, 7.5, 8.0],
-        "unemployment_rate": [3.0, 3.1, 3.2, 4.0, 4.1, 4.2],
-    }
-)
-
-
-def test_macro_columns_and_the_rate_incentive_are_those_of_the_month_before_in_the_loans_region():
-    loans = loan_table((1, 0, 12), (2, 0, 12)).assign(region=["north", "south"], contract_rate=[8.0, 9.0])
-    performance = performance_table(*[(loan, number, "open", 600) for loan in (1, 2) for number in (0, 1, 3)])
-    spells = build_spells(loans, performance, MACRO_RULES, macro=MACRO)
-    assert spells.X.columns.tolist() == ["rate_incentive", "score", "unemployment_rate"]
-    np.testing.assert_allclose(spells.X["unemployment_rate"], [3.0, 3.1, np.nan, 4.0, 4.1, np.nan])
-    np.testing.assert_allclose(spells.X["rate_incentive"], [3.0, 2.5, np.nan, 2.0, 1.5, np.nan])
-
-
-def test_an_own_rate_that_is_observed_over_time_is_lagged_with_the_market_rate():
-    loans = loan_table((1, 0, 12)).assign(region="north")
-    performance = performance_table(*[(1, number, "open", 600) for number in (0, 1)]).assign(contract_rate=[8.0, 7.0])
-    spells = build_spells(loans, performance, MACRO_RULES, macro=MACRO)
-    np.testing.assert_allclose(spells.X["rate_incentive"], [np.nan, 8.0 - 5.5])
-
-
-def test_months_of_a_macro_table_are_averaged_over_quarters():
-    quarterly = rules(
-        period="quarter", covariates={"macro": ["unemployment_rate"]}, macro={"period": "month"}, term=None
-    )
-    macro = pd.DataFrame({"month": [month(number) for number in range(3)], "unemployment_rate": [3.0, np.nan, 5.0]})
-    performance = performance_table((1, 0, "open", 600), (1, 3, "open", 600))
-    spells = build_spells(loan_table((1, 0, 12)), performance, quarterly, macro=macro)
-    np.testing.assert_array_equal(spells.X["unemployment_rate"], [np.nan, 4.0])
-
-
-def test_a_macro_table_that_is_absent_or_repeats_a_month_is_refused():
-    loans = loan_table((1, 0, 12)).assign(region="north", contract_rate=8.0)
-    performance = performance_table((1, 0, "open", 600))
-    with pytest.raises(DataError, match="no macro table was given"):
-        build_spells(loans, performance, MACRO_RULES)
-    with pytest.raises(DataError, match=r"1 row of the macro table repeats \['region', 'month'\]"):
-        build_spells(loans, performance, MACRO_RULES, macro=pd.concat([MACRO, MACRO.iloc[[0]]]))
-
-
 def test_columns_kept_by_the_rules_and_the_customers_travel_along():
     loans = loan_table((1, 0, 12), (2, 0, 12)).assign(branch=["B1", "B2"], customer=["c", "c"])
     performance = performance_table((1, 0, "open", 600), (2, 0, "open", 600))
@@ -251,3 +201,88 @@ def test_columns_kept_by_the_rules_and_the_customers_travel_along():
 def test_progress_is_shown_when_asked_for(capsys):
     build_spells(loan_table((1, 0, 12)), performance_table((1, 0, "open", 600)), RULES, progress=True)
     assert "spells" in capsys.readouterr().err
+
+
+def test_different_rows_of_one_month_on_different_days_are_refused():
+    performance = performance_table((1, 0, "open", 600), (1, 1, "prepaid", 0), (1, 1, "open", 99))
+    performance.loc[2, "month"] += pd.Timedelta(days=20)
+    message = r"1 loan-period .* rows that differ \(loan 1, period 2024-02-01, 2024-02-21\)"
+    with pytest.raises(DataError, match=message):
+        build_spells(loan_table((1, 0, 12)), performance, RULES)
+    checks = check_tables(loan_table((1, 0, 12)), performance, RULES)
+    assert checks.loc[checks["status"] == "error", "remedy"].str.contains(message).tolist() == [True]
+
+
+def test_equal_rows_of_one_month_on_different_days_are_copies():
+    performance = performance_table((1, 0, "open", 600), (1, 1, "prepaid", 0), (1, 1, "prepaid", 0))
+    performance.loc[2, "month"] += pd.Timedelta(days=20)
+    spells = build_spells(loan_table((1, 0, 12)), performance, RULES)
+    assert counts(spells) == {"exact duplicate": 1}
+    assert spells.frame["cause"].tolist() == ["open", "attrition"]
+
+
+def test_monthly_rows_under_quarterly_rules_are_told_so():
+    performance = performance_table(*[(1, number, "open", 600 + number) for number in range(6)])
+    with pytest.raises(DataError, match="2 loan-periods .*one row per month, set period = 'month'"):
+        build_spells(loan_table((1, 0, 12)), performance, rules(period="quarter"))
+
+
+def test_quarterly_rows_under_monthly_rules_are_told_so():
+    performance = performance_table(*[(1, 3 * number, "open", 600) for number in range(13)])
+    with pytest.raises(DataError, match="lie 3 months apart .*'month'.*Set period = 'quarter'"):
+        build_spells(loan_table((1, 0, 60)), performance, RULES)
+    assert len(build_spells(loan_table((1, 0, 60)), performance, rules(period="quarter"))) == 13
+
+
+def test_copies_are_found_in_tables_with_lists():
+    performance = performance_table((1, 0, "open", 600), (1, 0, "open", 600)).assign(notes=[["a"], ["a"]])
+    loans = loan_table((1, 0, 12), (1, 0, 12)).assign(tags=[["x"], ["x"]])
+    assert build_spells(loans, performance, RULES).cleaning["count"].tolist() == [1, 1]
+    with pytest.raises(DataError, match="rows that differ"):
+        build_spells(loans, performance.assign(notes=[["a"], ["b"]]), RULES)
+
+
+@pytest.mark.parametrize(("convert", "remedy"), [("performance", "str"), ("loans", "int")])
+def test_numbers_against_text_as_identifiers_are_refused_with_both_types(convert, remedy):
+    tables = {"loans": loan_table((1, 0, 12)), "performance": performance_table((1, 0, "open", 600))}
+    text, number = ("performance", "loans") if convert == "loans" else ("loans", "performance")
+    tables[text] = tables[text].astype({"loan_id": str})
+    message = rf"'loan_id' is (number|text) in the performance table .* and .* in the loans table .*astype\({remedy}\)"
+    with pytest.raises(DataError, match=message) as refused:
+        build_spells(tables["loans"], tables["performance"], RULES)
+    assert f"{text} table (object, e.g. '1')" in str(refused.value)
+    assert f"{number} table (int64, e.g. 1)" in str(refused.value)
+
+
+@pytest.mark.parametrize("table", ["loans", "performance"])
+def test_identifiers_that_doubles_cannot_tell_apart_are_refused(table):
+    tables = {"loans": loan_table((1, 0, 12)), "performance": performance_table((1, 0, "open", 600))}
+    tables[table] = tables[table].assign(loan_id=[2.0**53 + 2])
+    with pytest.raises(DataError, match=rf"'loan_id' of the {table} table is float64 .*1 identifier above 2\*\*53"):
+        build_spells(tables["loans"], tables["performance"], RULES)
+
+
+def test_rules_about_columns_that_no_table_has_are_refused_with_the_nearest_name():
+    tables = loan_table((1, 0, 12)), performance_table((1, 0, "open", 600))
+    for key, value in {"plausible": {"scores": [300, 850]}, "zero_is_missing": ["scores"]}.items():
+        with pytest.raises(DataError, match=f"{key} names 'scores'.*Did you mean 'score'"):
+            build_spells(*tables, rules(**{key: value}))
+
+
+def test_rules_may_be_a_mapping_and_tables_must_be_tables():
+    tables = loan_table((1, 0, 12)), performance_table((1, 0, "open", 600))
+    plain = RULES.model_dump(exclude_none=True)
+    assert build_spells(*tables, plain).frame.equals(build_spells(*tables, RULES).frame)
+    assert set(check_tables(*tables, plain)["status"]) <= {"ok", "warning"}
+    with pytest.raises(ConfigError, match="rules is a str; give SpellRules"):
+        build_spells(*tables, "rules.toml")
+    for wrong in ({"loans": "loans.parquet"}, {"performance": [1, 2]}, {"macro": 3}):
+        given = {"loans": tables[0], "performance": tables[1], "macro": None} | wrong
+        for function in (build_spells, check_tables):
+            with pytest.raises(DataError, match=f"The {next(iter(wrong))} table is a .*; give a DataFrame"):
+                function(**given, rules=RULES)
+
+
+def test_an_empty_table_is_named():
+    with pytest.raises(DataError, match=r"performance table is usable \(it has 0 rows\)"):
+        build_spells(loan_table((1, 0, 12)), performance_table((1, 0, "open", 600)).iloc[:0], RULES)
