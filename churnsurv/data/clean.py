@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from churnsurv.data.config import did_you_mean
 from churnsurv.data.duplicates import refuse_conflicts, refuse_sparse_rows, repeated
-from churnsurv.data.ids import check_ids, check_same_type
+from churnsurv.data.ids import check_ids, check_labels, check_same_type
 from churnsurv.data.periods import NO_PERIOD, period_numbers
 from churnsurv.data.rules import SpellRules
 from churnsurv.exceptions import DataError
@@ -134,6 +134,7 @@ def clean(loans: pd.DataFrame | None, performance: pd.DataFrame, rules: SpellRul
     else:
         require_columns(loans, loan_columns(rules, performance), "loans")
         check_ids(loans[rules.loan_id], "loans")
+        check_ids(loans[rules.customer_id or rules.loan_id], "loans")
         check_same_type(performance[rules.loan_id], loans[rules.loan_id], "performance")
     _require_corrected_columns(loans, performance, rules)
     loans = _distinct_loans(loans, rules, findings)
@@ -215,9 +216,9 @@ _NO_STATUS = -2
 
 def _status_codes(status: pd.Series, rules: SpellRules) -> Ints:
     """Translate the status into 0 open, 1…K causes, `MATURITY`, `_NO_STATUS`; every value must have a meaning."""
-    which, values = pd.factorize(status)
     meaning = _meaning(rules)
     unexplained = unexplained_statuses(status, rules)
+    which, values = pd.factorize(status)
     if unexplained:
         value, rows = next(iter(unexplained.items()))
         raise DataError(
@@ -237,6 +238,7 @@ def _meaning(rules: SpellRules) -> dict[Any, int]:
 
 def unexplained_statuses(status: pd.Series, rules: SpellRules) -> dict[Any, Ints]:
     """Give the values of the status that the rules do not explain, with the positions of their rows."""
+    check_labels(status, "performance")
     which, values = pd.factorize(status)
     known = _meaning(rules)
     return {value: np.flatnonzero(which == code) for code, value in enumerate(values) if value not in known}

@@ -20,18 +20,27 @@ _KINDS = {
 }
 
 
+def check_labels(values: pd.Series, table: str) -> None:
+    """Refuse a column of identifiers, statuses or regions that holds lists or other containers."""
+    if values.dtype != np.dtype(object) or pd.api.types.infer_dtype(values, skipna=True) in _KINDS:
+        return
+    for value in values:
+        try:
+            hash(value)
+        except TypeError:
+            raise DataError(
+                f"Column {values.name!r} of the {table} table holds a {type(value).__name__} (e.g. {value!r}), which names "
+                "nothing. Give numbers or text."
+            ) from None
+
+
 def check_ids(ids: pd.Series, table: str) -> None:
-    """Refuse identifiers that cannot be told apart: lists and other containers, doubles beyond 2⁵³."""
-    try:
-        hash(tuple(ids.dropna().iloc[:1000]))
-        large = pd.api.types.is_float_dtype(ids.dtype) and bool((ids.abs() > _LARGEST_EXACT).any())
-    except TypeError:
-        raise DataError(
-            f"Column {ids.name!r} of the {table} table holds values that are no identifiers (e.g. {_example(ids)}). "
-            "Give numbers or text."
-        ) from None
-    if large:
-        rows = np.flatnonzero((ids.abs() > _LARGEST_EXACT).to_numpy())
+    """Refuse identifiers that cannot be told apart: containers, doubles beyond 2⁵³."""
+    check_labels(ids, table)
+    if not pd.api.types.is_float_dtype(ids.dtype):
+        return
+    rows = np.flatnonzero((ids.abs() > _LARGEST_EXACT).to_numpy(dtype=bool, na_value=False))
+    if len(rows):
         raise DataError(
             f"Column {ids.name!r} of the {table} table is {ids.dtype} and holds {counted(len(rows), 'identifier')} above "
             f"2**53 (row {first_of(rows)}), where neighbouring numbers are one: the last digits are lost. Read the column as "

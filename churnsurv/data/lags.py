@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from churnsurv.data.clean import Finding, Ints, LoanPeriods, macro_columns, require_columns
 from churnsurv.data.duplicates import plain_date
+from churnsurv.data.ids import check_labels
 from churnsurv.data.periods import NO_PERIOD, period_numbers
 from churnsurv.data.rules import SpellRules
 from churnsurv.exceptions import DataError
@@ -83,7 +84,10 @@ class KnownBefore:
         """Give a column of the macro table at the lagged period, in the loan's region."""
         assert self._macro is not None
         region = self.rules.macro.region if self.rules.macro else None
-        return self._macro.at(name, self.then, None if region is None else self.table.loans[region].iloc[self.loan])
+        if region is None:
+            return self._macro.at(name, self.then, None)
+        check_labels(self.table.loans[region], "loans")
+        return self._macro.at(name, self.then, self.table.loans[region].iloc[self.loan])
 
     def _own_rate(self, name: str) -> NDArray[np.float64]:
         values = self.observed(name) if name in self.table.performance.columns else self.static(name)
@@ -140,6 +144,8 @@ class _MacroTable:
         columns = macro_columns(rules, keys=False)
         by = [keys.period] if keys.region is None else [keys.region, keys.period]
         require_columns(macro, macro_columns(rules), "macro")
+        if keys.region is not None:
+            check_labels(macro[keys.region], "macro")
         number = period_numbers(macro[keys.period], rules)
         self._of_region = pd.Index(["all"]) if keys.region is None else pd.Index(macro[keys.region].unique())
         region = np.zeros(len(macro), np.int64) if keys.region is None else self._regions(macro[keys.region])

@@ -51,7 +51,7 @@ def test_the_loans_have_the_name_of_the_rules():
         ),
         (
             {"loan_id": [[1], [2]]},
-            r"'loan_id' of the interventions table holds values that are no identifiers \(e.g. \[1\]\)",
+            r"'loan_id' of the interventions table holds a list \(e.g. \[1\]\)",
         ),
     ],
 )

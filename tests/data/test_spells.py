@@ -286,3 +286,18 @@ def test_rules_may_be_a_mapping_and_tables_must_be_tables():
 def test_an_empty_table_is_named():
     with pytest.raises(DataError, match=r"performance table is usable \(it has 0 rows\)"):
         build_spells(loan_table((1, 0, 12)), performance_table((1, 0, "open", 600)).iloc[:0], RULES)
+
+
+def test_lists_are_no_statuses_and_no_identifiers():
+    loans, performance = loan_table((1, 0, 12)), performance_table((1, 0, "open", 600))
+    for column in ("status", "loan_id"):
+        with pytest.raises(DataError, match=f"'{column}' of the performance table holds a list"):
+            build_spells(loans, performance.assign(**{column: [["open"]]}), RULES)
+    checks = check_tables(loans, performance.assign(status=[["open"]]), RULES)
+    assert checks.loc[checks["status"] == "error", "remedy"].str.contains("'status' .* holds a list").tolist() == [True]
+
+
+def test_customers_that_doubles_cannot_tell_apart_are_refused():
+    loans = loan_table((1, 0, 12)).assign(customer=2.0**53 + 2)
+    with pytest.raises(DataError, match=r"'customer' of the loans table .*2\*\*53"):
+        build_spells(loans, performance_table((1, 0, "open", 600)), rules(customer_id="customer"))

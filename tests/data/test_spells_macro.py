@@ -81,3 +81,12 @@ def test_an_empty_macro_table_is_named():
     loans = loan_table((1, 0, 12)).assign(region="north", contract_rate=8.0)
     with pytest.raises(DataError, match="macro table has 0 rows, none with 'region' and 'month'"):
         build_spells(loans, performance_table((1, 0, "open", 600)), MACRO_RULES, macro=MACRO.iloc[:0])
+
+
+@pytest.mark.parametrize("table", ["macro", "loans"])
+def test_lists_are_no_regions(table):
+    loans = loan_table((1, 0, 12)).assign(region="north", contract_rate=8.0)
+    tables = {"macro": MACRO, "loans": loans}
+    tables[table] = tables[table].assign(region=[["north"]] * len(tables[table]))
+    with pytest.raises(DataError, match=f"'region' of the {table} table holds a list"):
+        build_spells(performance=performance_table((1, 0, "open", 600)), rules=MACRO_RULES, **tables)
