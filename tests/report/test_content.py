@@ -94,6 +94,59 @@ def test_force_does_not_replace_a_folder_that_is_no_report(tmp_path):
     assert (folder / "thesis.txt").exists()
 
 
+@pytest.mark.parametrize("name", ["report.toml", "report.docx", "report.json", "report.html", "report.parquet"])
+def test_force_does_not_replace_files_that_only_look_like_a_report(tmp_path, name):
+    folder = tmp_path / "project"
+    report().save(folder)
+    (folder / name).write_text("{}")
+    with pytest.raises(ConfigError, match="other files than a report"):
+        report().save(folder, force=True)
+    assert (folder / name).read_text() == "{}"
+
+
+def test_the_current_folder_and_those_above_it_are_not_replaced(tmp_path, monkeypatch):
+    report().save(tmp_path / "a")
+    monkeypatch.chdir(tmp_path / "a")
+    for folder in (".", "..", tmp_path / "a"):
+        with pytest.raises(ConfigError, match="the folder you are in"):
+            report().save(folder, force=True)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a"]
+
+
+def test_a_place_below_a_file_is_refused(tmp_path):
+    (tmp_path / "notes").write_text("x")
+    with pytest.raises(ConfigError, match="notes' is a file"):
+        report().save(tmp_path / "notes" / "2026Q3")
+    with pytest.raises(ConfigError, match="is a file, not a folder"):
+        report().save(tmp_path / "notes")
+
+
+def test_a_link_to_a_report_is_followed(tmp_path):
+    report().save(tmp_path / "real")
+    (tmp_path / "latest").symlink_to(tmp_path / "real")
+    report(title="other").save(tmp_path / "latest", force=True)
+    assert (tmp_path / "latest").is_symlink()
+    assert "other" in (tmp_path / "real" / "report.html").read_text(encoding="utf-8")
+
+
+def test_an_earlier_report_comes_back_when_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
+    folder = tmp_path / "2026Q3"
+    report().save(folder)
+    before = (folder / "report.html").read_bytes()
+    rename = type(folder).rename
+
+    def fails(self, target):
+        if self.name == "new":
+            raise OSError("no space")
+        return rename(self, target)
+
+    monkeypatch.setattr(type(folder), "rename", fails)
+    with pytest.raises(OSError, match="no space"):
+        report(title="other").save(folder, force=True)
+    assert (folder / "report.html").read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["2026Q3"]
+
+
 def test_a_failure_while_writing_leaves_nothing_behind(tmp_path):
     broken = Report("a", "b", "c", (), (Section("s", "S", (Table("t", "T", (Column("a", "A"),), ((1, 2),)),)),))
     with pytest.raises(Exception):  # noqa: B017
