@@ -72,7 +72,7 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             self.columns_, expressions = _formula_columns(formula, frame), _expressions(formula)
         if not self.columns_:
             raise DataError("There is no covariate: X has no column left, or the formula names none.")
-        self.levels_: dict[str, list[Any]] = _category_levels(expressions, frame[self.columns_])
+        self.levels_: dict[str, list[Any]] = _category_levels(expressions, frame)
         if sorted(expressions) == sorted(self.columns_) and _is_a_plain_sum(self.formula):
             # columns as they are need no formula, and are encoded a hundred times faster
             self.columns_ = expressions
