@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from churnsurv.exceptions import DataError
+from churnsurv.exceptions import DataError, NotIdentifiedError
+from churnsurv.kernels.times import slack, steps_until
 from churnsurv.messages import counted, first_of, numeric_column
 from churnsurv.outcome import Outcome
 
@@ -21,8 +22,26 @@ def as_outcome(y: Outcome | NDArray[Any]) -> Outcome:
     return y if isinstance(y, Outcome) else Outcome.from_sksurv(np.asarray(y))
 
 
-def row_numbers(values: ArrayLike | None, n: int, argument: str) -> NDArray[np.float64] | None:
-    """Give one finite number per row as doubles; None stays None."""
+def refuse_recurrent(y: Outcome, what: str) -> None:
+    """Refuse outcomes with several events per subject."""
+    if y.recurrent:
+        raise NotIdentifiedError(
+            f"{what} needs one way out per subject; this outcome has recurrent events. Use NelsonAalen for the mean number "
+            "of events or CoxPH for what drives them, or keep each subject's rows up to its first event."
+        )
+
+
+def meant_times(asked: NDArray[np.float64], y: Outcome) -> NDArray[np.float64]:
+    """Give the times asked for; what differs from a time of the outcome by rounding alone is that time."""
+    known = np.unique(np.concatenate((y.start, y.stop)))
+    nearest = known[np.maximum(steps_until(known, asked) - 1, 0)]
+    return np.where(np.abs(nearest - asked) <= slack(known), nearest, asked)
+
+
+def row_numbers(
+    values: ArrayLike | None, n: int, argument: str, remedy: str = "Correct them."
+) -> NDArray[np.float64] | None:
+    """Give one finite number per row as doubles; None stays None. `remedy` ends the message about the others."""
     if values is None:
         return None
     _check_length(np.shape(values), n, argument)
@@ -30,9 +49,7 @@ def row_numbers(values: ArrayLike | None, n: int, argument: str) -> NDArray[np.f
     for kind, bad in (("missing", np.isnan(numbers)), ("infinite", np.isinf(numbers))):
         if bad.any():
             rows = np.flatnonzero(bad)
-            raise DataError(
-                f"{argument} has {counted(len(rows), f'{kind} value')} (row {first_of(rows)}); correct them."
-            )
+            raise DataError(f"{argument} has {counted(len(rows), f'{kind} value')} (row {first_of(rows)}). {remedy}")
     return numbers
 
 

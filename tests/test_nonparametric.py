@@ -97,7 +97,7 @@ def test_recurrent_events_have_a_mean_number_but_no_survival_curve():
     with pytest.raises(NotIdentifiedError, match="mean number"):
         fitted.rmst(3)
     for estimator in (cs.KaplanMeier, cs.AalenJohansen):
-        with pytest.raises(DataError, match="recurrent"):
+        with pytest.raises(NotIdentifiedError, match="recurrent events. Use NelsonAalen"):
             estimator().fit(y)
 
 

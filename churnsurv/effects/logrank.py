@@ -13,10 +13,10 @@ from scipy.special import chdtrc
 from churnsurv.effects.arms import read_arms
 from churnsurv.exceptions import DataError, NoEventsError, NotIdentifiedError, SmallSampleWarning
 from churnsurv.kernels.logrank import LogRank, log_rank, quadratic_form
-from churnsurv.messages import first_of
+from churnsurv.messages import first_of, one_number
 from churnsurv.outcome import Outcome
 from churnsurv.results import TestResult
-from churnsurv.rows import as_outcome, row_labels
+from churnsurv.rows import as_outcome, refuse_recurrent, row_labels
 
 
 def logrank_test(
@@ -62,7 +62,7 @@ def logrank_test(
     NoEventsError
         No event at all.
     NotIdentifiedError
-        No two arms are ever at risk together (in one stratum) when somebody leaves.
+        No two arms are ever at risk together (in one stratum) when somebody leaves; recurrent events.
     DataError
         One arm, or an arm of one customer; arms or strata missing or of another length; negative exponents.
 
@@ -80,8 +80,10 @@ def logrank_test(
     (1, 1.669, 0.196)
     """
     y = as_outcome(y)
-    if not (rho >= 0 and gamma >= 0):
-        raise DataError(f"rho={rho!r} and gamma={gamma!r} must be numbers of 0 or more.")
+    refuse_recurrent(y, "A log-rank test")
+    rho, gamma = one_number(rho, "rho"), one_number(gamma, "gamma")
+    if rho < 0 or gamma < 0:
+        raise DataError(f"rho={rho:g} and gamma={gamma:g} must be numbers of 0 or more.")
     event = y.event > 0 if cause is None else y.event == y.cause_code(cause)
     codes, labels = read_arms(y, arm)
     stratum = np.zeros(len(y), dtype=np.int64) if strata is None else row_labels(strata, len(y), "strata")[0]
@@ -97,9 +99,7 @@ def logrank_test(
             SmallSampleWarning,
             stacklevel=2,
         )
-    parts = log_rank(
-        y.entry, y.stop, event.astype(np.int64), codes, stratum, len(labels), rho=float(rho), gamma=float(gamma)
-    )
+    parts = log_rank(y.entry, y.stop, event.astype(np.int64), codes, stratum, len(labels), rho=rho, gamma=gamma)
     statistic, df = (
         _trend(parts, labels) if trend else quadratic_form(parts.observed - parts.expected, parts.covariance)
     )

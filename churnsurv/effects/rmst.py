@@ -12,11 +12,12 @@ from scipy.special import ndtri
 
 from churnsurv.effects.arms import read_two_arms
 from churnsurv.exceptions import DataError, TooFewEventsError
+from churnsurv.kernels.times import slack, steps_until
 from churnsurv.messages import counted, first_of
 from churnsurv.nonparametric import KaplanMeier
 from churnsurv.outcome import Outcome
 from churnsurv.results import Estimate
-from churnsurv.rows import as_outcome, row_labels
+from churnsurv.rows import as_outcome, refuse_recurrent, row_labels
 
 
 def rmst_difference(
@@ -59,6 +60,8 @@ def rmst_difference(
     DataError
         Not two arms, or an arm of one customer; arms missing or of another length; a horizon beyond an arm's support;
         a subject or cluster with rows in both arms.
+    NotIdentifiedError
+        Recurrent events.
     TooFewEventsError
         An arm without event within the horizon: its variance is not estimable.
 
@@ -71,6 +74,7 @@ def rmst_difference(
     (1.5, 1.25)
     """
     y = as_outcome(y)
+    refuse_recurrent(y, "A restricted mean time")
     codes, labels = read_two_arms(y, arm, reference)
     _refuse_units_across_arms(y, cluster, codes)
     arms = pd.Series(pd.Categorical(labels[codes], categories=labels), name="arm")
@@ -115,12 +119,13 @@ def _events_within(km: KaplanMeier, horizon: float) -> int:
     total = 0
     for arm, rows in km.table_.groupby("group", sort=False):
         last = rows.iloc[-1]
-        if origin + horizon > last["time"] and last["estimate"] > 0:
+        times = rows["time"].to_numpy()
+        if origin + horizon > last["time"] + slack(times) and last["estimate"] > 0:
             raise DataError(
                 f"Horizon {horizon:g} is past the last time with data of arm {arm!r} ({last['time'] - origin:g} after the "
                 f"origin {origin:g}): not estimable. Ask for at most {last['time'] - origin:g}."
             )
-        events = int(rows.loc[rows["time"] <= origin + horizon, "n_event"].sum())
+        events = int(rows["n_event"].iloc[: int(steps_until(times, np.array(origin + horizon)))].sum())
         if events == 0:
             raise TooFewEventsError(
                 f"Arm {arm!r} has no event within {horizon:g}: the variance of its mean is not estimable. Ask for a longer "

@@ -130,7 +130,8 @@ def nelson_aalen(table: RiskTable) -> LogSurvival:
 
 def cumulative_incidence(table: RiskTable, survival: Floats) -> Floats:
     """F_k(t) = Σ_{s ≤ t} S(s−) d_k(s)/n(s) (Aalen & Johansen 1978), (K, T)."""
-    return np.asarray(np.cumsum(before(survival, 1.0) * table.n_event / table.n_risk, axis=1))
+    # rounding of the sum may pass 1 where everybody has left
+    return np.minimum(np.cumsum(before(survival, 1.0) * table.n_event / table.n_risk, axis=1), 1.0)
 
 
 def before(values: Floats, first: float) -> Floats:

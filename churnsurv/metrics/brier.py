@@ -21,21 +21,21 @@ from churnsurv.curves import Curves
 from churnsurv.exceptions import DataError
 from churnsurv.kernels.nonparametric import cumulative_incidence, interval, kaplan_meier, risk_table
 from churnsurv.kernels.times import step_values
-from churnsurv.messages import counted, first_of
+from churnsurv.messages import confidence_level, counted, first_of, numeric_column
 from churnsurv.metrics.inputs import (
-    checked_level,
+    Judged,
     cluster_sums,
     events_until,
     finite_numbers,
+    judged_rows,
     probability_uncensored,
     require_cohort,
     the_cause,
-    weights_or_ones,
 )
 from churnsurv.nonparametric import CensoringModel
 from churnsurv.outcome import Outcome
 from churnsurv.results import Estimate
-from churnsurv.rows import as_outcome
+from churnsurv.rows import as_outcome, meant_times, refuse_recurrent
 
 Floats = NDArray[np.float64]
 
@@ -67,7 +67,7 @@ def brier_score(
     censoring : CensoringModel, optional
         G, taken as known; default: Kaplan–Meier of the given y, whose estimation is part of the standard error.
     sample_weight : (n,), optional
-        Case weights ≥ 0.
+        Case weights; 0 leaves a row out.
     cluster : (n,) labels, optional
         Independent units of the variance, e.g. customers; default: the rows.
     level : float
@@ -83,11 +83,13 @@ def brier_score(
     Raises
     ------
     NotIdentifiedError
-        Rows begin after time 0 (delayed entry, split spells); nobody could be under observation at a horizon.
+        Rows begin after time 0 (delayed entry, split spells); recurrent events; nobody could be under observation at a
+        horizon.
     NoEventsError
         No event of the cause by a horizon.
     DataError
-        A horizon past the follow-up; predictions that are missing, outside 0…1, of other rows or another length.
+        A horizon past the follow-up, or at which the curves were not evaluated; predictions that are missing, outside
+        0…1, of other rows or another length.
 
     References
     ----------
@@ -101,18 +103,19 @@ def brier_score(
     >>> round(cs.metrics.brier_score(y, [0.9, 0.7, 0.2, 0.1], 6).value, 4)
     0.0375
     """
-    level, horizons = checked_level(level), _horizons(times)
-    cohort = _cohort(y, horizons, cause, censoring, sample_weight)
-    risk = _predicted_risk(curves_or_risk, cohort, horizons)
+    level, y, asked = confidence_level(level), as_outcome(y), _horizons(times)
+    horizons = meant_times(asked, y)
+    cohort = _cohort(y, horizons, cause, censoring, sample_weight, cluster)
+    risk = _predicted_risk(curves_or_risk, y, cohort, horizons)
     estimates, null_values = [], []
     for t, predicted, null in zip(horizons, risk.T, _null_risk(cohort, horizons), strict=True):
         score = _score(cohort, predicted, float(t))
-        estimates.append(_estimate(f"Brier score at {t:g}", score, level, cohort, cluster, float(t)))
+        estimates.append(_estimate(f"Brier score at {t:g}", score, level, cohort, float(t)))
         null_values.append(float(np.average(_losses(cohort, float(null), float(t)), weights=cohort.weight)))
     if np.ndim(times) == 0:
         return estimates[0]
     table = pd.concat([estimate.to_frame() for estimate in estimates], ignore_index=True)
-    table.insert(0, "time", horizons)
+    table.insert(0, "time", asked)
     table.insert(list(table.columns).index("level"), "null_value", null_values)
     return table
 
@@ -141,13 +144,14 @@ def integrated_brier_score(
     >>> round(cs.metrics.integrated_brier_score(y, risk, [4, 6]).value, 4)
     0.0625
     """
-    level, horizons = checked_level(level), _horizons(times)
-    cohort = _cohort(y, horizons, cause, censoring, sample_weight)
+    level, y = confidence_level(level), as_outcome(y)
+    horizons = meant_times(_horizons(times), y)
+    cohort = _cohort(y, horizons, cause, censoring, sample_weight, cluster)
     if len(horizons) < 2 or np.any(np.diff(horizons) <= 0):
         raise DataError(
             f"times={first_of([f'{t:g}' for t in horizons])}: give two or more increasing times to average over."
         )
-    risk = _predicted_risk(curves_or_risk, cohort, horizons)
+    risk = _predicted_risk(curves_or_risk, y, cohort, horizons)
     widths = np.diff(horizons)
     share = (np.append(widths, 0.0) + np.append(0.0, widths)) / (2 * widths.sum())
     value, influence = 0.0, np.zeros(len(cohort.y))
@@ -156,7 +160,7 @@ def integrated_brier_score(
         value += float(weight) * score.value
         influence += weight * score.influence
     name = f"Integrated Brier score, {horizons[0]:g} to {horizons[-1]:g}"
-    return _estimate(name, _Score(value, influence), level, cohort, cluster, float(horizons[-1]))
+    return _estimate(name, _Score(value, influence), level, cohort, float(horizons[-1]))
 
 
 class _CensoringTimes(NamedTuple):
@@ -168,14 +172,23 @@ class _CensoringTimes(NamedTuple):
 
 
 class _Cohort(NamedTuple):
-    """What is scored: outcome, cause, case weights, 1/G(T−) of the rows with an event, and 1/G(t) of the horizons."""
+    """What is scored: rows, cause, 1/G(T−) of the rows with an event, and 1/G(t) of the horizons."""
 
-    y: Outcome
+    judged: Judged
     cause: str
-    weight: Floats
     at_event: Floats
     at_horizon: dict[float, float]
     censoring: _CensoringTimes | None  #: None where G is given, so that it is taken as known
+
+    @property
+    def y(self) -> Outcome:
+        """Outcome of the rows."""
+        return self.judged.y
+
+    @property
+    def weight(self) -> Floats:
+        """Case weights of the rows, above 0."""
+        return self.judged.weight
 
 
 class _Score(NamedTuple):
@@ -184,26 +197,27 @@ class _Score(NamedTuple):
 
 
 def _cohort(
-    y: Outcome | NDArray[Any],
+    y: Outcome,
     horizons: Floats,
     cause: str | None,
     censoring: CensoringModel | None,
     sample_weight: ArrayLike | None,
+    cluster: ArrayLike | None,
 ) -> _Cohort:
-    y = as_outcome(y)
-    require_cohort(y, "the Brier score")
-    cause = the_cause(y, cause)
+    refuse_recurrent(y, "The Brier score")
+    judged = judged_rows(y, sample_weight, cluster)
+    require_cohort(judged, "the Brier score")
+    y, cause = judged.y, the_cause(y, cause)
     for t in horizons:
         events_until(y, cause, float(t), "times")
-    weight = weights_or_ones(sample_weight, len(y))
-    model = CensoringModel().fit(y, sample_weight=sample_weight) if censoring is None else censoring
-    left = (y.event > 0) & (y.stop <= horizons.max()) & (weight > 0)
+    model = CensoringModel().fit(y, sample_weight=judged.weight) if censoring is None else censoring
+    left = (y.event > 0) & (y.stop <= horizons.max())
     at_event = np.zeros(len(y))
     at_event[left] = 1 / probability_uncensored(model, y.stop[left], before=True)
-    followed = horizons[horizons < y.stop[weight > 0].max()]  # nobody stays beyond the others
+    followed = horizons[horizons < y.stop.max()]  # nobody stays beyond the others
     at_horizon = dict.fromkeys(horizons.tolist(), 0.0)
     at_horizon |= dict(zip(followed.tolist(), 1 / probability_uncensored(model, followed, before=False), strict=True))
-    return _Cohort(y, cause, weight, at_event, at_horizon, _censoring_times(y) if censoring is None else None)
+    return _Cohort(judged, cause, at_event, at_horizon, _censoring_times(y) if censoring is None else None)
 
 
 def _censoring_times(y: Outcome) -> _CensoringTimes:
@@ -213,20 +227,21 @@ def _censoring_times(y: Outcome) -> _CensoringTimes:
 
 
 def _horizons(times: float | ArrayLike) -> Floats:
-    horizons = np.atleast_1d(np.asarray(times, dtype=np.float64))
-    if horizons.ndim != 1 or not len(horizons):
+    asked = np.atleast_1d(np.asarray(times))
+    if asked.ndim != 1 or not len(asked):
         raise DataError("times: give a number or a list of numbers.")
-    return horizons
+    return numeric_column(asked, "times")
 
 
-def _predicted_risk(curves_or_risk: Curves | ArrayLike, cohort: _Cohort, horizons: Floats) -> Floats:
-    """Give the predicted probabilities of having left by the cause, (n, T)."""
-    y = cohort.y
+def _predicted_risk(curves_or_risk: Curves | ArrayLike, y: Outcome, cohort: _Cohort, horizons: Floats) -> Floats:
+    """Give the predicted probabilities of having left by the cause, for the rows of the cohort among those of y."""
+    rows = cohort.judged.rows
     if isinstance(curves_or_risk, Curves):
         _require_same_rows(curves_or_risk, y)
         single = len(curves_or_risk.causes) == 1 == len(y.causes)
         named = None if single else cohort.cause
-        risk = np.column_stack([curves_or_risk.risk(named, float(t), strict=True) for t in horizons])
+        curves, risk = curves_or_risk[rows], np.zeros((len(y), len(horizons)))
+        risk[rows] = np.column_stack([curves.risk(named, float(t), strict=True) for t in horizons])
     else:
         risk = np.asarray(curves_or_risk)
         risk = risk[:, None] if risk.ndim == 1 and len(horizons) == 1 else risk
@@ -244,7 +259,7 @@ def _predicted_risk(curves_or_risk: Curves | ArrayLike, cohort: _Cohort, horizon
             f"{counted(len(outside), 'row')} (row {first_of(outside)}) hold predictions outside 0…1 ({first_of(worst)}). "
             "Give the probability of having left by each time, not a score or a linear predictor."
         )
-    return risk
+    return risk[rows]
 
 
 def _require_same_rows(curves: Curves, y: Outcome) -> None:
@@ -309,17 +324,14 @@ def _censoring_influence(cohort: _Cohort, censoring: _CensoringTimes, weighted_l
 
 def _null_risk(cohort: _Cohort, horizons: Floats) -> Floats:
     """Give the Aalen–Johansen estimate of having left by the cause by each horizon, (T,)."""
-    rows = np.flatnonzero(cohort.weight > 0)
-    y = cohort.y[rows]
-    table = risk_table(y.entry, y.stop, y.event, cohort.weight[rows], len(y.causes), np.zeros(len(y), dtype=bool))
+    y = cohort.y
+    table = risk_table(y.entry, y.stop, y.event, cohort.weight, len(y.causes), np.zeros(len(y), dtype=bool))
     incidence = cumulative_incidence(table, kaplan_meier(table).survival)[y.cause_code(cohort.cause) - 1]
     return step_values(table.times, incidence, horizons, before=0.0)
 
 
-def _estimate(
-    name: str, score: _Score, level: float, cohort: _Cohort, cluster: ArrayLike | None, horizon: float
-) -> Estimate:
-    sums, units = cluster_sums(score.influence, cohort.y, cluster)
+def _estimate(name: str, score: _Score, level: float, cohort: _Cohort, horizon: float) -> Estimate:
+    sums, units = cluster_sums(score.influence, cohort.judged)
     se = float(np.sqrt(len(sums) / (len(sums) - 1) * (sums @ sums)))
     lower, upper = interval(np.array([score.value]), np.array([se]), level, "plain")
     known = "Kaplan–Meier of this outcome" if cohort.censoring is not None else "as given, taken as known"

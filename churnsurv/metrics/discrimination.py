@@ -13,21 +13,21 @@ from churnsurv.kernels.buckets import lay_buckets
 from churnsurv.kernels.concordance import count_pairs
 from churnsurv.kernels.cox import Buckets
 from churnsurv.kernels.nonparametric import before, interval, kaplan_meier, risk_table
+from churnsurv.messages import confidence_level, one_number
 from churnsurv.metrics.inputs import (
-    checked_level,
     cluster_sums,
     events_until,
     finite_numbers,
     has_late_entry,
+    judged_rows,
     one_row_each,
     probability_uncensored,
     the_cause,
-    weights_or_ones,
 )
 from churnsurv.nonparametric import CensoringModel
 from churnsurv.outcome import Outcome
 from churnsurv.results import Estimate
-from churnsurv.rows import as_outcome, row_labels
+from churnsurv.rows import as_outcome, meant_times, refuse_recurrent, row_labels
 
 Floats = NDArray[np.float64]
 Weighting = Literal["n", "n/G2", "S", "S/G", "I"]
@@ -76,7 +76,7 @@ def concordance_index(
     censoring : CensoringModel, optional
         G; default: Kaplan–Meier of the given y, within strata.
     sample_weight : (n,), optional
-        Case weights ≥ 0; a pair counts the product of its two weights.
+        Case weights; a pair counts the product of its two weights, and 0 leaves a row out.
     strata : (n,) labels or frame, optional
         Pairs are formed within strata only.
     cluster : (n,) labels, optional
@@ -95,7 +95,7 @@ def concordance_index(
     NoEventsError
         No event of the cause (by `tau`).
     NotIdentifiedError
-        No comparable pair; weights by G with delayed entry.
+        No comparable pair; weights by G with delayed entry; recurrent events.
     DataError
         Scores that are missing, infinite or of the wrong length; an unknown weighting; `tau` past the follow-up.
 
@@ -113,28 +113,32 @@ def concordance_index(
     0.8
     """
     y = as_outcome(y)
-    cause = the_cause(y, cause)
-    level = checked_level(level)
+    refuse_recurrent(y, "A concordance")
+    cause, level = the_cause(y, cause), confidence_level(level)
     if weighting not in get_args(Weighting):
         raise DataError(f"weighting={weighting!r} is not known; choose one of {list(get_args(Weighting))}.")
+    score = finite_numbers(risk, len(y), "risk")
+    stratum, labels = (None, [cause]) if strata is None else row_labels(strata, len(y), "strata")
+    judged = judged_rows(y, sample_weight, cluster)
+    y, weight = judged.y, judged.weight
+    score, stratum = score[judged.rows], None if stratum is None else stratum[judged.rows]
     if "G" in weighting and has_late_entry(y):
         raise NotIdentifiedError(
             f"weighting={weighting!r} divides by the probability of not being censored, which does not undo delayed "
             "entry. Use weighting='n' (entry-adjusted risk sets), or a landmark cohort (Spells.landmark(date))."
         )
-    score = finite_numbers(risk, len(y), "risk")
-    weight = weights_or_ones(sample_weight, len(y))
-    is_event = events_until(y, cause, tau, "tau") & (weight > 0)
-    stratum, labels = (None, [cause]) if strata is None else row_labels(strata, len(y), "strata")
+    if tau is not None:
+        tau = float(meant_times(np.array(one_number(tau, "tau")), y))
+    is_event = events_until(y, cause, tau, "tau")
     layout = lay_buckets(None if y.from_origin else y.start, y.stop, is_event, stratum, len(labels))
     buckets, first, last, death = layout
-    _require_pairs(np.where(is_event, last - 1, last) > first, weight, len(labels))
+    _require_pairs(np.where(is_event, last - 1, last) > first, len(labels))
     time_weight = _time_weight(y, buckets, stratum, weight, weighting, censoring)
     pairs = count_pairs(score, first, last, death, weight, time_weight)
 
     somers_d = (pairs.concordant - pairs.discordant) / pairs.comparable
     influence = weight * (pairs.net_of_row - somers_d * pairs.comparable_of_row) / (2 * pairs.comparable)
-    sums, units = cluster_sums(influence, y, cluster)
+    sums, units = cluster_sums(influence, judged)
     se = float(np.sqrt(sums @ sums))
     value = (1 + somers_d) / 2
     lower, upper = _interval(value, se, level)
@@ -156,8 +160,8 @@ def concordance_index(
     )
 
 
-def _require_pairs(compared: NDArray[np.bool_], weight: Floats, n_strata: int) -> None:
-    if not np.any(compared & (weight > 0)):
+def _require_pairs(compared: NDArray[np.bool_], n_strata: int) -> None:
+    if not compared.any():
         raise NotIdentifiedError(
             "No two rows can be compared: nobody is under observation just after an event"
             + (" of the same stratum." if n_strata > 1 else ".")
@@ -177,11 +181,10 @@ def _time_weight(
     if weighting == "n":
         return result
     codes = np.zeros(len(y), dtype=np.int64) if stratum is None else stratum
-    kept = np.flatnonzero(weight > 0)
-    kept = kept[np.argsort(codes[kept], kind="stable")]
-    ends = np.searchsorted(codes[kept], np.arange(len(buckets.begin)))
+    order = np.argsort(codes, kind="stable")
+    ends = np.searchsorted(codes[order], np.arange(len(buckets.begin)))
     for s in range(len(buckets.begin) - 1):
-        rows, here = kept[ends[s] : ends[s + 1]], slice(buckets.begin[s], buckets.begin[s + 1])
+        rows, here = order[ends[s] : ends[s + 1]], slice(buckets.begin[s], buckets.begin[s + 1])
         times = buckets.time[here]
         if not len(times):
             continue

@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from churnsurv.exceptions import DataError, NoEventsError, NotIdentifiedError, SupportWarning
-from churnsurv.messages import counted, first_of, numeric_column
+from churnsurv.messages import counted, first_of
 from churnsurv.nonparametric import CensoringModel
 from churnsurv.outcome import Outcome
-from churnsurv.rows import row_labels, row_weights
+from churnsurv.rows import row_labels, row_numbers, row_weights
 
 Floats = NDArray[np.float64]
+
+
+class Judged(NamedTuple):
+    """The rows that are judged: those of positive weight."""
+
+    y: Outcome
+    weight: Floats
+    cluster: NDArray[np.int64] | None  #: codes without gaps; None: the subjects are the clusters
+    rows: NDArray[np.int64] | slice  #: their positions among all rows
+
+
+def judged_rows(y: Outcome, sample_weight: ArrayLike | None, cluster: ArrayLike | None) -> Judged:
+    """Read weights and clusters; a weight of zero leaves its row out."""
+    weight = row_weights(sample_weight, len(y))
+    codes = None if cluster is None else row_labels(cluster, len(y), "cluster")[0]
+    if weight is None or weight.all():
+        return Judged(y, np.ones(len(y)) if weight is None else weight, codes, slice(None))
+    rows = np.flatnonzero(weight > 0)
+    return Judged(y[rows], weight[rows], None if codes is None else pd.factorize(codes[rows])[0], rows)
 
 
 def the_cause(y: Outcome, cause: str | None) -> str:
@@ -43,7 +62,7 @@ def events_until(y: Outcome, cause: str, horizon: float | None, argument: str) -
     if horizon is None:
         return is_event
     if not np.isfinite(horizon) or horizon <= 0:
-        raise DataError(f"{argument}={horizon!r}: give a positive finite number, on the scale of `stop`.")
+        raise DataError(f"{argument}={horizon:g}: give a positive finite number, on the scale of `stop`.")
     if horizon > y.stop.max():
         raise DataError(
             f"{argument}={horizon:g} is past the last observed time ({y.stop.max():g}): not estimable. "
@@ -58,29 +77,16 @@ def events_until(y: Outcome, cause: str, horizon: float | None, argument: str) -
 
 
 def finite_numbers(values: ArrayLike, n: int, argument: str) -> Floats:
-    """Give one finite number per row."""
+    """Give one finite number per row, of a column or of an array."""
     plain: Any = values.iloc[:, 0] if isinstance(values, pd.DataFrame) and values.shape[1] == 1 else values
     if not isinstance(plain, pd.Series):
         plain = np.asarray(plain)
         if plain.ndim == 2 and plain.shape[1] == 1:
             plain = plain[:, 0]
-    if plain.shape != (n,):
-        raise DataError(f"{argument} has shape {plain.shape}, the outcome has {counted(n, 'row')}; give one per row.")
-    array = numeric_column(plain, argument)
-    for kind, bad in (("missing", np.isnan(array)), ("infinite", np.isinf(array))):
-        if bad.any():
-            rows = np.flatnonzero(bad)
-            raise DataError(
-                f"{argument} has {counted(len(rows), f'{kind} value')} (row {first_of(rows)}). A row without a prediction "
-                "cannot be judged: leave these rows out of both y and the predictions, and say so."
-            )
-    return array
-
-
-def weights_or_ones(sample_weight: ArrayLike | None, n: int) -> Floats:
-    """Give the checked weights of the rows, 1 by default."""
-    weight = row_weights(sample_weight, n)
-    return np.ones(n) if weight is None else weight
+    remedy = (
+        "A row without a prediction cannot be judged: leave these rows out of both y and the predictions, and say so."
+    )
+    return cast(Floats, row_numbers(plain, n, argument, remedy))
 
 
 def one_row_each(y: Outcome) -> bool:
@@ -88,24 +94,17 @@ def one_row_each(y: Outcome) -> bool:
     return y.subject.dtype.kind in "iu" and bool(np.all(y.subject[1:] > y.subject[:-1]))
 
 
-def cluster_sums(influence: Floats, y: Outcome, cluster: ArrayLike | None) -> tuple[Floats, str]:
+def cluster_sums(influence: Floats, judged: Judged) -> tuple[Floats, str]:
     """Sum the influence of the rows by cluster (default: by subject), and give the number of clusters in words."""
-    if cluster is None and one_row_each(y):
-        sums, unit = influence, "subject"
+    unit = "subject" if judged.cluster is None else "cluster"
+    if judged.cluster is None and one_row_each(judged.y):
+        sums = influence
     else:
-        unit = "subject" if cluster is None else "cluster"
-        codes, _ = pd.factorize(y.subject) if cluster is None else row_labels(cluster, len(y), "cluster")
+        codes = pd.factorize(judged.y.subject)[0] if judged.cluster is None else judged.cluster
         sums = np.bincount(codes, influence).astype(np.float64)
     if len(sums) < 2:
         raise DataError(f"All rows belong to one {unit}: there is nothing to estimate a variance from.")
     return sums, counted(len(sums), unit)
-
-
-def checked_level(level: float) -> float:
-    """Refuse a confidence level that is not between 0 and 1."""
-    if not 0 < level < 1:
-        raise DataError(f"level={level!r}: give a confidence level between 0 and 1, such as 0.95.")
-    return float(level)
 
 
 def probability_uncensored(model: CensoringModel, times: Floats, *, before: bool) -> Floats:
@@ -129,10 +128,11 @@ def has_late_entry(y: Outcome) -> bool:
     return bool(pd.Series(y.start).groupby(pd.factorize(y.subject)[0]).min().max() > 0)
 
 
-def require_cohort(y: Outcome, metric: str) -> None:
+def require_cohort(judged: Judged, metric: str) -> None:
     """Refuse outcomes that are not followed from time 0 in one row each."""
-    later = np.flatnonzero(y.start > 0)
+    later = np.flatnonzero(judged.y.start > 0)
     if len(later):
+        later = later if isinstance(judged.rows, slice) else judged.rows[later]
         raise NotIdentifiedError(
             f"{counted(len(later), 'row')} (row {first_of(later)}) begin after time 0: {metric} averages over customers who "
             "are all followed from the same moment. Build a landmark cohort, one row per loan under observation at a "

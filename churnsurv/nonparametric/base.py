@@ -17,12 +17,12 @@ from sklearn.base import BaseEstimator
 from churnsurv.curves import Curves, check_size
 from churnsurv.exceptions import DataError, SmallSampleWarning, SupportWarning
 from churnsurv.kernels import nonparametric as kernel
-from churnsurv.kernels.times import Floats, Ints, step_area, step_values
-from churnsurv.messages import counted, first_of
+from churnsurv.kernels.times import Floats, Ints, slack, step_area, step_values, steps_until
+from churnsurv.messages import confidence_level, counted, first_of, one_number
 from churnsurv.nonparametric.groups import GroupRows, from_origin, group_rows
 from churnsurv.outcome import Outcome
 from churnsurv.results import Estimate
-from churnsurv.rows import row_labels
+from churnsurv.rows import meant_times, row_labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,13 +48,13 @@ class GroupFit:
 
     def supports(self, horizon: float) -> bool:
         """Whether the area under S up to origin + horizon is known."""
-        return bool(self.origin + horizon <= self.times[-1] or self.state[0, -1] == 0)
+        return bool(self.origin + horizon <= self.times[-1] + slack(self.times) or self.state[0, -1] == 0)
 
     def restricted_mean(self, horizon: float) -> tuple[float, float]:
         """Area under S over (origin, origin + horizon] and its standard error."""
         end = self.origin + horizon
         value = float(step_area(self.times, self.state[0], self.origin, end, 1.0))
-        upto = slice(int(np.searchsorted(self.times, end, side="right")))
+        upto = slice(int(steps_until(self.times, np.array(end))))
         times, survival, steps = self.times[upto], self.state[0, upto], self.variance_steps[upto]
         if not len(times):
             return value, 0.0
@@ -88,12 +88,14 @@ class Nonparametric(BaseEstimator):  # type: ignore[misc]
         conf_type: str,
         robust: bool,
     ) -> None:
-        if not 0 < level < 1:
-            raise DataError(f"level={level!r} is not a confidence level: give a number between 0 and 1, such as 0.95.")
+        level = confidence_level(level)
         if conf_type not in self._conf_types:
             raise DataError(f"conf_type={conf_type!r} is not known: use one of {list(self._conf_types)}.")
-        if isinstance(min_at_risk, bool) or min_at_risk != int(min_at_risk) or min_at_risk < 1:
+        least = one_number(min_at_risk, "min_at_risk")
+        if least != int(least) or least < 1:
             raise DataError(f"min_at_risk={min_at_risk!r}: give a number of rows, 1 or more.")
+        if origin is not None:
+            origin = float(meant_times(np.array(one_number(origin, "origin")), y))
         self.level_, self.conf_type_, self.robust_ = level, conf_type, robust
         self.weighted_, self.grouped_ = sample_weight is not None, by is not None
         self.delayed_entry_ = bool(np.any(y.entry > 0))
@@ -105,7 +107,7 @@ class Nonparametric(BaseEstimator):  # type: ignore[misc]
         parts = group_rows(y, group, len(self.groups_), sample_weight, cluster)
         for label, rows in zip(self.groups_, parts, strict=True):
             name = f"{self.groups_.name} {label!r}" if self.grouped_ else "The outcome"
-            self._fits.append(fit_group(from_origin(rows, name, min_at_risk, origin, y.from_origin)))
+            self._fits.append(fit_group(from_origin(rows, name, int(least), origin, y.from_origin)))
         self.n_subjects_ = pd.Series([f.n for f in self._fits], self.groups_)
         self.n_events_ = pd.Series([f.n_events for f in self._fits], self.groups_)
         self.__dict__.pop("curves_", None)
@@ -172,7 +174,7 @@ class Nonparametric(BaseEstimator):  # type: ignore[misc]
         Estimate, or with `by` a dict of one per group label; ``se`` is NaN.
         """
         self._check_fitted()
-        if not 0 < share < 1:
+        if not 0 < one_number(share, "share") < 1:
             raise DataError(f"share={share!r}: give a number between 0 and 1, such as 0.5 for the median.")
         name = "Median time to leaving" if share == 0.5 else f"Age by which {share:.0%} have left"
 
@@ -196,7 +198,8 @@ class Nonparametric(BaseEstimator):  # type: ignore[misc]
         Estimate, or with `by` a dict of one per group label.
         """
         self._check_fitted()
-        if not np.isfinite(horizon) or horizon <= 0:
+        horizon = one_number(horizon, "horizon")
+        if horizon <= 0:
             raise DataError(f"horizon={horizon!r}: give a positive number, e.g. rmst(12).")
         short = np.array([not f.supports(horizon) for f in self._fits])
         if short.any():

@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
 from churnsurv.exceptions import DataError, SupportWarning
-from churnsurv.kernels.times import Floats
-from churnsurv.messages import first_of
+from churnsurv.kernels.times import Floats, slack, steps_until
+from churnsurv.messages import first_of, numeric_column
 from churnsurv.nonparametric.groups import from_origin, group_rows
 from churnsurv.outcome import Outcome
-from churnsurv.rows import as_outcome
+from churnsurv.rows import as_outcome, refuse_recurrent
 
 
 class CensoringModel(BaseEstimator):  # type: ignore[misc]
@@ -42,8 +42,12 @@ class CensoringModel(BaseEstimator):  # type: ignore[misc]
     """
 
     def fit(self, y: Outcome | NDArray[Any], *, sample_weight: ArrayLike | None = None) -> Self:
-        """Fit G to the outcome; every end without event is a censoring, also at the end of the study."""
+        """Fit G to the outcome; every end without event is a censoring, also at the end of the study.
+
+        Recurrent events raise :class:`NotIdentifiedError`.
+        """
         y = as_outcome(y)
+        refuse_recurrent(y, "The probability of not being censored")
         rows = next(group_rows(y, np.zeros(len(y), dtype=np.int64), 1, sample_weight, None))
         table = from_origin(rows, "The outcome", 1, None, y.from_origin).risk_table(n_causes=1)
         censored = table.n_censored > 0
@@ -70,10 +74,15 @@ class CensoringModel(BaseEstimator):  # type: ignore[misc]
         """
         if not hasattr(self, "table_"):
             raise DataError("This CensoringModel is not fitted yet: call fit(y) first.")
-        wanted = np.asarray(times, dtype=np.float64)
-        position = np.searchsorted(self.table_["time"].to_numpy(), wanted, side="left" if before else "right")
+        wanted = numeric_column(np.ravel(times), "times").reshape(np.shape(times))
+        if not np.all(np.isfinite(wanted)):
+            raise DataError("times must be finite numbers.")
+        steps = self.table_["time"].to_numpy()
+        rounding = slack(np.unique(np.append(steps, self.last_)))
+        # a step within rounding of t belongs to G(t), and not to G(t−)
+        position = np.searchsorted(steps, wanted - rounding) if before else steps_until(steps, wanted)
         found = np.concatenate(([1.0], self.table_["estimate"].to_numpy()))[position]
-        beyond = (wanted > self.last_) & (found > 0)
+        beyond = (wanted > self.last_ + rounding) & (found > 0)
         if beyond.any():
             warnings.warn(
                 f"Time {first_of([f'{t:g}' for t in wanted[beyond]])} is past the last time with data ({self.last_:g}): the "

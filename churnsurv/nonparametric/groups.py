@@ -52,6 +52,10 @@ def group_rows(
     """Yield the rows of groups 0…G−1 in their order. O(n log n) once, not per group."""
     weight = row_weights(sample_weight, len(y))
     units = y.subject if cluster is None else row_labels(cluster, len(y), "cluster")[0]
+    if weight is not None and not weight.all():
+        # a weight of 0 leaves the row out: what goes before it then ends there
+        kept = weight > 0
+        y, group, units, weight = y[kept], group[kept], units[kept], weight[kept]
     rows = GroupRows(
         y.entry,
         y.stop,
@@ -60,8 +64,6 @@ def group_rows(
         pd.factorize(units)[0].astype(np.int64),
         _continued(y, group),
     )
-    if weight is not None:
-        rows, group = rows[weight > 0], group[weight > 0]
     if n_groups > 1:
         order = np.argsort(group, kind="stable")
         rows, group = rows[order], group[order]
@@ -99,15 +101,6 @@ def from_origin(rows: GroupRows, name: str, min_at_risk: int, origin: float | No
         later = rows.stop > begin
         rows = rows if later.all() else rows[later]
     return replace(rows, origin=begin)
-
-
-def refuse_recurrent(y: Outcome, what: str) -> None:
-    """Refuse outcomes with several events per subject."""
-    if y.recurrent:
-        raise DataError(
-            f"{what} needs one way out per subject; this outcome has recurrent events. Use NelsonAalen for the mean "
-            "number of events, or keep each subject's rows up to its first event."
-        )
 
 
 def is_robust(variance: str | None, others: tuple[str, ...], cluster: Any, sample_weight: ArrayLike | None) -> bool:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from churnsurv.exceptions import DataError
 from churnsurv.kernels import nonparametric as kernel
 from churnsurv.nonparametric.base import GroupFit, Nonparametric
-from churnsurv.nonparametric.groups import GroupRows, is_robust, refuse_recurrent
+from churnsurv.nonparametric.groups import GroupRows, is_robust
 from churnsurv.nonparametric.survival import ConfType
 from churnsurv.outcome import Outcome
-from churnsurv.rows import as_outcome
+from churnsurv.rows import as_outcome, refuse_recurrent
 
 Variance = Literal["robust", "aalen", "greenwood"]
 
@@ -70,7 +71,7 @@ class AalenJohansen(Nonparametric):
 
         Raises
         ------
-        DataError
+        DataError, NotIdentifiedError
             As of :meth:`KaplanMeier.fit`.
 
         Warns
@@ -80,8 +81,10 @@ class AalenJohansen(Nonparametric):
         """
         y = as_outcome(y)
         refuse_recurrent(y, "A cumulative incidence")
-        self.causes_, self._model_variance = y.causes, variance.capitalize()
+        if variance is None:
+            raise DataError(f"variance=None is not known: use one of {list(get_args(Variance))}.")
         robust = is_robust(variance, ("aalen", "greenwood"), cluster, sample_weight)
+        self.causes_, self._model_variance = y.causes, variance.capitalize()
         self._fit(
             y,
             lambda rows: _fit_states(rows, len(y.causes), variance),

@@ -14,10 +14,10 @@ from churnsurv.exceptions import NotIdentifiedError
 from churnsurv.kernels import nonparametric as kernel
 from churnsurv.kernels.times import Floats
 from churnsurv.nonparametric.base import GroupFit, Nonparametric
-from churnsurv.nonparametric.groups import GroupRows, is_robust, refuse_recurrent
+from churnsurv.nonparametric.groups import GroupRows, is_robust
 from churnsurv.outcome import Outcome
 from churnsurv.results import Estimate
-from churnsurv.rows import as_outcome
+from churnsurv.rows import as_outcome, refuse_recurrent
 
 ConfType = Literal["log", "log-log", "plain", "logit", "arcsin"]
 
@@ -97,7 +97,9 @@ class KaplanMeier(Nonparametric):
         ------
         DataError
             Weights that are negative, missing or all 0; groups that are missing or of another length; a group that
-            never has `min_at_risk` rows at risk; recurrent events.
+            never has `min_at_risk` rows at risk.
+        NotIdentifiedError
+            Recurrent events.
 
         Warns
         -----

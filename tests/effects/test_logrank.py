@@ -159,6 +159,8 @@ Y = cs.Outcome([1, 2, 3, 4], [1, 0, 1, 1])
         (["A", "A", "B", "B"], {"strata": [1, np.nan, 1, 1]}, r"strata has 1 missing value \(row 1\)"),
         (["A", "A", "B", "B"], {"rho": -1}, "rho=-1"),
         (["A", "A", "B", "B"], {"gamma": np.nan}, "gamma=nan"),
+        (["A", "A", "B", "B"], {"rho": "a"}, "rho='a' is not a finite number"),
+        (["A", "A", "B", "B"], {"gamma": None}, "gamma=None is not a finite number"),
         (["A", "A", "B", "B"], {"cause": "default"}, "Cause 'default' is unknown"),
     ],
 )
@@ -181,6 +183,12 @@ def test_arms_that_never_meet_cannot_be_compared():
         logrank_test(y, [0, 0, 1, 1])
     with pytest.raises(NotIdentifiedError, match="in one stratum"):
         logrank_test(Y, [0, 0, 1, 1], strata=[0, 0, 1, 1], trend=True)
+
+
+def test_recurrent_events_are_refused_with_the_remedy():
+    y = cs.Outcome([2, 5, 6, 6], [1, 1, 0, 0], start=[0, 2, 0, 0], subject=[1, 1, 2, 3], recurrent=True)
+    with pytest.raises(NotIdentifiedError, match="log-rank test .* recurrent events.*CoxPH"):
+        logrank_test(y, [0, 0, 1, 1])
 
 
 @pytest.mark.filterwarnings("default")

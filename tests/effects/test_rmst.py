@@ -6,7 +6,7 @@ from scipy.stats import norm
 
 import churnsurv as cs
 from churnsurv.effects import rmst_difference
-from churnsurv.exceptions import DataError, SmallSampleWarning, TooFewEventsError
+from churnsurv.exceptions import DataError, NotIdentifiedError, SmallSampleWarning, TooFewEventsError
 
 Y = cs.Outcome(stop=[2, 4, 5, 8, 1, 2, 3, 6], event=[1, 1, 0, 1, 1, 1, 1, 1])
 ARM = np.repeat(["offer", "none"], 4)
@@ -89,6 +89,10 @@ def test_clusters_of_two_equal_rows_double_the_variance():
         (np.repeat([1, 2, 3, 4], 2), {}, "There are 4 arms"),
         (ARM, {"reference": "control"}, "reference='control' is no arm"),
         (ARM, {"horizon": 0}, "positive number"),
+        (ARM, {"horizon": "a"}, "horizon='a' is not a finite number"),
+        (ARM, {"horizon": None}, "horizon=None is not a finite number"),
+        (ARM, {"level": "a"}, "level='a' is no confidence level"),
+        (ARM, {"min_at_risk": None}, "min_at_risk=None is not a finite number"),
         (ARM, {"cluster": [1, 2, 3, 4, 1, 5, 6, 7]}, "1 cluster with rows in both arms"),
     ],
 )
@@ -103,6 +107,22 @@ def test_a_horizon_beyond_an_arms_data_is_refused_with_the_longest_possible():
         rmst_difference(y, [0, 0, 0, 1, 1, 1], horizon=7)
     # arm "none" has left altogether by 6: what follows is known
     assert rmst_difference(Y, ARM, horizon=8).value == pytest.approx(5.5 - 3)
+
+
+def test_a_horizon_that_is_the_last_time_up_to_rounding_is_within_the_data():
+    y = cs.Outcome([0.1, 0.3, 0.3, 0.1, 0.3, 0.3], [1, 1, 0, 1, 0, 0])
+    exact, rounded = (rmst_difference(y, list("aaabbb"), horizon=h) for h in (0.3, 0.1 + 0.2))
+    assert rounded.value == pytest.approx(exact.value)
+    assert rounded.n_events == exact.n_events == 3
+    # and a last event a rounding later than the horizon counts
+    later = cs.Outcome([0.1, 0.1 + 0.2, 0.1 + 0.2, 0.1, 0.1 + 0.2, 0.1 + 0.2], [1, 1, 0, 1, 0, 0])
+    assert rmst_difference(later, list("aaabbb"), horizon=0.3).n_events == 3
+
+
+def test_recurrent_events_are_refused_with_the_remedy():
+    y = cs.Outcome([2, 5, 6, 6], [1, 1, 0, 0], start=[0, 2, 0, 0], subject=[1, 1, 2, 3], recurrent=True)
+    with pytest.raises(NotIdentifiedError, match="restricted mean time .* recurrent events"):
+        rmst_difference(y, [0, 0, 1, 1], horizon=2)
 
 
 def test_an_arm_without_events_has_no_variance():

@@ -340,8 +340,8 @@ class TestBadInput:
             concordance_index(self.y, [1, 2, 3, 4], tau=1)
         with pytest.raises(DataError, match=r"tau=9 is past the last observed time \(7\)"):
             concordance_index(self.y, [1, 2, 3, 4], tau=9)
-        with pytest.raises(DataError, match="positive finite"):
-            concordance_index(self.y, [1, 2, 3, 4], tau=np.nan)
+        with pytest.raises(DataError, match="tau=0: give a positive finite number"):
+            concordance_index(self.y, [1, 2, 3, 4], tau=0)
 
     def test_no_comparable_pair_is_not_identified(self):
         with pytest.raises(NotIdentifiedError, match="No two rows can be compared"):
