@@ -26,7 +26,7 @@ slow: $(READY)
 	@$(BIN)/python -m pytest -m "slow or not slow"
 
 check: $(READY)
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
 
 benchmark: $(READY)
 	@$(BIN)/python benchmarks/cox.py

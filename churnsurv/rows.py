@@ -92,3 +92,12 @@ def row_labels(values: ArrayLike | pd.DataFrame, n: int, argument: str) -> tuple
 def _check_length(shape: tuple[int, ...], n: int, argument: str) -> None:
     if shape != (n,):
         raise DataError(f"{argument} has shape {shape}, the outcome has {counted(n, 'row')}; give one value per row.")
+
+
+def refuse_one_cluster(cluster: NDArray[Any], where: str = "") -> None:
+    """Refuse rows that are all of one cluster: their variance between clusters would come out as zero."""
+    if len(np.unique(cluster)) < 2:
+        raise DataError(
+            f"All rows{where} are of one cluster: a variance between clusters needs at least two, better forty. Leave cluster= "
+            "out, or pass smaller clusters."
+        )

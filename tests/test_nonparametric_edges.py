@@ -124,3 +124,12 @@ def test_a_variance_of_none_is_none_of_aalen_johansen():
 def test_times_of_the_censoring_model_are_finite_numbers(times):
     with pytest.raises(DataError, match="times"):
         cs.CensoringModel().fit(SMALL).probability(times)
+
+
+@pytest.mark.parametrize("estimator", [cs.KaplanMeier, cs.NelsonAalen, cs.AalenJohansen], ids=lambda e: e.__name__)
+def test_one_cluster_has_no_variance_between_clusters(estimator):
+    y = cs.Outcome([1, 2, 3, 4], [1, 2, 0, 1], causes=("attrition", "default"))
+    with pytest.raises(DataError, match="one cluster.*at least two"):
+        estimator().fit(y, cluster=np.zeros(4))
+    with pytest.raises(DataError, match="group 2 of 2 are of one cluster"):
+        estimator().fit(y, by=["a", "a", "b", "b"], cluster=[0, 1, 2, 2])

@@ -35,6 +35,7 @@ from churnsurv.kernels.cox_rows import centred, row_bounds
 from churnsurv.kernels.newton import NewtonResult, Problem, State, maximise
 from churnsurv.messages import counted, first_of
 from churnsurv.outcome import Missing, Outcome
+from churnsurv.rows import refuse_one_cluster
 
 Floats = NDArray[np.float64]
 
@@ -308,11 +309,7 @@ def sandwich(
 ) -> tuple[Floats, float, int]:
     """Give I⁻¹ (Σ u u') I⁻¹ with score residuals u summed by cluster, the robust score statistic at β = 0, and the rank."""
     n_clusters = int(cluster.max()) + 1
-    if len(np.unique(cluster[used])) < 2:
-        raise DataError(
-            "All rows are of one cluster: a variance between clusters needs at least two, better forty. Leave cluster= out, "
-            "or pass smaller clusters."
-        )
+    refuse_one_cluster(cluster[used])
 
     def scores(state: State) -> Floats:
         arg = ScoreArg(state.beta, state.shift, buckets, state.sums, state.terms, cluster, n_clusters)

@@ -16,7 +16,7 @@ from churnsurv.kernels.nonparametric import RiskTable, first_age_at_risk, risk_t
 from churnsurv.kernels.times import Floats, Ints
 from churnsurv.messages import counted
 from churnsurv.outcome import Outcome
-from churnsurv.rows import row_labels, row_weights
+from churnsurv.rows import refuse_one_cluster, row_labels, row_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,9 @@ def group_rows(
     if n_groups > 1:
         order = np.argsort(group, kind="stable")
         rows, group = rows[order], group[order]
-    for begin, end in pairwise(np.searchsorted(group, np.arange(n_groups + 1))):
+    for number, (begin, end) in enumerate(pairwise(np.searchsorted(group, np.arange(n_groups + 1)))):
+        if cluster is not None:
+            refuse_one_cluster(rows.cluster[begin:end], f" of group {number + 1} of {n_groups}" if n_groups > 1 else "")
         yield rows[begin:end]
 
 
