@@ -266,7 +266,7 @@ class Curves:
         rows = np.flatnonzero(beyond.any(axis=1))
         columns = np.flatnonzero(beyond.any(axis=0))
         message = (
-            f"Time {first_of([f'{times[c]:g}' for c in columns if c < len(times)])} is past the last time with data "
+            f"Time {first_of([f'{times[c]:g}' for c in columns if c < len(times)])} is past the last time known "
             f"({self.last[rows].min():g}) of {counted(len(rows), 'row')} ({first_of(self.index[rows])}): not estimable."
         )
         if strict:
@@ -281,17 +281,24 @@ def _positive(horizon: Any) -> float:
     return value
 
 
-def within_support(curves: Curves, asked: bool, stacklevel: int) -> Curves:
+def within_support(curves: Curves, asked: bool, model_steps: Floats, stacklevel: int) -> Curves:
     """Give NaN after the end of each row's support; with a warning when the caller asked for such a time.
 
-    Curves at times that the caller asked for are marked as evaluated there only.
+    Curves at times that the caller asked for are steps up to the last of them if they hold all of the model's steps until
+    then (a grid of all months does), else they are marked as evaluated there only.
     """
-    curves = replace(curves, steps=not asked)
     beyond = curves.times[None, :] > curves.last[:, None] + slack(curves.times)
-    if not beyond.any():
+    if beyond.any():
+        if asked:
+            curves._report_beyond(beyond, curves.times, strict=False, stacklevel=stacklevel + 2)
+        probability = curves.probability.copy()
+        probability[np.broadcast_to(beyond[:, None, :], probability.shape)] = np.nan
+        curves = replace(curves, probability=probability)
+    if not asked:
         return curves
-    if asked:
-        curves._report_beyond(beyond, curves.times, strict=False, stacklevel=stacklevel + 2)
-    probability = curves.probability.copy()
-    probability[np.broadcast_to(beyond[:, None, :], probability.shape)] = np.nan
-    return replace(curves, probability=probability)
+    end = curves.times[-1] if len(curves.times) else 0.0
+    needed = model_steps[model_steps <= end + slack(model_steps)]
+    position = steps_until(curves.times, needed) - 1
+    if np.any(position < 0) or np.any(np.abs(curves.times[position] - needed) > slack(curves.times)):
+        return replace(curves, steps=False)
+    return replace(curves, last=np.minimum(curves.last, end))

@@ -242,7 +242,7 @@ def test_22_weights(bad, X, y):
 @every_model
 def test_23_horizon_beyond_the_follow_up(make, X, y):
     model = make().fit(X, y)
-    with pytest.warns(SupportWarning, match=r"Time 94 is past the last time with data \(\d+\).*not estimable"):
+    with pytest.warns(SupportWarning, match=r"Time 94 is past the last time known \(\d+\).*not estimable"):
         asked = model.predict_curves(X, times=[5, 94])
     assert np.isfinite(asked.survival[:, 0]).all()
     assert np.isnan(asked.survival[:, 1]).all()

@@ -156,7 +156,7 @@ class CauseSpecificCox(BaseEstimator):  # type: ignore[misc]
             chunk = aalen_johansen_of(np.stack(hazards, axis=1))
             probability[rows] = chunk[:, :, steps_until(steps, grid)]
         curves = Curves(grid, probability, origin, last, tuple(self.causes_), frame.index)
-        return within_support(curves, times is not None, stacklevel=2)
+        return within_support(curves, times is not None, steps, stacklevel=2)
 
     def _formulas(self, causes: tuple[str, ...]) -> dict[str, str | None]:
         if self.formula is None or isinstance(self.formula, str):

@@ -273,7 +273,9 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
         else:
             survival = np.exp(-hazard)
             curves = Curves(grid, np.stack([survival, 1 - survival], axis=1), origin, last, tuple(self.causes_), index)
-        return within_support(curves, times is not None, stacklevel=2)
+        return within_support(
+            curves, times is not None, np.unique(self.centred_hazard_["time"].to_numpy()), stacklevel=2
+        )
 
     def predicted_hazard(
         self,

@@ -267,7 +267,7 @@ class RandomSurvivalForest(BaseEstimator):  # type: ignore[misc]
         probability, _ = self._answers(numbers, grid, None if start is None else origin)
         last = np.full(len(frame), self.last_)
         curves = Curves(grid, probability, origin, last, tuple(self.causes_), frame.index)
-        return within_support(curves, times is not None, stacklevel=2)
+        return within_support(curves, times is not None, self.event_times_, stacklevel=2)
 
     def predict(self, X: pd.DataFrame | ArrayLike, *, cause: str | None = None) -> Floats:
         """Give the ensemble mortality of each row; higher leaves sooner.

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 import churnsurv as cs
-from churnsurv.exceptions import DataError, NotIdentifiedError, SmallSampleWarning
+from churnsurv.exceptions import DataError, NotIdentifiedError, SmallSampleWarning, SupportWarning
 
 N = 400
 
@@ -200,3 +200,17 @@ def test_months_as_years_give_the_risks_of_months():
 def test_levels_that_are_none_are_refused(level, X, y):
     with pytest.raises(DataError, match="confidence level"):
         cs.CoxPH().fit(X[["c2"]], y).summary(level)
+
+
+@pytest.mark.parametrize("estimator", [cs.CoxPH(), cs.CauseSpecificCox()], ids=lambda e: type(e).__name__)
+def test_a_grid_that_holds_every_step_is_read_like_the_steps(estimator, X, y):
+    x = X[["c2"]]
+    model = estimator.fit(x, y)
+    whole, grid = model.predict_curves(x[:5]), model.predict_curves(x[:5], times=np.arange(0, 13))
+    np.testing.assert_allclose(grid.rmst(12), whole.rmst(12))
+    np.testing.assert_allclose(grid.risk(horizon=7), whole.risk(horizon=7))
+    np.testing.assert_array_equal(grid.at([6.5]).survival, whole.at([6.5]).survival)
+    with pytest.warns(SupportWarning, match="past the last time known"):
+        assert np.isnan(grid.at([15]).survival).all()
+    with pytest.raises(DataError, match="evaluated at 6, 12 only; 9 is not among them"):
+        model.predict_curves(x[:5], times=[6, 12]).risk(horizon=9)

@@ -181,7 +181,7 @@ def test_rows_of_weight_zero_take_no_part(oob):
     np.testing.assert_array_equal(forest.predict_curves(X), plain.predict_curves(X))
     with pytest.raises(NotIdentifiedError, match="nobody was watched before the age of 3"):
         forest.predict_curves(X, start=2)
-    with pytest.warns(SupportWarning, match="past the last time with data"):
+    with pytest.warns(SupportWarning, match="past the last time known"):
         assert np.isnan(forest.predict_curves(X, times=[80])).all()
     if oob:
         np.testing.assert_array_equal(forest.oob_curves_[: len(X)], plain.oob_curves_)

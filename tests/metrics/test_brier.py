@@ -281,7 +281,7 @@ class TestBadInput:
     def test_curves_that_end_before_the_horizon_are_refused(self):
         curves = cs.KaplanMeier().fit(cs.Outcome([1, 2, 4], [1, 1, 0])).curves_
         y = cs.Outcome([2, 7], [1, 0])
-        with pytest.raises(DataError, match="past the last time with data"):
+        with pytest.raises(DataError, match="past the last time known"):
             brier_score(y, curves[[0, 0]], 5)
 
     def test_curves_without_the_cause_are_refused(self):
