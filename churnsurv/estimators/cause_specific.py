@@ -135,7 +135,7 @@ class CauseSpecificCox(BaseEstimator):  # type: ignore[misc]
                 "Use the cumulative hazards of .models_[cause].predict_curves."
             )
         frame = feature_frame(X, self.feature_names_in_)
-        steps = np.unique(np.concatenate([m.centred_hazard_["time"].to_numpy() for m in self.models_.values()]))
+        steps = np.unique(np.concatenate([m.event_times_ for m in self.models_.values()]))
         grid = requested_times(times, steps)
         n, n_states = len(frame), 1 + len(self.causes_)
         check_size(n, n_states, len(grid), asked=times is not None)

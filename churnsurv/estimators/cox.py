@@ -164,7 +164,7 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
         self.log_likelihood_, self.null_log_likelihood_ = fit.log_likelihood, fit.null_log_likelihood
         self.score_statistic_, self.robust_score_statistic_ = fit.score_statistic, fit.robust_score_statistic
         self.center_ = pd.Series(fit.center, index=terms)
-        self.centred_hazard_ = fit.centred_hazard
+        self.centred_hazard_, self.event_times_ = fit.centred_hazard, np.unique(fit.centred_hazard["time"].to_numpy())
         self.offset_center_, self.first_, self.last_ = fit.offset_center, fit.first, fit.last
         self.covariance_rank_ = fit.covariance_rank
         self.n_iter_, self.n_events_ = fit.n_iter, fit.n_events
@@ -273,9 +273,7 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
         else:
             survival = np.exp(-hazard)
             curves = Curves(grid, np.stack([survival, 1 - survival], axis=1), origin, last, tuple(self.causes_), index)
-        return within_support(
-            curves, times is not None, np.unique(self.centred_hazard_["time"].to_numpy()), stacklevel=2
-        )
+        return within_support(curves, times is not None, self.event_times_, stacklevel=2)
 
     def predicted_hazard(
         self,
@@ -299,7 +297,7 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
         stratum = np.zeros(len(frame), dtype=np.int64)
         if self.strata_ is not None:
             stratum = known_codes(self._remembered("strata", strata, frame), frame, self.strata_, "strata")
-        grid = requested_times(times, np.unique(self.centred_hazard_["time"].to_numpy()))
+        grid = requested_times(times, self.event_times_)
         check_size(len(frame), 2, len(grid), asked=times is not None)
         origin = requested_start(start, len(frame), np.asarray(self.first_)[stratum])
         hazard = np.empty((len(frame), len(grid)))
