@@ -15,7 +15,6 @@ from churnsurv.messages import first_of
 from churnsurv.report.render.folder import check_folder, write_folder
 from churnsurv.report.render.html import render_html
 
-
 __all__ = ["RENDERERS", "check_folder", "check_formats", "render_json", "write"]
 
 
