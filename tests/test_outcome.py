@@ -164,8 +164,9 @@ def test_an_outcome_is_frozen():
 
 def test_the_callers_array_stays_writable():
     stop = np.array([1.0, 2.0])
-    cs.Outcome(stop, [1, 0])
-    stop[0] = 5.0
+    y = cs.Outcome(stop, [1, 0])
+    assert stop.flags.writeable
+    assert not y.stop.flags.writeable
 
 
 def test_the_repr_says_what_is_in_it():
