@@ -182,7 +182,13 @@ def check(config: Config) -> int:
 
     settings = read_config(config)
     tables = read_tables(settings)
-    lines = check_tables(tables.get("loans"), tables["performance"], settings.spells, macro=tables.get("macro"))
+    lines = check_tables(
+        tables.get("loans"),
+        tables["performance"],
+        settings.spells,
+        macro=tables.get("macro"),
+        interventions=tables.get("interventions"),
+    )
     for line in lines[lines["status"] != "ok"].to_dict("records"):
         typer.echo(_line(line))
     counts = lines["status"].value_counts()

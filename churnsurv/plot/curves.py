@@ -31,11 +31,12 @@ def survival(
     ax: Axes | None = None,
     labels: Mapping[Any, str] | None = None,
     counts: bool = True,
+    smallest: int = 0,
     times: Sequence[float] | None = None,
-    xlabel: str = "Months since origination",
+    xlabel: str = "Time",
     ylabel: str = "Still a customer",
 ) -> Axes:
-    """Draw a fitted Kaplan–Meier estimate: one step curve with its band per group, counts below the axis.
+    """Draw a fitted Kaplan–Meier estimate: one step curve with its pointwise band per group, counts below the axis.
 
     The counts belong to the ticks: at risk *at* t (entered before t and still under observation at t, so that late entry
     is respected), censored and left *before* t. Use it where there is one way to leave; with several, the probability of
@@ -51,6 +52,8 @@ def survival(
         Group → name shown.
     counts : bool
         Show the counts below the axis.
+    smallest : int
+        Counts from 1 to one less are shown as "<smallest", so that no customer can be recognised.
     times : sequence of float, optional
         Ticks of the time axis.
     xlabel, ylabel : str
@@ -82,7 +85,7 @@ def survival(
         if len(lines) > 1:
             label_ends(ax, names, _ends(curves, lines))
         if counts:
-            _count_table(ax, table, curves, names, "Left")
+            _count_table(ax, table, curves, names, "Left", smallest)
     return ax
 
 
@@ -95,14 +98,15 @@ def cumulative_incidence(
     labels: Mapping[Any, str] | None = None,
     bands: bool = True,
     counts: bool = True,
+    smallest: int = 0,
     times: Sequence[float] | None = None,
-    xlabel: str = "Months since origination",
+    xlabel: str = "Time",
     ylabel: str = "Left by the cause",
 ) -> Axes:
     """Draw a fitted Aalen–Johansen estimate: the probability of having left by each cause.
 
-    One group: a line with its band per cause, or with `stacked` the areas of all causes up to "still a customer".
-    Several groups: name the `cause`; then a line with its band per group.
+    One group: a line with its pointwise band per cause, or with `stacked` the areas of all causes up to "still a customer".
+    Several groups: name the `cause`; then a line with its pointwise band per group.
 
     Parameters
     ----------
@@ -117,9 +121,11 @@ def cumulative_incidence(
     labels : mapping, optional
         Group or cause → name shown.
     bands : bool
-        Show the confidence bands; leave them out where many groups overlap.
+        Show the pointwise confidence bands; leave them out where many groups overlap.
     counts : bool
         Show counts at risk, censored and left (by the causes shown) below the axis; not with `stacked`.
+    smallest : int
+        Counts from 1 to one less are shown as "<smallest", so that no customer can be recognised.
     times : sequence of float, optional
         Ticks of the time axis.
     xlabel, ylabel : str
@@ -140,7 +146,7 @@ def cumulative_incidence(
     >>> y = cs.Outcome(stop=[5, 8, 12, 12], event=[1, 0, 2, 1], causes=("attrition", "default"))
     >>> ax = cs.plot.cumulative_incidence(cs.AalenJohansen().fit(y))
     >>> ax.get_xlabel()
-    'Months since origination'
+    'Time'
     """
     curves, table = _fitted(aj)
     if cause is None and len(curves) > 1:
@@ -170,7 +176,7 @@ def cumulative_incidence(
         label_ends(ax, names, _ends(curves, lines))
         if counts:
             left = _names(causes, labels)[0].capitalize() if len(causes) == 1 else "Left"
-            _count_table(ax, _of_causes(table, causes), curves, _names(curves.index, labels), left)
+            _count_table(ax, _of_causes(table, causes), curves, _names(curves.index, labels), left, smallest)
     return ax
 
 
@@ -235,11 +241,12 @@ def _axes(
     ax: Axes, curves: Curves, times: Sequence[float] | None, xlabel: str, ylabel: str, limits: tuple[float, float]
 ) -> None:
     last = float(np.nanmax(curves.last))
-    ax.set_xlim(min(0.0, float(curves.origin.min())), last)
+    # the last step and its band need some room to be seen
+    ax.set_xlim(min(0.0, float(curves.origin.min())), 1.02 * last)
     ax.set_ylim(*limits)
     ax.set_xticks(list(times) if times is not None else theme.month_ticks(last))
-    ax.set_xlabel(xlabel)
-    ax.set_ylabel(ylabel)
+    ax.set_xlabel(xlabel, parse_math=False)
+    ax.set_ylabel(ylabel, parse_math=False)
     theme.percent_axis(ax)
 
 
@@ -278,6 +285,7 @@ def _end_label(ax: Axes, x: float, y: float, name: str, tone: str, drop: float =
         color=tone,
         weight="bold",
         annotation_clip=False,
+        parse_math=False,
     )
     if drop:
         # inside the axes other curves may run below the letters
@@ -302,7 +310,7 @@ def _counts_at(table: pd.DataFrame, ticks: Sequence[float]) -> dict[str, list[fl
     return {name: [float(v) for v in values] for name, values in found.items()}
 
 
-def _count_table(ax: Axes, table: pd.DataFrame, curves: Curves, names: list[str], left: str) -> None:
+def _count_table(ax: Axes, table: pd.DataFrame, curves: Curves, names: list[str], left: str, smallest: int) -> None:
     offset = _TABLE_TOP
     several = len(curves) > 1
 
@@ -318,6 +326,7 @@ def _count_table(ax: Axes, table: pd.DataFrame, curves: Curves, names: list[str]
             va="top",
             size=8,
             annotation_clip=False,
+            parse_math=False,
             **style,
         )
 
@@ -330,6 +339,6 @@ def _count_table(ax: Axes, table: pd.DataFrame, curves: Curves, names: list[str]
             first = several and column == "n_risk"
             write(0.0, f"{names[position]}  at risk" if first else title, "right", -_LABEL_GAP, color=tone)
             for tick, value in zip(ticks, counts[column], strict=True):
-                write(tick, f"{value:,.0f}", "center", color=tone)
+                write(tick, f"<{smallest}" if 0 < value < smallest else f"{value:,.0f}", "center", color=tone)
             offset += _TABLE_LINE
         offset += 3.0

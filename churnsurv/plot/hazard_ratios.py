@@ -76,7 +76,7 @@ def forest(
             if kind == "row":
                 _estimate(ax, y, content)
         top = len(lines) - 0.1
-        _text(ax, 1.0, top, "HR (95% CI)", ha="left", weight="bold", x_shift=_RATIO)
+        _text(ax, 1.0, top, _heading(table), ha="left", weight="bold", x_shift=_RATIO)
         _text(ax, 1.0, top, "p", ha="right", weight="bold", x_shift=_P)
     return ax
 
@@ -130,7 +130,7 @@ def _set_up(ax: Axes, frame: pd.DataFrame, n_lines: int, xlabel: str, left_hint:
     ax.spines["left"].set_visible(False)
     ax.grid(False)
     ax.axvline(1.0, color=theme.INK, lw=0.9, ls=(0, (2, 2)), zorder=1)
-    ax.set_xlabel(xlabel, labelpad=18)
+    ax.set_xlabel(xlabel, labelpad=18, parse_math=False)
     for text, align, shift in ((f"\u2190 {left_hint}", "right", -7.0), (f"{right_hint} \u2192", "left", 7.0)):
         ax.annotate(
             text,
@@ -143,6 +143,7 @@ def _set_up(ax: Axes, frame: pd.DataFrame, n_lines: int, xlabel: str, left_hint:
             size=_SIZE,
             color=theme.MUTED,
             annotation_clip=False,
+            parse_math=False,
         )
 
 
@@ -159,6 +160,12 @@ def _ticks(low: float, high: float) -> list[float]:
     return sorted(kept)
 
 
+def _heading(table: Any) -> str:
+    """Give "HR (95% CI)"; a plain frame does not say at which level its intervals are."""
+    level = getattr(table, "level", None)
+    return "HR (CI)" if level is None else f"HR ({100 * level:.10g}% CI)"
+
+
 def _label(content: Any) -> str:
     if isinstance(content, str):
         return content
@@ -169,7 +176,8 @@ def _label(content: Any) -> str:
 def _width(text: str, kind: str) -> float:
     """Give the width of a label in points."""
     font = FontProperties(weight="bold" if kind == "group" else "normal", size=_SIZE)
-    return float(TextPath((0, 0), text, prop=font).get_extents().width) + (_INDENT if kind == "row" else 0.0)
+    plain = text.replace("$", r"\$")
+    return float(TextPath((0, 0), plain, prop=font).get_extents().width) + (_INDENT if kind == "row" else 0.0)
 
 
 def _estimate(ax: Axes, y: float, row: dict[str, Any]) -> None:
@@ -196,5 +204,6 @@ def _text(ax: Axes, x: float, y: float, text: str, *, ha: str, x_shift: float, *
         va="center",
         size=_SIZE,
         annotation_clip=False,
+        parse_math=False,
         **style,
     )

@@ -24,7 +24,7 @@ def rates(
     ----------
     table : DataFrame
         Indexed by calendar quarter (a PeriodIndex); for each cause the columns "<cause> rate", "<cause> lower",
-        "<cause> upper".
+        "<cause> upper". Missing rates leave a gap.
     causes : sequence of str
         Which to draw.
     ax : matplotlib Axes, optional
@@ -52,7 +52,7 @@ def rates(
             ax.plot(x, table[f"{cause} rate"], color=tone, ls=theme.line_style(position), marker="o", ms=3)
         # the first quarters hold few loans: their wide intervals may be cut, the rates not
         top = max(
-            float(table[[f"{c} rate" for c in causes]].to_numpy().max()),
+            float(np.nanmax(table[[f"{c} rate" for c in causes]].to_numpy())),
             float(table[[f"{c} upper" for c in causes]].quantile(0.9).max()),
         )
         ax.set_ylim(0, 1.08 * top if top > 0 else 1)
@@ -60,7 +60,8 @@ def rates(
         step = max(1, int(np.ceil(len(table) / 8)))
         shown = x[(len(table) - 1) % step :: step]
         ax.set_xticks(shown, [f"{table.index[i].year} Q{table.index[i].quarter}" for i in shown])
-        ax.set_ylabel(ylabel)
+        ax.set_ylabel(ylabel, parse_math=False)
         theme.percent_axis(ax)
-        label_ends(ax, list(causes), [(float(x[-1]), float(table[f"{c} rate"].iloc[-1])) for c in causes])
+        last = {cause: int(np.flatnonzero(table[f"{cause} rate"].notna())[-1]) for cause in causes}
+        label_ends(ax, list(causes), [(float(i), float(table[f"{c} rate"].iloc[i])) for c, i in last.items()])
     return ax

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import pandas as pd
 
 from churnsurv.data import Spells, build_spells
+from churnsurv.data.config import did_you_mean
 from churnsurv.estimators.cause_specific import CauseSpecificCox
-from churnsurv.exceptions import ChurnSurvError, DataError
+from churnsurv.exceptions import ChurnSurvError, ConfigError, DataError
 from churnsurv.report.config import ReportConfig, Term
 from churnsurv.report.content import Section
-from churnsurv.report.hazard_ratios import HazardRatioTable, Unit, hazard_ratio_table
+from churnsurv.report.hazard_ratios import HazardRatioTable, Unit, hazard_ratio_table, known_names
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,16 @@ class Analysis:
     tables : dict
         The frames read, by role (loans, performance, macro).
     spells, complete : Spells
-        All spells, and those whose covariates are known.
+        All spells up to the date of the report, and those whose covariates are known.
+    cut : dict
+        What lies after the date of the report: number of spells, and of exits by cause; empty when nothing does.
     """
 
     config: ReportConfig
     tables: dict[str, pd.DataFrame]
     spells: Spells
     complete: Spells
+    cut: dict[str, int] = field(default_factory=dict)
 
     @property
     def covariates(self) -> list[str]:
@@ -64,46 +70,65 @@ class Analysis:
         """Cause-specific Cox models of all complete spells, clustered by customer."""
         settings = self.config.model
         columns = [*self.covariates, *(name for name in settings.strata if name not in self.covariates)]
-        model = CauseSpecificCox(settings.formula, ties=settings.ties)
-        return model.fit(
-            self.complete.frame[columns],
-            self.complete.y,
-            strata=list(settings.strata) or None,
-            cluster=self.complete.groups,
-        )
+        with named("[model] the cause-specific Cox models"):
+            model = CauseSpecificCox(settings.formula, ties=settings.ties)
+            return model.fit(
+                self.complete.frame[columns],
+                self.complete.y,
+                strata=list(settings.strata) or None,
+                cluster=self.complete.groups,
+            )
 
     @cached_property
     def hazard_ratios(self) -> HazardRatioTable:
         """The models' hazard ratios with the words of the configuration."""
+        known = [name for fitted in self.model.models_.values() for name in known_names(fitted)]
+        columns = [*self.config.spells.covariate_names, *self.config.spells.keep, "vintage"]
+        for term in self.config.terms:
+            if term not in known and term not in columns:
+                raise ConfigError(
+                    f"[terms.{term}] is no term of the models. {did_you_mean(term, list(dict.fromkeys(known)))}"
+                )
         return ratios(self.model, self.config)
 
 
-def ratios(model: object, config: ReportConfig, extra: dict[str, Term] | None = None) -> HazardRatioTable:
+def ratios(model: Any, config: ReportConfig, extra: dict[str, Term] | None = None) -> HazardRatioTable:
     """Lay out hazard ratios with labels, units, groups and expected signs of the configuration (and `extra` terms)."""
+    models = getattr(model, "models_", model)
     terms = {**config.terms, **(extra or {})}
-    units: dict[str, Unit] = {name: (t.per, t.unit) for name, t in terms.items() if t.unit is not None}
+    units: dict[str, Unit] = {n: (t.per, t.unit or "") for n, t in terms.items() if t.unit is not None or t.per != 1}
+
+    # the configuration may speak of more terms than a model has; that each is a column was checked with it
+    def of_model(words: dict[str, Any], fitted: Any) -> dict[str, Any]:
+        return {name: word for name, word in words.items() if name in known_names(fitted)}
+
+    every = dict.fromkeys(name for fitted in models.values() for name in known_names(fitted))
     signs = {
-        cause: {name: t.expected[cause] for name, t in terms.items() if cause in t.expected}
-        for cause in config.spells.cause_names
+        cause: of_model({n: t.expected[cause] for n, t in terms.items() if cause in t.expected}, fitted)
+        for cause, fitted in models.items()
     }
     return hazard_ratio_table(
-        model,
-        labels={name: t.label for name, t in terms.items() if t.label is not None},
-        groups={name: t.group for name, t in terms.items() if t.group is not None},
-        units=units,
+        models,
+        labels={name: t.label for name, t in terms.items() if t.label is not None and name in every},
+        groups={name: t.group for name, t in terms.items() if t.group is not None and name in every},
+        units={name: unit for name, unit in units.items() if name in every},
         expected_signs=signs,
         level=config.level,
     )
 
 
 def read_tables(config: ReportConfig) -> dict[str, pd.DataFrame]:
-    """Read the Parquet files of the configuration."""
+    """Read the Parquet (or, by their suffix, CSV) files of the configuration."""
     tables = {}
     for role, path in config.data.files().items():
         try:
-            tables[role] = pd.read_parquet(path)
+            tables[role] = pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
         except (OSError, ValueError) as error:
-            raise DataError(f"[data] {role}: {path.name!r} cannot be read as Parquet: {error}.") from None
+            kind = "CSV" if path.suffix.lower() == ".csv" else "Parquet"
+            raise DataError(
+                f"[data] {role}: {path.name!r} cannot be read as {kind}: {error}. Give a Parquet file, or a CSV file whose "
+                "name ends in .csv."
+            ) from None
     return tables
 
 
@@ -112,8 +137,58 @@ def analyse(config: ReportConfig, step: Callable[[str], None] = lambda name: Non
     step("tables")
     tables = read_tables(config)
     step("spells")
+    if config.spells.macro is not None and "macro" not in tables:
+        raise ConfigError('[spells.macro] joins a macro table, but [data] names none: give macro = "..." in [data].')
     spells = build_spells(tables.get("loans"), tables["performance"], config.spells, macro=tables.get("macro"))
-    return Analysis(config, tables, spells, spells.complete())
+    known = known_at(spells, config)
+    cut = {"spells": len(spells) - len(known)} | {
+        cause: int((spells.frame["cause"] == cause).sum() - (known.frame["cause"] == cause).sum())
+        for cause in config.spells.cause_names
+    }
+    analysis = Analysis(config, tables, known, known.complete(), cut if cut["spells"] else {})
+    check_horizons(analysis)
+    return analysis
+
+
+def known_at(spells: Spells, config: ReportConfig) -> Spells:
+    """Give the spells as known at the date of the report; a date at which the data end earlier is refused."""
+    first, last = spells.frame["period"].min(), spells.frame["period"].max()
+    frequency = "M" if config.unit == "month" else "Q"
+    begins, ends = (pd.Period(day, freq=frequency) for day in (first, last))
+    wanted = pd.Period(pd.Timestamp(config.as_of) + pd.Timedelta(days=1), freq=frequency) - 1
+    if not begins <= wanted <= ends:
+        raise ConfigError(
+            f"as_of = {config.as_of}, but the data of [data] performance cover {begins.start_time:%Y-%m-%d} to "
+            f"{ends.end_time:%Y-%m-%d}. Give a date within them (the last complete {config.unit} by as_of is reported), or "
+            "newer data."
+        )
+    return spells if wanted == ends else spells.until(config.as_of)
+
+
+def check_horizons(analysis: Analysis) -> None:
+    """Refuse horizons that the data cannot reach."""
+    config = analysis.config
+    observed = analysis.spells.frame["stop"].max() - analysis.spells.frame["start"].min()
+    longest = max(config.incidence.horizon, *config.incidence.horizons, 0)
+    if longest > observed:
+        raise ConfigError(
+            f"[incidence] a horizon of {longest} {config.unit}s is longer than the loan ages observed ({observed:g} "
+            f"{config.unit}s). Give shorter ones in horizon and horizons."
+        )
+
+
+@contextmanager
+def named(place: str) -> Iterator[None]:
+    """Put the place of the report or its configuration before errors and warnings raised inside."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield
+        except ChurnSurvError as error:
+            raise type(error)(f"{place}: {error}") from error
+    for warning in caught:
+        words = f"{place}: {warning.message}" if _is_ours(warning.category) else str(warning.message)
+        warnings.warn(words, warning.category, stacklevel=3)
 
 
 def noticed(make: Callable[[Analysis], Part], analysis: Analysis) -> Part:

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from churnsurv.data.config import did_you_mean
 from churnsurv.exceptions import DataError
 from churnsurv.messages import first_of
 from churnsurv.report.content import Column, Table
+from churnsurv.report.words import level_words
 
 #: what the table says of a sign
 EXPECTED, UNCLEAR, CONTRARY, NO_SIGN = "as expected", "not distinguishable", "contrary", ""
@@ -59,7 +61,7 @@ class HazardRatioTable:
         row = self.row(term, model)
         per = f" {row['per']}" if row["per"] else ""
         p_value = "p <0.001" if row["p_value"] < 0.001 else f"p = {row['p_value']:.3f}"
-        interval = f"{self.level:.0%} CI {row['hr_lower']:.2f} to {row['hr_upper']:.2f}"
+        interval = f"{level_words(self.level)} CI {row['hr_lower']:.2f} to {row['hr_upper']:.2f}"
         return f"HR {row['hazard_ratio']:.2f}{per} ({interval}, {p_value})"
 
     def row(self, term: str, model: str | None = None) -> dict[str, Any]:
@@ -82,7 +84,7 @@ class HazardRatioTable:
         columns = [Column("label", "Term"), Column("per", "Unit")]
         columns += [
             Column("hazard_ratio", "Hazard ratio", "number:2"),
-            Column("interval", f"{self.level:.0%} CI", "interval:2"),
+            Column("interval", f"{level_words(self.level)} CI", "interval:2"),
             Column("p_value", "p", "p"),
         ]
         if signs:
@@ -149,14 +151,14 @@ def hazard_ratio_table(
     expected_signs : mapping, optional
         Term → "+" (raises the hazard) or "-"; by model where they differ: model → mapping of terms.
     level : float
-        Confidence level.
+        Confidence level of the intervals.
     title : str
         Heading.
 
     Raises
     ------
     DataError
-        The model is not fitted, or a sign is not "+" or "-".
+        The model is not fitted, a sign is not "+" or "-", a label, unit, group or sign is given for no term of the model.
 
     Examples
     --------
@@ -167,8 +169,10 @@ def hazard_ratio_table(
     >>> table.to_frame()[["label", "per", "verdict"]].values.tolist()
     [['Rate incentive', 'per +0.5 pp', '']]
     """
+    models = _models(model)
+    _check_words(models, {"labels": labels, "units": units, "groups": groups}, expected_signs or {})
     rows = []
-    for name, fitted in _models(model).items():
+    for name, fitted in models.items():
         signs = _signs_of(expected_signs or {}, name)
         for term, estimate in fitted.summary(level).iterrows():
             words = _words(str(term), fitted, labels or {}, units or {})
@@ -198,6 +202,34 @@ def _models(model: Any) -> dict[str, Any]:
         if not hasattr(fitted, "coef_"):
             raise DataError(f"{type(fitted).__name__} has no coefficients; give fitted Cox models.")
     return models
+
+
+def known_names(model: Any) -> list[str]:
+    """Give the names by which terms of a fitted model can be spoken of: the terms, and columns of categories."""
+    names: dict[str, None] = {}
+    for term in map(str, model.coef_.index):
+        category = _CATEGORY.match(term)
+        names |= dict.fromkeys([term, category["column"]] if category else [term])
+    return list(names)
+
+
+def _check_words(models: Mapping[str, Any], words: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Refuse words for models or terms that are not there: a misspelt sign would never be checked."""
+    nested = any(isinstance(value, Mapping) for value in expected.values())
+    unknown = [name for name in expected if nested and name not in models]
+    if unknown:
+        raise DataError(f"expected_signs names no model: {unknown[0]!r}. {did_you_mean(unknown[0], list(models))}")
+    every = list(dict.fromkeys(name for fitted in models.values() for name in known_names(fitted)))
+    given = [(argument, term, every) for argument, named in words.items() for term in named or {}]
+    for model, fitted in models.items():
+        signs = expected.get(model, {}) if nested else {}
+        given += [(f"expected_signs of {model!r}", term, known_names(fitted)) for term in signs]
+    given += [("expected_signs", term, every) for term in expected if not nested]
+    for argument, term, known in given:
+        if term not in known:
+            raise DataError(
+                f"{argument} names {term!r}, which is no term of the model. {did_you_mean(str(term), known)}"
+            )
 
 
 def _signs_of(expected: Mapping[str, Any], model: str) -> ByTerm:

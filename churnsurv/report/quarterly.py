@@ -15,14 +15,14 @@ from churnsurv.report.sections.attrition import attrition
 from churnsurv.report.sections.evaluation import evaluation
 from churnsurv.report.sections.hazards import hazards
 from churnsurv.report.sections.interventions import interventions
-from churnsurv.report.sections.portfolio import portfolio
+from churnsurv.report.sections.portfolio import exits_shown, portfolio
 from churnsurv.report.sections.provenance import data_hash, provenance, provenance_record
-from churnsurv.report.words import listed
+from churnsurv.report.words import level_words, listed
 
 #: words a reader may not know, as the sections use them
 _GLOSSARY = (
     ("Hazard", "The rate of leaving at some loan age, among the customers who are still there."),
-    ("Hazard ratio (HR)", "How many times higher the hazard is; above 1 sooner, below 1 later."),
+    ("Hazard ratio (HR)", "How many times as high the hazard is; above 1 sooner, below 1 later."),
     ("Cumulative incidence", "The probability of having left by a cause by some age, the other causes at work."),
     ("Censored", "Still a customer when last seen, or at the scheduled end: the exit, if any, lies beyond."),
     ("CI", "Confidence interval: the range of values that the data are compatible with, at the stated level."),
@@ -92,7 +92,9 @@ def _makers(settings: ReportConfig) -> list[Callable[[Analysis], Part]]:
 
 def _facts(analysis: Analysis, hash_of_data: str) -> tuple[tuple[str, str], ...]:
     frame, config = analysis.spells.frame, analysis.config
-    counts = [f"{int((frame['cause'] == cause).sum()):,} {cause}" for cause in config.spells.cause_names]
+    shown = exits_shown(analysis.spells, config.smallest_cell)
+    exits = {cause: shown[cause] for cause in config.spells.cause_names}
+    counts = [f"{n:,} {cause}" if isinstance(n, int) else f"{n} {cause}" for cause, n in exits.items()]
     first, last = frame["period"].min(), frame["period"].max()
     ends = last.to_period("M" if config.unit == "month" else "Q").end_time
     return (
@@ -114,7 +116,7 @@ def _summary(settings: ReportConfig, parts: list[Part]) -> Section:
         (
             Column("measure", "What"),
             Column("value", "Estimate", "value"),
-            Column("interval", f"{settings.level:.0%} CI", "value"),
+            Column("interval", f"{level_words(settings.level)} CI", "value"),
             Column("meaning", "What it says"),
         ),
         tuple((h.measure, h.value, h.interval, h.meaning) for h in headlines),

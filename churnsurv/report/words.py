@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from churnsurv.messages import counted
-from churnsurv.report.content import Cell
-
 
 def percent(value: float, digits: int = 1) -> str:
     """Give "12.3%"."""
     return f"{100 * value:.{digits}f}%"
+
+
+def level_words(level: float) -> str:
+    """Give "95%", "97.5%".
+
+    >>> level_words(0.975)
+    '97.5%'
+    """
+    return f"{100 * level:.10g}%"
 
 
 def p_words(p_value: float) -> str:
@@ -33,12 +39,19 @@ def is_clear(lower: float, upper: float, null: float = 1.0) -> bool:
     return lower <= upper and not lower <= null <= upper
 
 
+def is_estimable(row: dict[str, Any]) -> bool:
+    """Whether a hazard ratio has an interval that says something."""
+    return bool(0 < row["hr_lower"] <= row["hr_upper"] < float("inf"))
+
+
 def ratio_words(row: dict[str, Any], of: str) -> str:
     """Give "29% higher hazard of attrition", or that it is not distinguishable.
 
     >>> ratio_words({"hazard_ratio": 1.29, "hr_lower": 1.1, "hr_upper": 1.5}, "default")
     '29% higher hazard of default'
     """
+    if not is_estimable(row):
+        return "not estimable"
     if not is_clear(row["hr_lower"], row["hr_upper"]):
         return f"no distinguishable difference in the hazard of {of}"
     ratio = row["hazard_ratio"]
@@ -49,7 +62,7 @@ def ratio_words(row: dict[str, Any], of: str) -> str:
 
 def ratio_sentence(subject: str, row: dict[str, Any], inline: str, of: str) -> str:
     """Say what a hazard ratio means: the size and direction of the difference, or that there is none to be seen."""
-    if not row["hr_lower"] <= row["hr_upper"]:
+    if not is_estimable(row):
         return f"{subject}: the hazard ratio of {of} is not estimable."
     if is_clear(row["hr_lower"], row["hr_upper"]):
         return f"{subject} goes with a {ratio_words(row, of)}: {inline}."
@@ -57,8 +70,8 @@ def ratio_sentence(subject: str, row: dict[str, Any], inline: str, of: str) -> s
         f"{percent(row['hr_upper'] - 1, 0)} higher" if row["hr_upper"] < 2 else f"{row['hr_upper']:.1f} times as high"
     )
     return (
-        f"{subject} does not distinguishably change the hazard of {of}: {inline}. The interval includes 1; the data are "
-        f"compatible with anything from {percent(1 - row['hr_lower'], 0)} lower to {high}."
+        f"{subject} goes with no distinguishable difference in the hazard of {of}: {inline}. The interval includes 1; "
+        f"the data are compatible with anything from {percent(1 - row['hr_lower'], 0)} lower to {high}."
     )
 
 
@@ -74,20 +87,3 @@ def listed(items: Sequence[str]) -> str:
     'a, b and c'
     """
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
-
-
-def suppressed(count: int, smallest: int) -> Cell:
-    """Give a count, or "<5" where it is small enough to tell of single customers.
-
-    >>> suppressed(3, 5), suppressed(0, 5), suppressed(12, 5)
-    ('<5', 0, 12)
-    """
-    return f"<{smallest}" if 0 < count < smallest else count
-
-
-def suppression_note(smallest: int) -> str:
-    """Say what "<5" in a table means."""
-    return (
-        f"Counts from 1 to {counted(smallest - 1, 'loan')} are shown as \u201c<{smallest}\u201d, "
-        "and what could be computed from them is left out, so that no customer can be recognised."
-    )

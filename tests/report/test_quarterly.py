@@ -170,7 +170,7 @@ def test_every_reference_is_resolved_and_every_number_distinct(document, html):
 def test_a_sentence_says_when_the_interval_includes_one():
     row = {"hazard_ratio": 0.9, "hr_lower": 0.7, "hr_upper": 1.2}
     sentence = ratio_sentence("The offer", row, "HR 0.90", "attrition")
-    assert "does not distinguishably change" in sentence
+    assert "no distinguishable difference" in sentence
     assert "includes 1" in sentence
     assert "30% lower to 20% higher" in sentence
     assert "lower hazard" in ratio_words(row | {"hr_upper": 0.95}, "attrition")

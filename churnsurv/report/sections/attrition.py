@@ -14,10 +14,22 @@ from churnsurv.nonparametric import AalenJohansen
 from churnsurv.plot import cumulative_incidence, theme
 from churnsurv.report.analysis import Analysis, Headline, Part
 from churnsurv.report.content import Block, Cell, Column, Figure, Section, Table, Text
+from churnsurv.report.disclosure import (
+    is_small,
+    merged_small_groups,
+    suppressed_column,
+    suppression_notes,
+)
 from churnsurv.report.figures import drawn
-from churnsurv.report.words import listed, percent, periods, suppressed, suppression_note
+from churnsurv.report.words import level_words, listed, percent, periods
 
 TITLE = "Attrition by cause and vintage"
+
+METHODS = (
+    "Methods: Aalen–Johansen estimates on loan age with late entry, all causes at once; intervals are pointwise on the "
+    "log scale, with a variance that allows loans of one customer to depend on each other. Censoring and late entry "
+    "are assumed to tell nothing of the loan's own risk of leaving at its age."
+)
 
 #: small groups taken together
 OTHERS = "others"
@@ -34,23 +46,26 @@ def attrition(analysis: Analysis) -> Part:
     )
     origin = float(aj.curves_.origin[0])
     horizon = config.incidence.horizon
-    at_horizon = {cause: risk_at(aj.curves_, 0, cause, origin + horizon) for cause in y.causes}
+    visible = visible_causes(analysis)
+    at_horizon = {cause: risk_at(aj.curves_, 0, cause, origin + horizon) for cause in visible}
     blocks: list[Block] = [
         Text(_reading(analysis, origin)),
-        _overall_figure(aj, analysis, at_horizon),
+        *_overall_figure(aj, analysis, at_horizon),
         _horizon_table(aj, analysis),
+        Text(METHODS, "note"),
     ]
     for name in ("vintage", *config.incidence.segments):
         blocks.extend(_by_group(analysis, name, _groups(analysis, name)))
     headlines = tuple(
         Headline(
             f"{cause.capitalize()} within {periods(horizon, config.unit)}",
-            percent(found[0]),
-            f"{percent(found[1])} to {percent(found[2])}",
-            f"Share of loans that leave by {cause}, the other causes at work",
+            "not reached" if found is None else percent(found[0]),
+            "\u2013" if found is None else f"{percent(found[1])} to {percent(found[2])}",
+            f"The curve ends at the age of {periods(float(aj.curves_.last[0]), config.unit)}"
+            if found is None
+            else f"Share of loans that leave by {cause}, the other causes at work",
         )
         for cause, found in at_horizon.items()
-        if found is not None
     )
     return Part(Section("attrition", TITLE, tuple(blocks)), headlines)
 
@@ -88,53 +103,74 @@ def _reading(analysis: Analysis, origin: float) -> str:
     )
 
 
-def _overall_figure(aj: AalenJohansen, analysis: Analysis, at_horizon: dict[str, Bounded]) -> Figure:
+def visible_causes(analysis: Analysis) -> list[str]:
+    """Give the causes whose number of exits may be shown."""
+    counts = analysis.spells.frame["cause"].value_counts()
+    causes = analysis.config.spells.cause_names
+    return [cause for cause in causes if not is_small(int(counts[cause]), analysis.config.smallest_cell)]
+
+
+def _overall_figure(aj: AalenJohansen, analysis: Analysis, at_horizon: dict[str, Bounded]) -> list[Figure]:
+    config, visible = analysis.config, list(at_horizon)
+    if config.main_cause not in visible:
+        return []
+    only = None if len(visible) == len(aj.curves_.causes) else config.main_cause
     unit, origin = analysis.config.unit, float(aj.curves_.origin[0])
     said = [f"{cause} {percent(found[0])}" for cause, found in at_horizon.items() if found is not None]
     horizon = periods(analysis.config.incidence.horizon, unit)
-    return drawn(
+    figure = drawn(
         "incidence",
         f"Probability of having left by each cause, {_since(origin, unit)}",
-        lambda ax: cumulative_incidence(aj, ax=ax, xlabel=f"{unit.capitalize()}s since origination"),
+        lambda ax: cumulative_incidence(
+            aj, cause=only, ax=ax, xlabel=f"{unit.capitalize()}s since origination", smallest=config.smallest_cell
+        ),
         alt=f"Step curves of the cumulative incidence by cause. After {horizon}: {listed(said) if said else 'not reached'}.",
         caption=(
-            f"Aalen–Johansen estimates with {analysis.config.level:.0%} bands. Below the axis: loans at risk at that age, and "
-            "loans censored or left (by any cause) before it."
+            f"Aalen–Johansen estimates with pointwise {level_words(config.level)} intervals. Below the axis: loans at risk "
+            f"at that age, and loans censored or left (by {'any cause' if only is None else only}) before it. Loans enter at "
+            "later ages, so the rows do not add up to one number."
         ),
     )
+    return [figure]
 
 
 def _horizon_table(aj: AalenJohansen, analysis: Analysis) -> Table:
     config, curves = analysis.config, aj.curves_
     origin = float(curves.origin[0])
+    visible = visible_causes(analysis)
     columns = [Column("horizon", f"Within, {_since(origin, config.unit)}")]
-    for cause in curves.causes:
+    for cause in visible:
         columns.append(Column(cause, f"Left by {cause}", "percent:1"))
-        columns.append(Column(f"{cause} interval", f"{config.level:.0%} CI", "percent interval:1"))
+        columns.append(Column(f"{cause} interval", f"{level_words(config.level)} CI", "percent interval:1"))
     rows = []
     for horizon in config.incidence.horizons:
         cells: list[Cell] = [periods(horizon, config.unit)]
-        for cause in curves.causes:
+        for cause in visible:
             found = risk_at(curves, 0, cause, origin + horizon)
             cells += [None, None] if found is None else [found[0], (found[1], found[2])]
         rows.append(tuple(cells))
-    return Table("incidence-table", "Share of loans that have left", tuple(columns), tuple(rows))
+    notes = ("A dash: beyond the last age observed.",) if any(None in row for row in rows) else ()
+    return Table("incidence-table", "Share of loans that have left", tuple(columns), tuple(rows), notes=notes)
 
 
 def _groups(analysis: Analysis, name: str) -> pd.Series:
     """Give the group of each spell; groups of fewer loans than a curve needs are taken together as "others"."""
     frame = analysis.spells.frame
     labels = frame[name].astype(object).where(frame[name].notna(), "missing").astype(str)
-    loans = frame["loan_id"].groupby(labels).nunique()
-    small = loans.index[loans < analysis.config.incidence.min_at_risk]
-    return labels.where(~labels.isin(small), OTHERS) if len(small) > 1 else labels
+    least = max(analysis.config.incidence.min_at_risk, analysis.config.smallest_cell)
+    return merged_small_groups(labels, frame["loan_id"], least, OTHERS)
 
 
 def _by_group(analysis: Analysis, name: str, labels: pd.Series) -> list[Block]:
     """Give table and, for vintages, figure of the main cause by group."""
     order = sorted(labels.unique(), key=lambda label: (label == OTHERS, label))
     estimates = {label: _of_group(analysis, labels == label) for label in order}
-    blocks: list[Block] = [_group_table(analysis, name, labels, estimates)]
+    table = _group_table(analysis, name, labels, estimates)
+    # a curve tells when each of a few left
+    main = 2 + analysis.config.spells.cause_names.index(analysis.config.main_cause)
+    shown = [str(row[0]) for row in table.rows if isinstance(row[1], int) and isinstance(row[main], int)]
+    estimates = {label: aj for label, aj in estimates.items() if label in shown}
+    blocks: list[Block] = [table]
     if name == "vintage":
         blocks += _group_figure(analysis, name, labels, estimates)
     return blocks
@@ -154,13 +190,16 @@ def _of_group(analysis: Analysis, rows: Any) -> AalenJohansen | None:
 def _group_table(analysis: Analysis, name: str, labels: pd.Series, estimates: dict[str, AalenJohansen | None]) -> Table:
     config, frame = analysis.config, analysis.spells.frame
     cause, horizon, smallest = config.main_cause, config.incidence.horizon, config.smallest_cell
+    loans = frame["loan_id"].groupby(labels).nunique()
+    # the totals are those of all loans
+    counts = {"loans": suppressed_column([int(loans[label]) for label in estimates], smallest)} | {
+        c: suppressed_column([int((frame["cause"][labels == label] == c).sum()) for label in estimates], smallest)
+        for c in config.spells.cause_names
+    }
     rows = []
-    for label, aj in estimates.items():
-        here = (labels == label).to_numpy()
-        n_loans = int(frame["loan_id"][here].nunique())
-        exits = [int((frame["cause"][here] == c).sum()) for c in config.spells.cause_names]
-        cells: list[Cell] = [label, suppressed(n_loans, smallest), *(suppressed(n, smallest) for n in exits)]
-        small = n_loans < smallest or 0 < exits[config.spells.cause_names.index(cause)] < smallest
+    for position, (label, aj) in enumerate(estimates.items()):
+        cells: list[Cell] = [label, *(column[position] for column in counts.values())]
+        small = any(not isinstance(counts[name][position], int) for name in ("loans", cause))
         found = None
         if aj is not None and not small:
             found = risk_at(aj.curves_, 0, cause, float(aj.curves_.origin[0]) + horizon)
@@ -173,15 +212,16 @@ def _group_table(analysis: Analysis, name: str, labels: pd.Series, estimates: di
         *(Column(c, c.capitalize(), "integer") for c in config.spells.cause_names),
         Column("origin", "From age", "integer"),
         Column("incidence", f"{cause.capitalize()} within {periods(horizon, config.unit)}", "percent:1"),
-        Column("interval", f"{config.level:.0%} CI", "percent interval:1"),
+        Column("interval", f"{level_words(config.level)} CI", "percent interval:1"),
     )
     note = (
         f"From age: the curve of a group starts at the first age (in {config.unit}s) with {config.incidence.min_at_risk} "
         f"loans at risk, and the share is that of the following {periods(horizon, config.unit)}. A dash: not estimable yet. "
-        f"Groups of fewer than {config.incidence.min_at_risk} loans are taken together as \u201c{OTHERS}\u201d."
+        f"Groups of fewer than {config.incidence.min_at_risk} loans are taken together (a single one with the next smallest) "
+        f"as \u201c{OTHERS}\u201d."
     )
     title = f"{cause.capitalize()} by {name.replace('_', ' ')}"
-    return Table(f"by-{name}", title, columns, tuple(rows), notes=(note, suppression_note(smallest)))
+    return Table(f"by-{name}", title, columns, tuple(rows), notes=(note, *suppression_notes(smallest)))
 
 
 def _group_figure(

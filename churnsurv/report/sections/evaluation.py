@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,17 +11,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from churnsurv.data import Cohort, Spells
+from churnsurv.data.periods import last_complete_period, period_starts
 from churnsurv.estimators.cause_specific import CauseSpecificCox
-from churnsurv.exceptions import DataError
-from churnsurv.messages import counted
+from churnsurv.exceptions import ConfigError, DataError
 from churnsurv.metrics import brier_score, concordance_index
 from churnsurv.nonparametric import AalenJohansen
 from churnsurv.outcome import Outcome
-from churnsurv.report.analysis import Analysis, Headline, Part
+from churnsurv.report.analysis import Analysis, Headline, Part, named
 from churnsurv.report.config import Evaluation, Term
 from churnsurv.report.content import Block, Cell, Column, Finding, Section, Table, Text
+from churnsurv.report.disclosure import suppressed, told
 from churnsurv.report.sections.attrition import risk_at
-from churnsurv.report.words import listed, periods
+from churnsurv.report.sections.paired import brier_difference
+from churnsurv.report.words import level_words, listed, periods
 
 if TYPE_CHECKING:
     from churnsurv.estimators.forest import RandomSurvivalForest
@@ -40,7 +43,10 @@ class Trial:
     groups: NDArray[np.object_]
     risk: dict[str, dict[str, Floats]]
     left_out: int
-    n_development: int
+    development: dict[str, str]
+    date: pd.Timestamp
+    n_open: int
+    n_incomplete: int
     constant: tuple[str, ...]
 
 
@@ -48,6 +54,11 @@ def evaluation(analysis: Analysis) -> Part:
     """Measure how well the models rank and how accurate their probabilities are, on loans and months they have not seen."""
     settings = analysis.config.evaluation
     assert settings is not None
+    with named("[evaluation]"):
+        return _evaluation(analysis, settings)
+
+
+def _evaluation(analysis: Analysis, settings: Evaluation) -> Part:
     trial = run_trial(analysis, settings)
     causes = [cause for cause in (analysis.config.main_cause, analysis.config.safety_cause) if cause is not None]
     events = {c: _events_by(trial.y, c, settings.horizon) for c in causes}
@@ -66,32 +77,76 @@ def evaluation(analysis: Analysis) -> Part:
 
 def run_trial(analysis: Analysis, settings: Evaluation) -> Trial:
     """Fit on the past, predict for the loans open at the development date."""
-    date, horizon = pd.Timestamp(settings.development_until), settings.horizon
+    date, horizon = checked_date(analysis, settings), settings.horizon
     development = analysis.spells.until(date)
-    cohort = analysis.spells.landmark(date).complete()
+    everybody = analysis.spells.landmark(date)
+    cohort = everybody.complete()
     complete = development.complete()
     # what nobody had by then, such as an offer not yet made, cannot be learnt
     constant = tuple(name for name in analysis.covariates if complete.frame[name].nunique() < 2)
     covariates = [name for name in analysis.covariates if name not in constant]
-    cox = CauseSpecificCox(analysis.config.model.formula, ties=analysis.config.model.ties)
+    formula = analysis.config.model.formula
+    in_formula = [name for name in constant if formula and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", formula)]
+    if in_formula:
+        raise ConfigError(
+            f"[model] formula uses {in_formula[0]!r}, which is the same for every loan before {date.date()}: its coefficient "
+            "cannot be estimated then. Leave it out of the formula, or choose a later development_until."
+        )
+    cox = CauseSpecificCox(formula, ties=analysis.config.model.ties)
     cox.fit(complete.frame[covariates], complete.y)
     # beyond the oldest age seen in development no hazard is known
     oldest = complete.frame["stop"].max()
     kept = (cohort.frame["age"] + horizon <= oldest).to_numpy()
     covered = Cohort(cohort.frame[kept].reset_index(drop=True), cohort.rules, cohort.date)
-    forest = _fitted_forest(development, date, settings, covariates, analysis.config.unit)
+    forest, forest_y = _fitted_forest(development, date, settings, covariates, analysis.config.unit)
     risk = {
         "Cox": _cox_risk(cox, covered, covariates, horizon),
         "Forest": _forest_risk(forest, covered, covariates, horizon),
     }
-    n_development = development.frame["loan_id"].nunique()
-    return Trial(covered.y, covered.groups, risk, int((~kept).sum()), n_development, constant)
+    smallest = analysis.config.smallest_cell
+    n_development = {
+        "Cox": fitted_on(complete.y, complete.frame["loan_id"].nunique(), smallest),
+        "Forest": fitted_on(forest_y, len(forest_y), smallest),
+    }
+    n_open = len(everybody)
+    return Trial(
+        covered.y, covered.groups, risk, int((~kept).sum()), n_development, date, n_open, n_open - len(cohort), constant
+    )
+
+
+def checked_date(analysis: Analysis, settings: Evaluation) -> pd.Timestamp:
+    """Give the end of the last period complete at the development date; refuse one without data before or after it."""
+    unit, rules = analysis.config.unit, analysis.config.spells
+    following = last_complete_period(settings.development_until, rules) + 1
+    date = period_starts(np.array([following]), rules)[0] - pd.Timedelta(days=1)
+    per = 1 if unit == "month" else 3
+    first, last = analysis.spells.frame["period"].min(), analysis.spells.frame["period"].max()
+    earliest = first + pd.DateOffset(months=per * (settings.horizon + 1)) - pd.Timedelta(days=1)
+    latest = last - pd.DateOffset(months=per * (settings.horizon - 1)) - pd.Timedelta(days=1)
+    if not earliest <= date <= latest:
+        room = (
+            f"Give a date from {earliest:%Y-%m-%d} to {latest:%Y-%m-%d}, or a shorter horizon."
+            if earliest <= latest
+            else "The data are too short for this horizon; give a shorter one."
+        )
+        raise ConfigError(
+            f"development_until = {settings.development_until}, horizon = {settings.horizon} {unit}s: there must be "
+            f"{periods(settings.horizon + 1, unit)} of data before the date and {periods(settings.horizon, unit)} after it. "
+            f"{room}"
+        )
+    return pd.Timestamp(date)
+
+
+def fitted_on(y: Outcome, n_loans: int, smallest: int) -> str:
+    """Say on how many loans and exits a model was fitted."""
+    exits = [f"{suppressed(int(np.sum(y.event == y.cause_code(cause))), smallest)} {cause}" for cause in y.causes]
+    return f"{told(n_loans, 'loan', smallest)}, with exits: {listed(exits)}"
 
 
 def _fitted_forest(
     development: Spells, date: pd.Timestamp, settings: Evaluation, covariates: list[str], unit: str
-) -> RandomSurvivalForest:
-    """Fit a forest to the loans open one horizon before the development date, followed until it."""
+) -> tuple[RandomSurvivalForest, Outcome]:
+    """Fit a forest to the loans open one horizon before the development date, followed until it; give their outcome."""
     # numba is loaded only when a forest is grown
     from churnsurv.estimators.forest import RandomSurvivalForest
 
@@ -104,7 +159,8 @@ def _fitted_forest(
         min_samples_leaf=settings.forest.min_samples_leaf,
         random_state=settings.forest.seed,
     )
-    return forest.fit(_with_age(cohort, covariates).iloc[seen], cohort.y[seen])
+    outcome = cohort.y[seen]
+    return forest.fit(_with_age(cohort, covariates).iloc[seen], outcome), outcome
 
 
 def _with_age(cohort: Cohort, covariates: list[str]) -> pd.DataFrame:
@@ -134,22 +190,30 @@ def _events_by(y: Outcome, cause: str, horizon: int) -> int:
 
 
 def _reading(analysis: Analysis, settings: Evaluation, trial: Trial, events: dict[str, int]) -> str:
-    unit, date = analysis.config.unit, f"{settings.development_until:%d %B %Y}"
-    counts = listed([f"{n:,} {cause}" for cause, n in events.items()])
+    unit, date, smallest = analysis.config.unit, f"{trial.date:%d %B %Y}", analysis.config.smallest_cell
+    counts = listed([f"{suppressed(n, smallest)} {cause}" for cause, n in events.items()])
+    ahead = periods(settings.horizon, unit)
     text = (
-        f"Both models were fitted on what was known on {date} ({counted(trial.n_development, 'loan')}) and applied to the "
-        f"{counted(len(trial.y), 'loan')} open on that day; the exits of the {periods(settings.horizon, unit)} after it "
-        f"({counts}) were not used. The Cox models are cause-specific on loan age; the forest was "
-        f"grown on the loans open {periods(settings.horizon, unit)} earlier, with loan age as a covariate."
+        f"Both models were fitted on what was known on {date} and applied to loans open on that day; the exits of the {ahead} "
+        f"after it ({counts}) were not used. The Cox models are cause-specific on loan age and were fitted to the {unit}s with "
+        f"known covariates of {trial.development['Cox']}. The forest was grown on the loans open {ahead} earlier and followed "
+        f"until {date}, with loan age as a covariate: {trial.development['Forest']}. Predicted were {len(trial.y):,} of "
+        f"{told(trial.n_open, 'loan', smallest)} open on {date}."
     )
+    if trial.date.date() != settings.development_until:
+        text += f" That is the end of the last {unit} complete on {settings.development_until:%d %B %Y}."
+    why = []
+    if trial.n_incomplete:
+        why.append(f"{told(trial.n_incomplete, 'loan', smallest)} with a covariate missing")
+    if trial.left_out:
+        why.append(f"{told(trial.left_out, 'loan', smallest)} that would get older than any seen in development")
+    if why:
+        text += f" Left out: {listed(why)}."
     if analysis.config.model.strata:
         text += " The Cox models here are not stratified: a stratum's baseline ends where its development data end."
     if trial.constant:
         named = listed([(analysis.config.terms.get(name, Term()).label or name).lower() for name in trial.constant])
         text += f" Without {named}, which did not vary by then."
-    if trial.left_out:
-        older = counted(trial.left_out, "loan")
-        text += f" {older} that would be older by its end than any seen in development could not be predicted."
     return text
 
 
@@ -173,7 +237,7 @@ def _discrimination(analysis: Analysis, settings: Evaluation, trial: Trial, caus
                 cells += [found.value, (found.lower, found.upper)]
             rows.append(tuple(cells))
             groups.append(cause.capitalize())
-    interval = Column("interval", f"{level:.0%} CI", "interval:3")
+    interval = Column("interval", f"{level_words(level)} CI", "interval:3")
     columns = (
         Column("model", "Model"),
         Column("harrell", "Harrell's C", "number:3"),
@@ -184,7 +248,8 @@ def _discrimination(analysis: Analysis, settings: Evaluation, trial: Trial, caus
     note = (
         "C (concordance): of two loans, how often has the one that leaves first the higher predicted risk? 0.5 is a coin, 1 "
         "perfect. Harrell's depends on when loans are censored, Uno's reweights so that it does not. Both models are "
-        "measured on the same loans, so overlapping intervals do not show that they are equal."
+        "measured on the same loans, so overlapping intervals do not show that they are equal. Intervals are Wald's, loans of "
+        "one customer together; the predictions are taken as given, and censoring as independent of the risk."
     )
     title = f"Ranking of loans by risk, {periods(horizon, analysis.config.unit)} ahead"
     return Table("discrimination", title, columns, tuple(rows), tuple(groups), (note,))
@@ -206,22 +271,25 @@ def _accuracy(analysis: Analysis, settings: Evaluation, trial: Trial, causes: li
             score = table.iloc[0]
             actual: list[Cell] = [None, None] if observed is None else [observed[0], (observed[1], observed[2])]
             interval = (float(score["lower"]), float(score["upper"]))
-            rows.append(
-                (model, float(score["value"]), interval, float(score["null_value"]), float(risk[cause].mean()), *actual)
-            )
+            null = float(score["null_value"])
+            _, *bounds = brier_difference(trial.y, risk[cause], null, cause, horizon, trial.groups, level)
+            difference = (bounds[0], bounds[1])
+            rows.append((model, float(score["value"]), interval, null, difference, float(risk[cause].mean()), *actual))
             groups.append(cause.capitalize())
     columns = (
         Column("model", "Model"),
         Column("brier", "Brier score", "number:4"),
-        Column("interval", f"{level:.0%} CI", "interval:4"),
+        Column("interval", f"{level_words(level)} CI", "interval:4"),
         Column("null", "Same risk for all", "number:4"),
+        Column("difference", f"Difference, {level_words(level)} CI", "interval:4"),
         Column("predicted", "Predicted to leave", "percent:1"),
         Column("observed", "Observed", "percent:1"),
-        Column("observed_interval", f"{level:.0%} CI", "percent interval:1"),
+        Column("observed_interval", f"{level_words(level)} CI", "percent interval:1"),
     )
     note = (
         "Brier score: mean squared error of the predicted probability, reweighted for censoring; lower is better. \u201cSame "
-        "risk for all\u201d is the score of predicting the observed share for every loan, so a useful model lies below it. "
+        "risk for all\u201d is the score of predicting the observed share for every loan, so a useful model lies below it; the "
+        "interval of the difference is of the same loans, with loans of one customer together. "
         "Predicted to leave: mean predicted probability, to be compared with the share observed (Aalen\u2013Johansen)."
     )
     title = f"Accuracy of the probabilities, {periods(horizon, analysis.config.unit)} ahead"
@@ -238,13 +306,14 @@ def _findings(analysis: Analysis, discrimination: Table, accuracy: Table) -> lis
                 f"The Cox model ranks exits by {cause.lower()} with a concordance of {value:.3f} on the later period."
             )
             found.append(Finding(text, "amber", f"at least {least:g}", discrimination.key))
-    for cause, (model, value, _, null, *_) in zip(accuracy.groups, accuracy.rows, strict=True):
-        if model == "Cox" and isinstance(value, float) and isinstance(null, float) and value > null:
+    for cause, (model, value, _, null, difference, *_) in zip(accuracy.groups, accuracy.rows, strict=True):
+        if model == "Cox" and isinstance(difference, tuple) and difference[0] is not None and difference[0] > 0:
             text = (
                 f"The Cox model's probabilities of {cause.lower()} are less accurate on the later period (Brier score "
-                f"{value:.4f}) than the same risk for every loan ({null:.4f}). They should not be used as they are."
+                f"{value:.4f}) than the same risk for every loan ({null:.4f}); the difference lies between "
+                f"{difference[0]:.4f} and {difference[1]:.4f}."
             )
-            found.append(Finding(text, "amber", "below the score of the same risk for all", accuracy.key))
+            found.append(Finding(text, "amber", "interval of the difference not above 0", accuracy.key))
     return found
 
 

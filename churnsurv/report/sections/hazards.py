@@ -10,16 +10,24 @@ from churnsurv.messages import counted
 from churnsurv.plot import forest, forest_height
 from churnsurv.report.analysis import Analysis, Headline, Part
 from churnsurv.report.content import Block, Figure, Finding, Section, Table, Text
+from churnsurv.report.disclosure import is_small, suppressed, told
 from churnsurv.report.figures import drawn
 from churnsurv.report.hazard_ratios import CONTRARY, EXPECTED, UNCLEAR, HazardRatioTable
 from churnsurv.report.words import are, listed, ratio_words
 
 TITLE = "Hazard ratios"
 
+METHODS = (
+    "Methods: partial likelihood on loan age with late entry; intervals and p-values are Wald's, with a robust variance by "
+    "customer, each term by itself. Assumed and not tested here: hazards are proportional (a ratio is the same at every age), "
+    "numeric covariates act linearly on the log hazard, and censoring and late entry are independent of the risk of leaving "
+    "given the covariates."
+)
+
 
 def hazards(analysis: Analysis) -> Part:
     """Say which covariates go with leaving sooner or later."""
-    blocks: list[Block] = [Text(_reading(analysis))]
+    blocks: list[Block] = [Text(_reading(analysis)), *_left_out(analysis), Text(METHODS, "note")]
     headlines: list[Headline] = []
     for cause in analysis.config.spells.cause_names:
         ratios = replace(analysis.hazard_ratios.of(cause), title=f"Hazard ratios of {cause}")
@@ -38,7 +46,7 @@ def _reading(analysis: Analysis) -> str:
     within = f", with a baseline hazard of its own for every {listed(strata)}" if strata else ""
     return (
         "A hazard ratio compares two loans of the same age that are both still with us and alike in all other covariates: "
-        "how many times higher is the rate of leaving of the one whose value is one unit higher? Above 1 means sooner, below "
+        "how many times as high is the rate of leaving of the one whose value is one unit higher? Above 1 means sooner, below "
         "1 later. Each cause has its own Cox model on loan age, in which the other causes are censored"
         f"{within}. Time-varying covariates are those known one {analysis.config.unit} before; ties are treated by "
         f"{model.ties.capitalize()}'s rule. Intervals allow loans of one customer to depend on each other (sandwich by "
@@ -47,13 +55,31 @@ def _reading(analysis: Analysis) -> str:
     )
 
 
+def _left_out(analysis: Analysis) -> list[Block]:
+    """Say why the models have fewer loans and exits than the portfolio, and what helps."""
+    smallest = analysis.config.smallest_cell
+    lost = {str(r["what"]): int(r["left_out"]) for r in analysis.complete.completeness.to_dict("records")}
+    if not lost["spells"]:
+        return []
+    exits = listed([f"{suppressed(lost[cause], smallest)} {cause}" for cause in analysis.config.spells.cause_names])
+    unit = analysis.config.unit
+    text = (
+        f"The models have fewer loans and exits than the portfolio: covariates are those of the {unit} before, so the first "
+        f"observed {unit} of a loan has none, and spells with a missing covariate are left out. Without any spell in the "
+        f"models are {told(lost['loans'], 'loan', smallest)}; exits left out: {exits}. Values at origination, where the loan "
+        "table has them, fill the first one ([spells.at_origination])."
+    )
+    return [Text(text)]
+
+
 def _found(ratios: HazardRatioTable, cause: str) -> str:
     frame = ratios.frame
     clear = frame[(frame["hr_lower"] > 1) | (frame["hr_upper"] < 1)]
     checked = frame[frame["expected"] != ""]
     unclear = len(frame) - len(clear)
     others = f"; {are(unclear)} not distinguishable from no effect" if unclear else ""
-    text = f"For {cause}, {len(clear)} of {counted(len(frame), 'term')} have an interval that excludes 1{others}."
+    have = "has" if len(clear) == 1 else "have"
+    text = f"For {cause}, {len(clear)} of {counted(len(frame), 'term')} {have} an interval that excludes 1{others}."
     if len(checked):
         counts = {verdict: int((checked["verdict"] == verdict).sum()) for verdict in (EXPECTED, CONTRARY, UNCLEAR)}
         text += (
@@ -65,11 +91,14 @@ def _found(ratios: HazardRatioTable, cause: str) -> str:
 
 def _table(ratios: HazardRatioTable, analysis: Analysis, cause: str) -> Table:
     model = analysis.model.models_[cause]
-    note = (
-        f"{counted(model.n_events_, 'event')} of {cause}, {model.n_events_ / len(model.coef_):.0f} per coefficient. "
-        "Sign check: compares the interval with the sign stated in the configuration before fitting; \u201cnot "
-        "distinguishable\u201d when the interval includes 1, a dash when no sign was stated."
-    )
+    smallest = analysis.config.smallest_cell
+    per = "" if is_small(model.n_events_, smallest) else f", {model.n_events_ / len(model.coef_):.1f} per coefficient"
+    note = f"{told(model.n_events_, 'event', smallest).capitalize()} of {cause}{per}."
+    if (ratios.frame["expected"] != "").any():
+        note += (
+            " Sign check: compares the interval with the sign stated in the configuration before fitting; \u201cnot "
+            "distinguishable\u201d when the interval includes 1, a dash when no sign was stated."
+        )
     return replace(ratios.to_table(f"ratios-{cause}"), notes=(note,))
 
 
@@ -81,12 +110,12 @@ def _figure(ratios: HazardRatioTable, cause: str) -> Figure:
     return drawn(
         f"forest-{cause}",
         f"Forest plot of the hazard ratios of {cause}",
-        lambda ax: forest(frame, ax=ax),
+        lambda ax: forest(ratios, ax=ax),
         width=4.0,
         height=forest_height(frame),
         alt=f"Forest plot of {counted(len(frame), 'hazard ratio')} of {cause}."
         + (f" Farthest from 1: {listed(said)}." if said else " No interval excludes 1."),
-        caption=f"The ratios of {{ref:ratios-{cause}}} on a logarithmic axis. Grey: the interval includes 1.",
+        caption=f"The ratios of {{ref:ratios-{cause}}} on a logarithmic axis. Grey: the interval includes 1; blue: not.",
     )
 
 
@@ -97,8 +126,8 @@ def _findings(ratios: HazardRatioTable, analysis: Analysis, cause: str) -> list[
         return []
     return [
         Finding(
-            f"{listed([str(v) for v in contrary['label']])}: the effect on {cause} is contrary to the expected sign, and its "
-            "interval excludes 1. Check the data of the covariate, confounding, or the expectation.",
+            f"{listed([str(v) for v in contrary['label']])}: the association with {cause} is contrary to the expected sign, "
+            "and its interval excludes 1. Check the data of the covariate, confounding, or the expectation.",
             "amber",
             f"at most {most} signs contrary to expectation",
             f"ratios-{cause}",
@@ -116,7 +145,7 @@ def _headline(ratios: HazardRatioTable, cause: str) -> list[Headline]:
     unit = f" {row['per']}" if row["per"] else ""
     return [
         Headline(
-            f"Clearest driver of {cause}: {row['label']}",
+            f"Clearest association with {cause}: {row['label']}",
             f"HR {row['hazard_ratio']:.2f}",
             f"{row['hr_lower']:.2f} to {row['hr_upper']:.2f}",
             f"{ratio_words(row, cause)}{unit}, other covariates equal",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from churnsurv.report.analysis import Analysis, Headline, Part
+from churnsurv.report.analysis import Analysis, Headline, Part, named
 from churnsurv.report.config import RandomisedOffer
 from churnsurv.report.content import Block, Section, Text
 from churnsurv.report.sections.offer import offer
@@ -23,9 +23,11 @@ def interventions(analysis: Analysis) -> Part:
     ]
     headlines: list[Headline] = []
     for settings in analysis.config.interventions:
-        made, found = (
-            offer(analysis, settings) if isinstance(settings, RandomisedOffer) else rollout(analysis, settings)
-        )
+        with named(f"[[interventions]] {settings.name!r}"):
+            if isinstance(settings, RandomisedOffer):
+                made, found = offer(analysis, settings)
+            else:
+                made, found = rollout(analysis, settings)
         blocks += made
         headlines += found
     return Part(Section("interventions", TITLE, tuple(blocks)), tuple(headlines))

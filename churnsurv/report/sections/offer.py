@@ -11,28 +11,19 @@ import pandas as pd
 from churnsurv.data.landmark import outcome_of
 from churnsurv.effects import logrank_test, rmst_difference
 from churnsurv.estimators.cox import CoxPH
-from churnsurv.exceptions import DataError
-from churnsurv.messages import counted, first_of
+from churnsurv.exceptions import DataError, TooFewEventsError
 from churnsurv.nonparametric import AalenJohansen
 from churnsurv.outcome import Outcome
 from churnsurv.plot import cumulative_incidence
 from churnsurv.report.analysis import Analysis, Headline, ratios
 from churnsurv.report.config import RandomisedOffer, Term
 from churnsurv.report.content import Block, Cell, Column, Figure, Finding, Table, Text
+from churnsurv.report.disclosure import is_small, suppressed, suppression_notes, told
 from churnsurv.report.figures import drawn
 from churnsurv.report.hazard_ratios import HazardRatioTable
+from churnsurv.report.sections.assigned import assignments, follow
 from churnsurv.report.sections.attrition import risk_at
-from churnsurv.report.words import (
-    is_clear,
-    periods,
-    ratio_sentence,
-    ratio_words,
-    suppressed,
-    suppression_note,
-)
-
-#: columns of the table of assignments
-_COLUMNS = ("loan_id", "intervention", "assigned_on", "arm")
+from churnsurv.report.words import is_clear, level_words, listed, periods, ratio_sentence, ratio_words
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +34,7 @@ class Trial:
     y: Outcome
     aj: AalenJohansen
     ratios: dict[str, HazardRatioTable]
-    not_observed: int
+    not_followed: dict[str, int]
 
 
 def offer(analysis: Analysis, settings: RandomisedOffer) -> tuple[list[Block], list[Headline]]:
@@ -51,17 +42,20 @@ def offer(analysis: Analysis, settings: RandomisedOffer) -> tuple[list[Block], l
     trial = read_trial(analysis, settings)
     main, safety = analysis.config.main_cause, analysis.config.safety_cause
     key = re.sub(r"\W+", "-", settings.name.lower())
-    row = trial.ratios[main].row("treated")
+    hidden = hidden_causes(trial, analysis.config.smallest_cell)
     blocks: list[Block] = [
         Text(settings.name, "subheading"),
         Text(_design(analysis, settings, trial)),
         Text(_result(analysis, settings, trial), "headline"),
-        _figure(analysis, settings, trial, key),
+        *([] if main in hidden else [_figure(analysis, settings, trial, key)]),
         _arms(analysis, settings, trial, key),
-        _effects(analysis, settings, trial, key),
+        _effects(analysis, settings, trial, key, hidden),
     ]
     if safety is not None and safety in trial.ratios:
         blocks += _safety(settings, trial.ratios[safety], safety, f"{key}-effects")
+    if main not in trial.ratios:
+        return blocks, [Headline(f"{settings.name}: effect on {main}", "not estimable", "\u2013", _no_exit(main))]
+    row = trial.ratios[main].row("treated")
     headline = Headline(
         f"{settings.name}: effect on {main}",
         f"HR {row['hazard_ratio']:.2f}",
@@ -73,12 +67,15 @@ def offer(analysis: Analysis, settings: RandomisedOffer) -> tuple[list[Block], l
 
 def read_trial(analysis: Analysis, settings: RandomisedOffer) -> Trial:
     """Follow the assigned loans from the date of assignment, whatever became of the offer."""
-    assigned = _assignments(analysis, settings)
-    parts = []
-    for date, loans in assigned.groupby("assigned_on"):
-        cohort = analysis.spells.landmark(date).frame
-        parts.append(cohort.merge(loans[["loan_id", "arm"]], on="loan_id", how="inner", validate="one_to_one"))
-    frame = pd.concat(parts, ignore_index=True)
+    assigned = assignments(analysis, settings)
+    frame, not_followed = follow(analysis.spells, assigned)
+    for arm in (settings.control, settings.treated):
+        if not (frame["arm"] == arm).any():
+            why = "; ".join(f"{reason}: {n:,}" for reason, n in not_followed.items())
+            raise DataError(
+                f"no loan of the arm {arm!r} can be followed from its assignment ({why}). Check assigned_on, or wait for "
+                "later data."
+            )
     frame["treated"] = (frame["arm"] == settings.treated).astype(float)
     per_year = 12 if analysis.config.unit == "month" else 4
     # years of loan age at assignment; the few loans beyond three years are one band
@@ -86,32 +83,18 @@ def read_trial(analysis: Analysis, settings: RandomisedOffer) -> Trial:
     y = outcome_of(frame, analysis.config.spells, start=False)
     named = np.where(frame["treated"] == 1, settings.treated, settings.control)
     aj = AalenJohansen().fit(y, by=pd.Series(named, name="arm"), level=analysis.config.level)
-    return Trial(frame, y, aj, _ratios(analysis, settings, frame, y), len(assigned) - len(frame))
+    return Trial(frame, y, aj, _ratios(analysis, settings, frame, y), not_followed)
 
 
-def _assignments(analysis: Analysis, settings: RandomisedOffer) -> pd.DataFrame:
-    table = analysis.tables["interventions"]
-    absent = [name for name in _COLUMNS if name not in table.columns]
-    if absent:
-        raise DataError(
-            f"The interventions table has no column {absent[0]!r}; it needs {', '.join(_COLUMNS)} and has "
-            f"{first_of(table.columns, 12)}."
-        )
-    rows = table[table["intervention"] == settings.intervention]
-    arms = (settings.control, settings.treated)
-    others = sorted(set(rows["arm"].astype(str)) - set(arms))
-    missing = [arm for arm in arms if not (rows["arm"] == arm).any()]
-    if missing or others:
-        raise DataError(
-            f"Intervention {settings.intervention!r} has the arms {first_of(sorted(set(rows['arm'].astype(str)))) or 'none'} "
-            f"in the interventions table; the configuration names {arms[0]!r} and {arms[1]!r}."
-        )
-    if rows["loan_id"].duplicated().any():
-        raise DataError(
-            f"{counted(int(rows['loan_id'].duplicated().sum()), 'loan')} assigned to {settings.intervention!r} more than "
-            "once: keep the first assignment of each."
-        )
-    return rows
+def hidden_causes(trial: Trial, smallest: int) -> list[str]:
+    """Give the causes of which an arm has too few exits to be shown."""
+    arm, ending = trial.frame["arm"], trial.frame["cause"]
+    counts = {cause: (ending == cause).groupby(arm).sum() for cause in trial.y.causes}
+    return [cause for cause, by_arm in counts.items() if any(is_small(int(n), smallest) for n in by_arm)]
+
+
+def _no_exit(cause: str) -> str:
+    return f"An arm has no exit by {cause} yet: the hazard ratio is not estimable"
 
 
 def _ratios(
@@ -131,26 +114,28 @@ def _ratios(
 
 
 def _design(analysis: Analysis, settings: RandomisedOffer, trial: Trial) -> str:
-    counts = trial.frame["arm"].value_counts()
+    smallest, counts = analysis.config.smallest_cell, trial.frame["arm"].value_counts()
+    n_treated, n_control = int(counts[settings.treated]), int(counts[settings.control])
     unit = analysis.config.unit
     text = (
-        f"A randomised experiment: {counts[settings.treated]:,} loans were assigned to \u201c{_name(settings.treated)}\u201d "
-        f"and {counts[settings.control]:,} to \u201c{_name(settings.control)}\u201d. Loans are compared "
+        f"A randomised experiment: {told(n_treated, 'loan', smallest)} of those followed were assigned to "
+        f"\u201c{_name(settings.treated)}\u201d and "
+        f"{told(n_control, 'loan', smallest)} to \u201c{_name(settings.control)}\u201d. Loans are compared "
         f"as assigned, whether or not the offer was taken up; the clock is the time since assignment in {unit}s. Test and "
         "hazard ratios compare loans within the same year of loan age at assignment; intervals of hazard ratios allow loans "
         "of one customer to depend on each other."
     )
-    if trial.not_observed:
-        text += (
-            f" {counted(trial.not_observed, 'assigned loan')} not under observation at the date could not be followed."
-        )
+    text += f" A date of assignment within a {unit} counts as the end of the {unit} before."
+    if trial.not_followed:
+        why = listed([f"{told(n, 'loan', smallest)} {reason}" for reason, n in trial.not_followed.items()])
+        text += f" Assigned, but not followed: {why}."
     return text
 
 
 def _result(analysis: Analysis, settings: RandomisedOffer, trial: Trial) -> str:
     main, safety = analysis.config.main_cause, analysis.config.safety_cause
     if main not in trial.ratios:
-        raise DataError(f"{settings.name}: an arm has no exit by {main}; its effect cannot be estimated yet.")
+        return f"{_no_exit(main)}. The arms and the difference of their risks are below."
     row, inline = trial.ratios[main].row("treated"), trial.ratios[main].inline("treated")
     text = ratio_sentence(settings.name, row, inline, main)
     if safety is not None and safety in trial.ratios:
@@ -176,9 +161,13 @@ def _figure(analysis: Analysis, settings: RandomisedOffer, trial: Trial, key: st
             labels=labels,
             xlabel=f"{unit.capitalize()}s since assignment",
             ylabel=f"Left by {main}",
+            smallest=analysis.config.smallest_cell,
         ),
         alt=f"Step curves of the cumulative incidence of {main} by arm. After {periods(settings.horizon, unit)}: {said}.",
-        caption="Cumulative incidence since assignment, the other causes at work, with bands and counts.",
+        caption=(
+            f"Cumulative incidence since assignment, the other causes at work, with pointwise "
+            f"{level_words(analysis.config.level)} intervals. Counts: at risk at that time; censored and left before it."
+        ),
     )
 
 
@@ -190,7 +179,7 @@ def _arms(analysis: Analysis, settings: RandomisedOffer, trial: Trial, key: str)
         columns += [
             Column(f"{cause} events", f"Left by {cause}", "integer"),
             Column(f"{cause} share", f"Within {periods(horizon, config.unit)}", "percent:1"),
-            Column(f"{cause} interval", f"{config.level:.0%} CI", "percent interval:1"),
+            Column(f"{cause} interval", f"{level_words(config.level)} CI", "percent interval:1"),
         ]
     rows = []
     for position, arm in enumerate(curves.index):
@@ -203,36 +192,55 @@ def _arms(analysis: Analysis, settings: RandomisedOffer, trial: Trial, key: str)
             cells.append(suppressed(events, config.smallest_cell))
             cells += [None, None] if small or found is None else [found[0], (found[1], found[2])]
         rows.append(tuple(cells))
-    notes = (suppression_note(config.smallest_cell),)
+    notes = suppression_notes(config.smallest_cell)
     return Table(f"{key}-arms", f"{settings.name}: arms", tuple(columns), tuple(rows), notes=notes)
 
 
-def _effects(analysis: Analysis, settings: RandomisedOffer, trial: Trial, key: str) -> Table:
+def _effects(analysis: Analysis, settings: RandomisedOffer, trial: Trial, key: str, hidden: list[str]) -> Table:
     """Lay out ratio, difference in probability and log-rank test per cause, and the time gained."""
     config, arm = analysis.config, trial.frame["arm"].to_numpy()
     unit, horizon = config.unit, settings.horizon
     rows: list[tuple[Cell, ...]] = []
-    for cause, table in trial.ratios.items():
-        row = table.row("treated")
-        interval = f"{row['hr_lower']:.2f} to {row['hr_upper']:.2f}"
-        rows.append((f"Hazard ratio of {cause}", f"{row['hazard_ratio']:.2f}", interval, row["p_value"]))
-        test = logrank_test(trial.y, arm, strata=trial.frame["age_band"], cause=cause)
-        rows.append((f"{test.name.capitalize()}, {cause}", f"\u03c7\u00b2 {test.statistic:.2f}", None, test.p_value))
-        rows.append(_difference(trial, settings, cause, config.level, unit))
-    gain = rmst_difference(trial.y, arm, horizon=horizon, reference=settings.control, level=config.level)
+    shown = [cause for cause in trial.y.causes if cause not in hidden]
+    for cause in trial.y.causes:
+        if cause in trial.ratios:
+            rows += _ratio_rows(trial, cause)
+        # with the share of the other arm, a difference tells the one that is hidden
+        if cause in shown and (trial.frame["cause"] == cause).any():
+            rows.append(_difference(trial, settings, cause, config.level, unit))
     name = f"{unit.capitalize()}s gained per loan within {periods(horizon, unit)}"
-    rows.append((name, _signed(gain.value), f"{_signed(gain.lower)} to {_signed(gain.upper)}", None))
+    try:
+        gain = rmst_difference(trial.y, arm, horizon=horizon, reference=settings.control, level=config.level)
+    except TooFewEventsError:
+        rows.append((name, "not estimable", None, None))
+    except DataError as error:
+        raise DataError(f"horizon = {horizon}: {error}") from None
+    else:
+        rows.append((name, _signed(gain.value), f"{_signed(gain.lower)} to {_signed(gain.upper)}", None))
     columns = (
         Column("measure", f"{_name(settings.treated).capitalize()} compared with {_name(settings.control)}"),
         Column("estimate", "Estimate", "value"),
-        Column("interval", f"{config.level:.0%} CI", "value"),
+        Column("interval", f"{level_words(config.level)} CI", "value"),
         Column("p", "p", "p"),
     )
     reading = (
         "An interval of a ratio that includes 1, or of a difference that includes 0, is compatible with no effect. "
-        f"{unit.capitalize()}s gained: difference of the restricted mean time as a customer, leaving by any cause."
+        f"{unit.capitalize()}s gained: difference of the restricted mean time as a customer, leaving by any cause. "
+        "The log-rank tests, differences and time gained take loans as independent, the hazard ratios customers; hazards are "
+        "assumed to be proportional within a band of loan age, which is not tested here."
     )
     return Table(f"{key}-effects", f"{settings.name}: effects", columns, tuple(rows), notes=(reading,))
+
+
+def _ratio_rows(trial: Trial, cause: str) -> list[tuple[Cell, ...]]:
+    """Give the hazard ratio and the log-rank test of a cause."""
+    row = trial.ratios[cause].row("treated")
+    interval = f"{row['hr_lower']:.2f} to {row['hr_upper']:.2f}"
+    test = logrank_test(trial.y, trial.frame["arm"].to_numpy(), strata=trial.frame["age_band"], cause=cause)
+    return [
+        (f"Hazard ratio of {cause}", f"{row['hazard_ratio']:.2f}", interval, row["p_value"]),
+        (f"{test.name.capitalize()}, {cause}", f"\u03c7\u00b2 {test.statistic:.2f}", None, test.p_value),
+    ]
 
 
 def _difference(trial: Trial, settings: RandomisedOffer, cause: str, level: float, unit: str) -> tuple[Cell, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 from scipy.stats import chi2
@@ -10,9 +12,17 @@ from churnsurv.data import Spells
 from churnsurv.messages import counted
 from churnsurv.plot.rates import rates
 from churnsurv.report.analysis import Analysis, Part
-from churnsurv.report.content import Block, Column, Figure, Section, Table, Text
+from churnsurv.report.content import Block, Cell, Column, Figure, Section, Table, Text
+from churnsurv.report.disclosure import (
+    HIDDEN,
+    suppressed,
+    suppressed_column,
+    suppression_notes,
+    told,
+    without_small,
+)
 from churnsurv.report.figures import drawn
-from churnsurv.report.words import listed
+from churnsurv.report.words import level_words, listed
 
 TITLE = "Portfolio flow"
 
@@ -26,6 +36,8 @@ def portfolio(analysis: Analysis) -> Part:
     customers = frame["customer_id"].nunique()
     of_customers = "" if customers == frame["loan_id"].nunique() else f" of {counted(customers, 'customer')}"
     late = int((frame.drop_duplicates("loan_id")["entry"] > 0).sum())
+    causes = config.spells.cause_names
+    came = told(late, "loan", config.smallest_cell).capitalize()
     quarterly = exits_by_quarter(spells, config.level)
     blocks: list[Block] = [
         Text(
@@ -34,36 +46,65 @@ def portfolio(analysis: Analysis) -> Part:
             "was set right on the way."
         ),
         Text(
-            f"{counted(late, 'loan')} came under observation after origination. They count as at risk only from the age at "
+            f"{came} came under observation after origination. They count as at risk only from the age at "
             "which they were first seen: the loans that had left by then are unknown, and counting the survivors from the "
             "origin would make retention look better than it is."
         ),
-        _reconciliation(spells),
-        _cleaning(spells),
-        _by_quarter(quarterly, spells),
-        _figure(quarterly, config.spells.cause_names),
+        *_cut_off(analysis),
+        _reconciliation(spells, config.smallest_cell),
+        _cleaning(spells, config.smallest_cell),
+        _by_quarter(quarterly, spells, config.smallest_cell),
+        *_figure(without_small(quarterly, causes, config.smallest_cell), causes, config.level),
     ]
     return Part(Section("portfolio", TITLE, tuple(blocks)))
 
 
-def _reconciliation(spells: Spells) -> Table:
-    frame = spells.reconciliation
-    total = int(frame["loans"].iloc[0])
-    rows = tuple((_sentence_case(r["reason"]), int(r["loans"]), r["loans"] / total) for r in frame.to_dict("records"))
-    columns = (Column("reason", "Loans"), Column("loans", "Number", "integer"), Column("share", "Share", "percent:1"))
-    return Table(
-        "reconciliation", "Loans in and out", columns, rows, notes=("The first row is the sum of those below it.",)
+def _cut_off(analysis: Analysis) -> list[Block]:
+    """Say what lies after the date of the report."""
+    if not analysis.cut:
+        return []
+    config, cut = analysis.config, analysis.cut
+    exits = listed([f"{suppressed(cut[cause], config.smallest_cell)} {cause}" for cause in config.spells.cause_names])
+    text = (
+        f"The data go on after {config.as_of:%d %B %Y}. What came later is not in this report: "
+        f"{told(cut['spells'], f'loan-{config.unit}', config.smallest_cell)}, with exits: {exits}."
     )
+    return [Text(text)]
+
+
+def exits_shown(spells: Spells, smallest: int) -> dict[str, Cell]:
+    """Give reason → number of loans as the reader may see it; the first is the total."""
+    frame = spells.reconciliation
+    counts = [int(n) for n in frame["loans"]]
+    cells = [counts[0], *suppressed_column(counts[1:], smallest)]
+    return dict(zip(frame["reason"].astype(str), cells, strict=True))
+
+
+def _reconciliation(spells: Spells, smallest: int) -> Table:
+    cells = exits_shown(spells, smallest)
+    total = int(spells.reconciliation["loans"].iloc[0])
+    rows = tuple((_sentence_case(r), n, n / total if isinstance(n, int) else None) for r, n in cells.items())
+    columns = (Column("reason", "Loans"), Column("loans", "Number", "integer"), Column("share", "Share", "percent:1"))
+    notes = ("The first row is the sum of those below it.", *_if_hidden(rows, smallest))
+    return Table("reconciliation", "Loans in and out", columns, rows, notes=notes)
+
+
+def _if_hidden(rows: Iterable[tuple[Cell, ...]], smallest: int) -> tuple[str, ...]:
+    hidden = any(cell in (HIDDEN, f"<{smallest}") for row in rows for cell in row)
+    return suppression_notes(smallest) if hidden else ()
 
 
 def _sentence_case(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _cleaning(spells: Spells) -> Table:
-    names = ("rule", "table", "column", "count", "unit", "action")
+def _cleaning(spells: Spells, smallest: int) -> Table:
+    found = spells.cleaning.to_dict("records")
+    # a few rows are those of a few loans
+    counts = [suppressed(int(r["count"]), smallest) for r in found]
     rows = tuple(
-        (_sentence_case(str(r["rule"])), *(r[name] for name in names[1:])) for r in spells.cleaning.to_dict("records")
+        (_sentence_case(str(r["rule"])), r["table"], r["column"], count, r["unit"], r["action"])
+        for r, count in zip(found, counts, strict=True)
     )
     columns = (
         Column("rule", "Rule"),
@@ -73,7 +114,7 @@ def _cleaning(spells: Spells) -> Table:
         Column("unit", "Unit"),
         Column("action", "What was done"),
     )
-    notes = () if rows else ("Nothing had to be cleaned.",)
+    notes = _if_hidden(rows, smallest) if rows else ("Nothing had to be cleaned.",)
     return Table("cleaning", "What the clean-up did", columns, rows, notes=notes)
 
 
@@ -96,34 +137,57 @@ def exits_by_quarter(spells: Spells, level: float) -> pd.DataFrame:
     return result
 
 
-def _by_quarter(quarterly: pd.DataFrame, spells: Spells) -> Table:
+def _by_quarter(quarterly: pd.DataFrame, spells: Spells, smallest: int) -> Table:
     causes = spells.rules.cause_names
     shown = quarterly.tail(8)
+    counts = ["loans", *causes, "matured"]
+    # with eight quarters or less in all, the totals are known from the reconciliation
+    column_of = suppressed_column if len(quarterly) <= 8 else (lambda values, k: [suppressed(n, k) for n in values])
+    cells: dict[str, list[Cell]] = {name: column_of([int(n) for n in shown[name]], smallest) for name in counts}
+    for cause in causes:
+        known = zip(cells[cause], shown[f"{cause} rate"], strict=True)
+        cells[f"{cause} rate"] = [float(rate) if isinstance(n, int) else None for n, rate in known]
     columns = [Column("quarter", "Quarter"), Column("loans", "Loans at risk", "integer")]
     columns += [Column(c, c.capitalize(), "integer") for c in (*causes, "matured")]
     columns += [Column(f"{c} rate", f"{c.capitalize()} per year", "percent:1") for c in causes]
     rows = tuple(
-        (f"{quarter.year} Q{quarter.quarter}", *(row[column.name] for column in columns[1:]))
-        for quarter, row in zip(shown.index, shown.to_dict("records"), strict=True)
+        (f"{quarter.year} Q{quarter.quarter}", *(cells[column.name][position] for column in columns[1:]))
+        for position, quarter in enumerate(shown.index)
     )
     note = (
         "Loans at risk: under observation at any time of the quarter. Per year: exits divided by loan-years at risk, "
         "as if the quarter's pace lasted a year; maturity is the scheduled end, not a loss."
     )
-    return Table("by-quarter", "Exits by quarter, the last eight", tuple(columns), rows, notes=(note,))
+    return Table(
+        "by-quarter",
+        "Exits by quarter, the last eight",
+        tuple(columns),
+        rows,
+        notes=(note, *_if_hidden(rows, smallest)),
+    )
 
 
-def _figure(quarterly: pd.DataFrame, causes: tuple[str, ...]) -> Figure:
+def _figure(quarterly: pd.DataFrame, causes: tuple[str, ...], level: float) -> list[Figure]:
     latest = quarterly.iloc[-1]
-    said = [f"{cause} {100 * latest[f'{cause} rate']:.1f}%" for cause in causes]
-    return drawn(
+    causes = tuple(cause for cause in causes if quarterly[f"{cause} rate"].notna().sum() > 1)
+    if not causes:
+        return []
+    said = [f"{cause} {_rate_words(latest[f'{cause} rate'])}" for cause in causes]
+    gaps = bool(quarterly[[f"{cause} rate" for cause in causes]].isna().any(axis=None))
+    figure = drawn(
         "rates",
         "Yearly rate of leaving by calendar quarter",
         lambda ax: rates(quarterly, causes, ax=ax),
         height=3.0,
         alt=f"Line chart of the yearly exit rate per quarter. In the last quarter: {listed(said)}.",
         caption=(
-            "Exits per loan-year at risk, with exact Poisson intervals of the count. The mix of loan ages changes over "
-            "time, so a trend here is a description, not an effect."
+            f"Exits per loan-year at risk, with exact {level_words(level)} Poisson intervals of the count, quarter by quarter; "
+            "loans are taken as independent. The mix of loan ages changes over time, so a trend here is a description, "
+            "not an effect." + (" Gaps: too few exits to be shown." if gaps else "")
         ),
     )
+    return [figure]
+
+
+def _rate_words(rate: float) -> str:
+    return "not shown" if np.isnan(rate) else f"{100 * rate:.1f}%"

@@ -6,13 +6,19 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
 from churnsurv.estimators.cox import CoxPH
+from churnsurv.exceptions import DataError
+from churnsurv.messages import counted, first_of
 from churnsurv.report.analysis import Analysis, Headline, ratios
 from churnsurv.report.config import StaggeredRollout, Term
 from churnsurv.report.content import Block, Column, Finding, Table, Text
 from churnsurv.report.hazard_ratios import HazardRatioTable
-from churnsurv.report.words import is_clear, listed, ratio_sentence, ratio_words
+from churnsurv.report.words import is_clear, level_words, listed, ratio_sentence, ratio_words
+
+#: below so many units the robust variance is not to be trusted
+FEW_UNITS = 20
 
 
 def rollout(analysis: Analysis, settings: StaggeredRollout) -> tuple[list[Block], list[Headline]]:
@@ -23,7 +29,16 @@ def rollout(analysis: Analysis, settings: StaggeredRollout) -> tuple[list[Block]
     """
     main, safety = analysis.config.main_cause, analysis.config.safety_cause
     key = re.sub(r"\W+", "-", settings.name.lower())
+    check_indicator(analysis, settings)
     frame, y = analysis.complete.frame, analysis.complete.y
+    n_units = int(frame[settings.unit].nunique())
+    opening: list[Block] = [Text(settings.name, "subheading"), Text(_design(analysis, settings))]
+    if n_units <= 1 + len(settings.adjust):
+        text = (
+            f"Not estimable with {counted(n_units, 'unit')} ({settings.unit}): what differs between units cannot be told from "
+            f"chance with {counted(1 + len(settings.adjust), 'term')}. Intervals to trust need {FEW_UNITS} units or more."
+        )
+        return [*opening, Text(text, "headline")], [Headline(settings.name, "not estimable", "–", text.split(":")[0])]
     columns = [settings.indicator, *settings.adjust]
     causes = [c for c in (main, safety) if c is not None]
     quarter = frame["period"].dt.to_period("Q").astype(str).to_numpy()
@@ -43,18 +58,24 @@ def rollout(analysis: Analysis, settings: StaggeredRollout) -> tuple[list[Block]
     )
     main_row = effect.row(settings.indicator, main)
     note = (
-        f"Cause-specific Cox models, adjusted for {_adjusted(analysis, settings)}; {analysis.config.level:.0%} intervals "
-        f"robust to dependence within a {settings.unit}. With few units such intervals are somewhat too narrow."
+        f"Cause-specific Cox models, adjusted for {_adjusted(analysis, settings)}; "
+        f"{level_words(analysis.config.level)} intervals robust to dependence within a {settings.unit} ({n_units} of them). "
+        + (
+            f"With fewer than {FEW_UNITS} units they are too narrow and p-values too small: read them as a description."
+            if n_units < FEW_UNITS
+            else "With few units such intervals are somewhat too narrow."
+        )
+        + " Hazards are assumed to be proportional and covariates linear on the log hazard; neither is tested here."
     )
     blocks: list[Block] = [
-        Text(settings.name, "subheading"),
-        Text(_design(analysis, settings)),
+        *opening,
         Text(_result(settings, effect, causes), "headline"),
         _table(effect, f"{key}-effects", note),
     ]
-    blocks += _safety(settings, effect, safety, f"{key}-effects")
+    # with so few units an interval that excludes 1 shows little
+    blocks += [] if n_units < FEW_UNITS else _safety(settings, effect, safety, f"{key}-effects")
     headline = Headline(
-        f"{settings.name}: effect on {main}",
+        f"{settings.name}: association with {main}",
         f"HR {main_row['hazard_ratio']:.2f}",
         f"{main_row['hr_lower']:.2f} to {main_row['hr_upper']:.2f}",
         f"Staggered rollout, first analysis: {ratio_words(main_row, main)}",
@@ -62,17 +83,46 @@ def rollout(analysis: Analysis, settings: StaggeredRollout) -> tuple[list[Block]
     return blocks, [headline]
 
 
+def check_indicator(analysis: Analysis, settings: StaggeredRollout) -> None:
+    """Refuse an indicator other than 0 and 1, or one that goes back to 0 within a unit."""
+    frame = analysis.complete.frame
+    try:
+        values = frame[settings.indicator].astype(float)
+    except (TypeError, ValueError):
+        values = pd.Series(np.nan, frame.index)
+    others = frame.loc[~values.isin((0.0, 1.0)), settings.indicator].drop_duplicates()
+    if len(others):
+        raise DataError(
+            f"the indicator {settings.indicator!r} must be 0 before and 1 since the change; it also holds "
+            f"{first_of(others.tolist())}."
+        )
+    if values.nunique() < 2:
+        raise DataError(f"{settings.indicator!r} is {values.iloc[0]:g} throughout: there is nothing to compare.")
+    by_unit = frame.assign(value=values).groupby([settings.unit, "period"], observed=True)["value"].agg(["min", "max"])
+    before = by_unit.groupby(level=0)["max"].cummax()
+    back = by_unit.index.get_level_values(0)[(by_unit["min"] < before).to_numpy()].unique()
+    if len(back):
+        raise DataError(
+            f"{settings.indicator!r} is 0 again, or for some loans only, after it was 1 in "
+            f"{counted(len(back), 'unit')} ({settings.unit} {first_of(back)}): a rollout reaches a unit as a whole and stays. "
+            "Give the column of the units that change, or an indicator that stays 1."
+        )
+
+
 def _design(analysis: Analysis, settings: StaggeredRollout) -> str:
     frame = analysis.complete.frame
     switched = frame.groupby(settings.unit, observed=True)[settings.indicator].max()
     n_switched, n_units = int((switched > 0).sum()), len(switched)
+    have = "has" if n_switched == 1 else "have"
     share = float(np.mean(frame[settings.indicator] > 0))
     return (
-        f"A staggered rollout: {n_switched} of {n_units} units ({settings.unit}) have switched, at different "
+        f"A staggered rollout: {n_switched} of {n_units} units ({settings.unit}) {have} switched, at different "
         f"dates; {share:.0%} of the observed {analysis.config.unit}s lie after a switch. Loans in units that have switched "
         "are compared with loans of the same age in the same calendar quarter in units that have not. This is a first "
         "analysis: it assumes that the order of the units has nothing to do with their customers, that nobody reacts before "
-        "the switch, and that the ratio is the same from the first day on."
+        "the switch, and that the ratio is the same from the first day on. It differs from the ratio in "
+        f"{{ref:ratios-{analysis.config.main_cause}}}, which is also adjusted for what the change works through and does not "
+        "compare within calendar quarters."
     )
 
 
@@ -80,7 +130,7 @@ def _table(effect: HazardRatioTable, key: str, note: str) -> Table:
     columns = (
         Column("model", "Leaving by"),
         Column("hazard_ratio", "Hazard ratio", "number:2"),
-        Column("interval", f"{effect.level:.0%} CI", "interval:2"),
+        Column("interval", f"{level_words(effect.level)} CI", "interval:2"),
         Column("p_value", "p", "p"),
     )
     rows = tuple(
