@@ -28,6 +28,11 @@ def suppressed(count: int, smallest: int) -> Cell:
     return f"<{smallest}" if is_small(count, smallest) else int(count)
 
 
+def count_words(count: int, smallest: int) -> str:
+    """Give a count for a list in a sentence: "1,204", "<5"."""
+    return f"<{smallest}" if is_small(count, smallest) else f"{count:,}"
+
+
 def suppressed_column(counts: Sequence[int], smallest: int) -> list[Cell]:
     """Give the cells of a column whose total is known to the reader.
 

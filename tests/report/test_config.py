@@ -72,3 +72,53 @@ def test_the_configuration_told_in_the_report_holds_no_path(small_config):
     echo = read_config(small_config).echo()
     assert echo["data"]["loans"] == "loans.parquet"
     assert str(small_config.parent) not in str(echo)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[terms.rate_incentive]", "[terms.rate_incentiv]", r"\[terms\.rate_incentiv\].*Did you mean 'rate_incentive'"),
+        ("per = 12\n", "per = 0\n", r"\[terms\.term\] per = 0"),
+        ('unit = "months"\nper = 12', "unit = 3", r"\[terms\.term\] unit"),
+        (
+            'expected = { default = "-" }',
+            'expected = { default = "less" }',
+            r"\[terms\.credit_score\] expected\.default",
+        ),
+        ('kind = "rollout"\n', "", "number 2 has no kind"),
+        ('name = "Faster service"', 'name = "Rate offer"', "'Rate offer' more than once"),
+        ("horizons = [12, 24, 36]", "horizons = [12, -24]", r"\[incidence\] horizons"),
+    ],
+)
+def test_words_that_would_silently_be_lost_are_refused(written, old, new, message):
+    with pytest.raises(ConfigError, match=message):
+        read_config(written(**{old: new}))
+
+
+def test_a_safety_cause_is_optional(written):
+    assert read_config(written(**{'safety_cause = "default"\n': ""})).safety_cause is None
+
+
+def test_an_empty_list_of_covariates_is_told_as_the_covariates_used(small_config):
+    config = read_config(small_config)
+    assert config.echo()["model"]["covariates"] == list(config.spells.covariate_names)
+
+
+def test_every_key_is_described():
+    from churnsurv.report import ReportConfig
+    from churnsurv.report.config import Evaluation, Incidence, RandomisedOffer, StaggeredRollout, Term
+
+    for table in (ReportConfig, Evaluation, Incidence, RandomisedOffer, StaggeredRollout, Term):
+        assert all(field.description for field in table.model_fields.values()), table
+
+
+def test_the_page_on_the_configuration_names_every_key_with_its_default():
+    from churnsurv.report import config as module
+
+    page = (REPORTS.parent / "docs" / "report-configuration.md").read_text(encoding="utf-8")
+    tables = ["ReportConfig", "DataFiles", "ModelSettings", "Term", "Incidence", "Evaluation", "Forest"]
+    tables += ["RandomisedOffer", "StaggeredRollout", "Thresholds"]
+    for table in tables:
+        for name, field in getattr(module, table).model_fields.items():
+            assert f"| `{name}` |" in page, (table, name)
+            assert str(field.description) in page, (table, name)

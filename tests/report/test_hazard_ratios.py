@@ -121,3 +121,24 @@ def test_terms_and_models_that_are_not_there_are_named(model):
         hazard_ratio_table(cs.CoxPH())
     with pytest.raises(DataError, match="not zero"):
         hazard_ratio_table(model, units={"noise": (0, "pp")})
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"expected_signs": {"rate_incentiv": "+"}}, "expected_signs names 'rate_incentiv'.*'rate_incentive'"),
+        ({"expected_signs": {"atrition": {"noise": "+"}}}, "no model: 'atrition'.*'attrition'"),
+        ({"expected_signs": {"default": {"nois": "+"}}}, "of 'default' names 'nois'.*'noise'"),
+        ({"labels": {"nois": "Noise"}}, "labels names 'nois'"),
+        ({"units": {"nois": "pp"}}, "units names 'nois'"),
+    ],
+)
+def test_words_for_no_term_are_refused_with_the_nearest_one(model, words, message):
+    with pytest.raises(DataError, match=message):
+        hazard_ratio_table(model, **words)
+
+
+def test_a_level_keeps_its_decimals(model):
+    table = hazard_ratio_table(model, level=0.975)
+    assert "97.5% CI" in table.inline("noise", "default")
+    assert "97.5% CI" in table.to_html()

@@ -20,9 +20,9 @@ from churnsurv.outcome import Outcome
 from churnsurv.report.analysis import Analysis, Headline, Part, named
 from churnsurv.report.config import Evaluation, Term
 from churnsurv.report.content import Block, Cell, Column, Finding, Section, Table, Text
-from churnsurv.report.disclosure import suppressed, told
+from churnsurv.report.disclosure import count_words, is_small, told
 from churnsurv.report.sections.attrition import risk_at
-from churnsurv.report.sections.paired import brier_difference
+from churnsurv.report.sections.paired import brier_difference, censored_after
 from churnsurv.report.words import level_words, listed, periods
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def checked_date(analysis: Analysis, settings: Evaluation) -> pd.Timestamp:
 
 def fitted_on(y: Outcome, n_loans: int, smallest: int) -> str:
     """Say on how many loans and exits a model was fitted."""
-    exits = [f"{suppressed(int(np.sum(y.event == y.cause_code(cause))), smallest)} {cause}" for cause in y.causes]
+    exits = [f"{count_words(int(np.sum(y.event == y.cause_code(cause))), smallest)} {cause}" for cause in y.causes]
     return f"{told(n_loans, 'loan', smallest)}, with exits: {listed(exits)}"
 
 
@@ -191,14 +191,16 @@ def _events_by(y: Outcome, cause: str, horizon: int) -> int:
 
 def _reading(analysis: Analysis, settings: Evaluation, trial: Trial, events: dict[str, int]) -> str:
     unit, date, smallest = analysis.config.unit, f"{trial.date:%d %B %Y}", analysis.config.smallest_cell
-    counts = listed([f"{suppressed(n, smallest)} {cause}" for cause, n in events.items()])
+    counts = listed([f"{count_words(n, smallest)} {cause}" for cause, n in events.items()])
     ahead = periods(settings.horizon, unit)
+    # with both numbers, the small one left out could be computed
+    few = is_small(trial.n_incomplete, smallest) or is_small(trial.left_out, smallest)
     text = (
         f"Both models were fitted on what was known on {date} and applied to loans open on that day; the exits of the {ahead} "
         f"after it ({counts}) were not used. The Cox models are cause-specific on loan age and were fitted to the {unit}s with "
         f"known covariates of {trial.development['Cox']}. The forest was grown on the loans open {ahead} earlier and followed "
-        f"until {date}, with loan age as a covariate: {trial.development['Forest']}. Predicted were {len(trial.y):,} of "
-        f"{told(trial.n_open, 'loan', smallest)} open on {date}."
+        f"until {date}, with loan age as a covariate: {trial.development['Forest']}. Predicted were {len(trial.y):,} "
+        + ("loans." if few else f"of {told(trial.n_open, 'loan', smallest)} open on {date}.")
     )
     if trial.date.date() != settings.development_until:
         text += f" That is the end of the last {unit} complete on {settings.development_until:%d %B %Y}."
@@ -258,22 +260,23 @@ def _discrimination(analysis: Analysis, settings: Evaluation, trial: Trial, caus
 def _accuracy(analysis: Analysis, settings: Evaluation, trial: Trial, causes: list[str]) -> Table:
     level, horizon = analysis.config.level, float(settings.horizon)
     aj = AalenJohansen().fit(trial.y, cluster=trial.groups, level=level)
+    y = censored_after(trial.y)
     rows: list[tuple[Cell, ...]] = []
     groups: list[str] = []
     for cause in causes:
         observed = risk_at(aj.curves_, 0, cause, horizon)
         for model, risk in trial.risk.items():
-            table = brier_score(
-                trial.y, risk[cause][:, None], [horizon], cause=cause, cluster=trial.groups, level=level
-            )
+            table = brier_score(y, risk[cause][:, None], [horizon], cause=cause, cluster=trial.groups, level=level)
             if not isinstance(table, pd.DataFrame):
                 raise DataError("The Brier score of several horizons is a frame.")
             score = table.iloc[0]
             actual: list[Cell] = [None, None] if observed is None else [observed[0], (observed[1], observed[2])]
             interval = (float(score["lower"]), float(score["upper"]))
             null = float(score["null_value"])
-            _, *bounds = brier_difference(trial.y, risk[cause], null, cause, horizon, trial.groups, level)
-            difference = (bounds[0], bounds[1])
+            difference: Cell = None
+            if observed is not None:
+                _, *bounds = brier_difference(y, risk[cause], observed[0], cause, horizon, trial.groups, level)
+                difference = (bounds[0], bounds[1])
             rows.append((model, float(score["value"]), interval, null, difference, float(risk[cause].mean()), *actual))
             groups.append(cause.capitalize())
     columns = (

@@ -10,7 +10,7 @@ from churnsurv.messages import counted
 from churnsurv.plot import forest, forest_height
 from churnsurv.report.analysis import Analysis, Headline, Part
 from churnsurv.report.content import Block, Figure, Finding, Section, Table, Text
-from churnsurv.report.disclosure import is_small, suppressed, told
+from churnsurv.report.disclosure import count_words, is_small, told
 from churnsurv.report.figures import drawn
 from churnsurv.report.hazard_ratios import CONTRARY, EXPECTED, UNCLEAR, HazardRatioTable
 from churnsurv.report.words import are, listed, ratio_words
@@ -61,7 +61,7 @@ def _left_out(analysis: Analysis) -> list[Block]:
     lost = {str(r["what"]): int(r["left_out"]) for r in analysis.complete.completeness.to_dict("records")}
     if not lost["spells"]:
         return []
-    exits = listed([f"{suppressed(lost[cause], smallest)} {cause}" for cause in analysis.config.spells.cause_names])
+    exits = listed([f"{count_words(lost[cause], smallest)} {cause}" for cause in analysis.config.spells.cause_names])
     unit = analysis.config.unit
     text = (
         f"The models have fewer loans and exits than the portfolio: covariates are those of the {unit} before, so the first "

@@ -118,7 +118,7 @@ def _design(analysis: Analysis, settings: RandomisedOffer, trial: Trial) -> str:
     n_treated, n_control = int(counts[settings.treated]), int(counts[settings.control])
     unit = analysis.config.unit
     text = (
-        f"A randomised experiment: {told(n_treated, 'loan', smallest)} of those followed were assigned to "
+        f"A randomised experiment: {told(n_treated, 'loan', smallest)} were assigned to "
         f"\u201c{_name(settings.treated)}\u201d and "
         f"{told(n_control, 'loan', smallest)} to \u201c{_name(settings.control)}\u201d. Loans are compared "
         f"as assigned, whether or not the offer was taken up; the clock is the time since assignment in {unit}s. Test and "

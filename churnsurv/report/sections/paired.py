@@ -12,6 +12,15 @@ from churnsurv.outcome import Outcome
 Floats = NDArray[np.float64]
 
 
+def censored_after(y: Outcome) -> Outcome:
+    """Move censorings half a period later, which says in numbers that exits of a period come before its censorings.
+
+    A loan still open at the end of the horizon, when observation may end for all, is then known to have stayed.
+    """
+    stop = np.where(y.event == 0, y.stop + 0.5, y.stop)
+    return Outcome(stop=stop, event=y.event, subject=y.subject, causes=y.causes)
+
+
 def brier_difference(
     y: Outcome, risk: Floats, null: float, cause: str, horizon: float, cluster: NDArray[np.object_], level: float
 ) -> tuple[float, float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -15,6 +16,8 @@ from churnsurv.report.analysis import Analysis, Part
 from churnsurv.report.content import Block, Cell, Column, Figure, Section, Table, Text
 from churnsurv.report.disclosure import (
     HIDDEN,
+    count_words,
+    is_small,
     suppressed,
     suppressed_column,
     suppression_notes,
@@ -64,7 +67,7 @@ def _cut_off(analysis: Analysis) -> list[Block]:
     if not analysis.cut:
         return []
     config, cut = analysis.config, analysis.cut
-    exits = listed([f"{suppressed(cut[cause], config.smallest_cell)} {cause}" for cause in config.spells.cause_names])
+    exits = listed([f"{count_words(cut[cause], config.smallest_cell)} {cause}" for cause in config.spells.cause_names])
     text = (
         f"The data go on after {config.as_of:%d %B %Y}. What came later is not in this report: "
         f"{told(cut['spells'], f'loan-{config.unit}', config.smallest_cell)}, with exits: {exits}."
@@ -103,7 +106,14 @@ def _cleaning(spells: Spells, smallest: int) -> Table:
     # a few rows are those of a few loans
     counts = [suppressed(int(r["count"]), smallest) for r in found]
     rows = tuple(
-        (_sentence_case(str(r["rule"])), r["table"], r["column"], count, r["unit"], r["action"])
+        (
+            _sentence_case(str(r["rule"])),
+            r["table"],
+            r["column"],
+            count,
+            r["unit"],
+            _without_counts(str(r["action"]), smallest),
+        )
         for r, count in zip(found, counts, strict=True)
     )
     columns = (
@@ -116,6 +126,15 @@ def _cleaning(spells: Spells, smallest: int) -> Table:
     )
     notes = _if_hidden(rows, smallest) if rows else ("Nothing had to be cleaned.",)
     return Table("cleaning", "What the clean-up did", columns, rows, notes=notes)
+
+
+def _without_counts(action: str, smallest: int) -> str:
+    """Hide small numbers of loans in what was done, such as "not at risk in these periods (3 loans)"."""
+
+    def told_of(match: re.Match[str]) -> str:
+        return f"<{smallest} loans" if is_small(int(match[1].replace(",", "")), smallest) else match[0]
+
+    return re.sub(r"\b(\d[\d,]*) loans?\b", told_of, action)
 
 
 def exits_by_quarter(spells: Spells, level: float) -> pd.DataFrame:

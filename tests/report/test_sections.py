@@ -1,0 +1,252 @@
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import churnsurv as cs
+from churnsurv.exceptions import ChurnSurvError, ConfigError, DataError
+from churnsurv.metrics import brier_score
+from churnsurv.report import Finding, Table, quarterly, read_config
+from churnsurv.report.analysis import Analysis, analyse, named, noticed
+from churnsurv.report.sections.assigned import follow
+from churnsurv.report.sections.evaluation import evaluation
+from churnsurv.report.sections.interventions import interventions
+from churnsurv.report.sections.offer import read_trial
+from churnsurv.report.sections.paired import brier_difference, censored_after
+from churnsurv.report.sections.portfolio import exits_by_quarter, portfolio
+from churnsurv.report.sections.rollout import rollout
+
+
+@pytest.fixture(scope="module")
+def config(small_config):
+    return read_config(small_config)
+
+
+@pytest.fixture(scope="module")
+def analysis(config):
+    return analyse(config)
+
+
+@pytest.fixture
+def changed(analysis):
+    """The analysis with other settings and copies of its frames."""
+
+    def change(spells=None, tables=None, **settings):
+        config = analysis.config.model_copy(update=settings)
+        used = analysis.spells if spells is None else spells
+        return Analysis(config, tables or analysis.tables, used, used.complete())
+
+    return change
+
+
+def texts(blocks):
+    return " ".join(b.text for b in blocks if hasattr(b, "text"))
+
+
+def table(blocks, key):
+    return next(b for b in blocks if isinstance(b, Table) and b.key == key)
+
+
+class TestDateOfTheReport:
+    def test_what_came_later_is_cut_and_counted(self, config, analysis):
+        earlier = analyse(config.model_copy(update={"as_of": pd.Timestamp("2026-03-31").date(), "evaluation": None}))
+        assert earlier.spells.frame["period"].max() == pd.Timestamp("2026-03-01")
+        assert earlier.cut["spells"] == (analysis.spells.frame["period"] > "2026-03-31").sum() > 0
+        assert "The data go on after 31 March 2026" in texts(portfolio(earlier).section.blocks)
+        assert "go on after" not in texts(portfolio(analysis).section.blocks)
+
+    @pytest.mark.parametrize("date", ["2031-12-31", "2026-10-31", "2011-01-31"])
+    def test_a_date_that_the_data_do_not_reach_is_refused(self, config, date):
+        with pytest.raises(ConfigError, match=r"as_of = .*cover 2023-01-01 to 2026-09-30"):
+            analyse(config.model_copy(update={"as_of": pd.Timestamp(date).date()}))
+
+    def test_a_date_within_the_following_period_reports_the_last_complete_one(self, config, analysis):
+        later = analyse(config.model_copy(update={"as_of": pd.Timestamp("2026-10-15").date()}))
+        assert len(later.spells) == len(analysis.spells)
+
+    def test_a_horizon_beyond_the_ages_observed_is_refused(self, config):
+        incidence = config.incidence.model_copy(update={"horizon": 900})
+        with pytest.raises(ConfigError, match=r"\[incidence\] a horizon of 900 months"):
+            analyse(config.model_copy(update={"incidence": incidence}))
+
+
+def test_no_table_of_the_report_shows_a_small_count(small_report):
+    for section in small_report.sections:
+        for block in section.blocks:
+            counted = [i for i, c in enumerate(getattr(block, "columns", ())) if c.format == "integer"]
+            if section.key in ("portfolio", "attrition", "interventions"):
+                for row in getattr(block, "rows", ()):
+                    assert not any(isinstance(row[i], int) and 0 < row[i] < 5 for i in counted), (block.key, row)
+
+
+def test_a_hidden_count_of_a_quarter_has_no_rate(analysis):
+    true = exits_by_quarter(analysis.spells, 0.95).tail(8)
+    rows = table(portfolio(analysis).section.blocks, "by-quarter").rows
+    small = (true["default"] > 0) & (true["default"] < 5)
+    assert small.any()
+    for row, hidden in zip(rows, small, strict=True):
+        assert (row[3] == "<5") == bool(hidden)
+        assert (row[6] is None) == bool(hidden)
+
+
+def test_a_safety_cause_is_not_needed(config):
+    without = config.model_copy(update={"safety_cause": None, "evaluation": None})
+    assert "safety endpoint" not in str(quarterly.build(without).to_dict()["sections"])
+
+
+def test_errors_and_warnings_name_their_place():
+    with pytest.raises(DataError, match=r"^\[model\]: no$"), named("[model]"):
+        raise DataError("no")
+
+
+def test_a_csv_file_is_read(config, small_folder, tmp_path):
+    pd.read_parquet(small_folder / "loans.parquet").to_csv(tmp_path / "loans.csv", index=False)
+    data = config.data.model_copy(update={"loans": str(tmp_path / "loans.csv")})
+    assert len(analyse(config.model_copy(update={"data": data})).spells) > 0
+
+
+def test_a_file_that_is_no_parquet_says_what_can_be_read(config, tmp_path):
+    (tmp_path / "loans.dat").write_text("a,b")
+    data = config.data.model_copy(update={"loans": str(tmp_path / "loans.dat")})
+    with pytest.raises(DataError, match=r"cannot be read as Parquet.*\.csv"):
+        analyse(config.model_copy(update={"data": data}))
+
+
+class TestEvaluation:
+    def test_a_date_within_a_month_counts_as_the_end_of_the_one_before(self, changed, config):
+        settings = config.evaluation.model_copy(update={"development_until": pd.Timestamp("2025-09-17").date()})
+        words = texts(evaluation(changed(evaluation=settings)).section.blocks)
+        assert "known on 31 August 2025" in words
+        assert "complete on 17 September 2025" in words
+
+    @pytest.mark.parametrize(("date", "horizon"), [("2026-06-30", 12), ("2023-03-31", 12), ("2025-09-30", 40)])
+    def test_a_date_without_enough_data_around_it_names_the_keys(self, changed, config, date, horizon):
+        settings = config.evaluation.model_copy(
+            update={"development_until": pd.Timestamp(date).date(), "horizon": horizon}
+        )
+        with pytest.raises(ConfigError, match=r"\[evaluation\].*development_until.*horizon"):
+            evaluation(changed(evaluation=settings))
+
+    def test_a_formula_with_a_column_that_did_not_vary_then_is_refused_with_the_reason(self, changed, config):
+        model = config.model.model_copy(update={"formula": "rate_incentive + rate_offer"})
+        with pytest.raises(ConfigError, match="formula uses 'rate_offer', which is the same for every loan"):
+            evaluation(changed(model=model))
+
+    def test_the_numbers_the_models_were_fitted_on_are_told(self, analysis):
+        date = pd.Timestamp("2025-09-30")
+        complete = analysis.spells.until(date).complete()
+        words = texts(evaluation(analysis).section.blocks)
+        assert f"{complete.frame['loan_id'].nunique():,} loans, with exits" in words
+
+    def test_loans_open_at_the_end_of_the_horizon_count_as_having_stayed(self):
+        y = cs.Outcome(stop=[3, 12, 12, 12], event=[1, 0, 0, 0])
+        risk = np.array([0.6, 0.2, 0.2, 0.2])
+        assert brier_score(censored_after(y), risk, 12.0).value == pytest.approx((0.4**2 + 3 * 0.2**2) / 4)
+
+    def test_the_difference_of_scores_is_that_of_the_scores(self, analysis):
+        cohort = analysis.spells.landmark("2025-09-30").complete()
+        y = censored_after(cohort.y)
+        risk = np.linspace(0.05, 0.3, len(cohort))
+        score = brier_score(y, risk[:, None], [12.0], cause="attrition").iloc[0]
+        null = float(score["null_value"])
+        share = cs.AalenJohansen().fit(y).curves_.risk("attrition", 12)[0]
+        value, lower, upper = brier_difference(y, risk, share, "attrition", 12.0, cohort.groups, 0.95)
+        assert value == pytest.approx(score["value"] - null)
+        assert lower < value < upper
+
+    def test_a_worse_score_within_chance_is_no_finding(self, analysis):
+        for block in evaluation(analysis).section.blocks:
+            if isinstance(block, Finding) and block.evidence == "accuracy":
+                assert "difference lies between" in block.text
+
+
+class TestRollout:
+    def frame(self, analysis, **columns):
+        return replace(analysis.spells, frame=analysis.spells.frame.assign(**columns))
+
+    def settings(self, config, **changes):
+        return next(i for i in config.interventions if i.kind == "rollout").model_copy(update=changes)
+
+    def test_one_unit_is_said_not_to_be_estimable_without_a_finding(self, changed, config, analysis):
+        spells = self.frame(
+            analysis, branch="only", faster_service=(analysis.spells.frame["period"] > "2025").astype(float)
+        )
+        blocks, headlines = rollout(changed(spells), self.settings(config, adjust=()))
+        assert "Not estimable with 1 unit" in texts(blocks)
+        assert headlines[0].value == "not estimable"
+        assert not any(isinstance(b, Finding) for b in blocks)
+
+    def test_few_units_are_said_to_be_few(self, changed, config, analysis):
+        units = analysis.spells.frame["branch"].astype("category").cat.codes % 6
+        assert units.nunique() == 6
+        late = analysis.spells.frame["period"] > pd.Timestamp("2024-06-30")
+        spells = self.frame(analysis, branch=units, faster_service=(late & (units < 3)).astype(float))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", cs.exceptions.SmallSampleWarning)
+            blocks, _ = rollout(changed(spells), self.settings(config, adjust=()))
+        assert any("fewer than 20 units" in note for b in blocks if isinstance(b, Table) for note in b.notes)
+
+    def test_an_indicator_of_other_values_or_that_goes_back_is_refused(self, changed, config, analysis):
+        with pytest.raises(DataError, match=r"'faster_service' must be 0 before and 1 since.*2"):
+            rollout(changed(self.frame(analysis, faster_service=2.0)), self.settings(config))
+        back = (analysis.spells.frame["period"] < "2024").astype(float)
+        with pytest.raises(DataError, match="'faster_service' is 0 again"):
+            rollout(changed(self.frame(analysis, faster_service=back)), self.settings(config))
+
+
+class TestOffer:
+    def offer(self, config, **changes):
+        return next(i for i in config.interventions if i.kind == "randomised").model_copy(update=changes)
+
+    def test_loans_that_cannot_be_followed_are_counted_by_reason(self, analysis):
+        frame = analysis.spells.frame
+        ends = frame.groupby("loan_id")["period"].agg(["min", "max"])
+        left = ends.index[ends["max"] < "2025-06"][:3]
+        late = ends.index[ends["min"] > "2026"][:2]
+        there = ends.index[(ends["min"] < "2025") & (ends["max"] > "2026")][:1]
+        loans = pd.DataFrame({"loan_id": [*left, *late, *there], "arm": "offer"})
+        loans["assigned_on"] = pd.Timestamp("2025-10-10")
+        after = pd.DataFrame({"loan_id": there, "arm": "offer", "assigned_on": pd.Timestamp("2027-01-01")})
+        followed, reasons = follow(analysis.spells, pd.concat([loans, after]))
+        assert len(followed) == 1
+        assert reasons == {
+            "assigned when or after the data end": 1,
+            "left or last observed before the assignment": 3,
+            "first observed after the assignment": 2,
+        }
+
+    def test_an_arm_that_nobody_can_be_followed_in_is_an_error(self, changed, config, analysis):
+        assigned = analysis.tables["interventions"].copy()
+        assigned.loc[assigned["arm"] == "offer", "assigned_on"] = pd.Timestamp("2030-01-01")
+        with pytest.raises(DataError, match="no loan of the arm 'offer' can be followed"):
+            read_trial(changed(tables={**analysis.tables, "interventions": assigned}), self.offer(config))
+
+    def test_an_arm_without_an_exit_has_risks_but_no_ratio(self, changed, config, analysis):
+        spells = analysis.spells
+        treated = analysis.tables["interventions"].query("arm == 'offer'")["loan_id"]
+        frame = spells.frame.copy()
+        gone = frame["loan_id"].isin(treated) & (frame["period"] > "2025-09-30")
+        frame.loc[gone, "cause"] = "open"
+        part = noticed(interventions, changed(replace(spells, frame=frame)))
+        assert "An arm has no exit by attrition" in texts(part.section.blocks)
+        measures = [row[0] for row in table(part.section.blocks, "rate-offer-effects").rows]
+        assert "Difference in attrition within 12 months" in measures
+        assert "Hazard ratio of attrition" not in measures
+
+    def test_a_difference_that_would_tell_a_hidden_count_is_left_out(self, changed, config):
+        part = noticed(interventions, changed(smallest_cell=60))
+        arms = table(part.section.blocks, "rate-offer-arms").rows
+        hidden = [name for name, at in (("attrition", 2), ("default", 5)) if any(row[at] == "<60" for row in arms)]
+        measures = [row[0] for row in table(part.section.blocks, "rate-offer-effects").rows]
+        assert hidden
+        for cause in hidden:
+            assert not any(m.startswith(f"Difference in {cause}") for m in measures)
+
+    def test_a_horizon_beyond_the_follow_up_names_its_key(self, changed, config):
+        items = tuple(
+            self.offer(config, horizon=99) if item.kind == "randomised" else item for item in config.interventions
+        )
+        with pytest.raises(ChurnSurvError, match=r"\[\[interventions\]\] 'Rate offer': horizon = 99"):
+            interventions(changed(interventions=items))
