@@ -137,3 +137,28 @@ def test_the_installed_command_is_quiet_on_standard_error(quick_config, tmp_path
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+
+
+def test_check_names_the_errors_of_the_assignments(small_config, tmp_path):
+    import pandas as pd
+
+    for file in small_config.parent.glob("*.parquet"):
+        frame = pd.read_parquet(file)
+        if file.stem == "interventions":
+            frame["loan_id"] = frame["loan_id"].where(frame.index > 0, frame["loan_id"].max() + 1_000_000)
+        frame.to_parquet(tmp_path / file.name)
+    (tmp_path / "c.toml").write_text(small_configuration(), encoding="utf-8")
+    found = runner.invoke(app, ["check", str(tmp_path / "c.toml")])
+    assert found.exit_code == 3
+    assert "interventions" in found.stdout
+
+
+def test_force_leaves_a_folder_with_the_configuration_alone(quick_config, tmp_path):
+    project = tmp_path / "proj"
+    project.mkdir()
+    (project / "report.toml").write_text(quick_config.read_text(encoding="utf-8"), encoding="utf-8")
+    for file in quick_config.parent.glob("*.parquet"):
+        (project / file.name).write_bytes(file.read_bytes())
+    failed = runner.invoke(app, ["report", str(project / "report.toml"), "--out", str(project), "--force"])
+    assert failed.exit_code == 1
+    assert (project / "report.toml").is_file()

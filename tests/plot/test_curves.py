@@ -1,5 +1,8 @@
+import io
+
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
@@ -119,3 +122,35 @@ def test_the_callers_matplotlib_settings_come_back(ax):
     before = mpl.rcParams["axes.spines.top"]
     cs.plot.survival(cs.KaplanMeier().fit(cs.Outcome(stop=[1, 2], event=[1, 0])), ax=ax)
     assert mpl.rcParams["axes.spines.top"] == before
+
+
+def test_dollars_in_names_stay_text(ax, late_entry):
+    aj = cs.AalenJohansen().fit(late_entry, by=["$a_{$", "$a_{$", "b$", "b$"])
+    cs.plot.cumulative_incidence(aj, cause="attrition", ax=ax, xlabel="cost $x$ and $_{")
+    ax.get_figure().savefig(io.StringIO(), format="svg")
+    assert {"$a_{$", "b$"} <= set(texts(ax))
+
+
+def test_small_counts_can_be_hidden(ax, late_entry):
+    km = cs.KaplanMeier().fit(late_entry)
+    cs.plot.survival(km, ax=ax, times=[1, 3, 4], smallest=3)
+    shown = texts(ax)
+    assert shown[shown.index("At risk") + 1 :][:3] == ["<3", "3", "<3"]
+    assert shown[shown.index("Left") + 1 :][:3] == ["0", "<3", "<3"]
+
+
+def test_the_last_step_lies_within_the_axes(ax, late_entry):
+    km = cs.KaplanMeier().fit(late_entry)
+    assert cs.plot.survival(km, ax=ax).get_xlim()[1] > 6
+
+
+def test_the_time_axis_names_no_unit_that_is_not_known(ax, late_entry):
+    assert cs.plot.survival(cs.KaplanMeier().fit(late_entry), ax=ax).get_xlabel() == "Time"
+
+
+def test_a_missing_rate_leaves_a_gap_and_the_name_at_the_last_known(ax):
+    quarters = pd.period_range("2025Q1", periods=3, freq="Q")
+    table = pd.DataFrame({f"default {c}": [0.01, 0.02, np.nan] for c in ("rate", "lower", "upper")}, index=quarters)
+    cs.plot.rates(table, ["default"], ax=ax)
+    assert "default" in texts(ax)
+    assert np.isfinite(ax.get_ylim()).all()

@@ -1,3 +1,5 @@
+import io
+
 import matplotlib as mpl
 import pandas as pd
 import pytest
@@ -69,3 +71,18 @@ def test_a_table_without_the_columns_needed_is_refused(table):
         plot.forest(table.drop(columns="hr_lower"))
     with pytest.raises(DataError, match="no rows"):
         plot.forest(table.iloc[:0])
+
+
+def test_the_heading_tells_the_level_of_the_table_and_none_that_is_not_known():
+    from churnsurv.report import HazardRatioTable
+
+    frame = pd.DataFrame(
+        {"label": ["cost in $ and $_{"], "hazard_ratio": [1.3], "hr_lower": [1.1], "hr_upper": [1.5], "p_value": [0.01]}
+    )
+    ax = plot.forest(HazardRatioTable(frame, 0.975), ax=Figure().add_subplot())
+    shown = [t.get_text() for t in ax.texts]
+    assert "HR (97.5% CI)" in shown
+    assert "cost in $ and $_{" in shown
+    ax.get_figure().savefig(io.StringIO(), format="svg")
+    plain = plot.forest(frame, ax=Figure().add_subplot())
+    assert "HR (CI)" in [t.get_text() for t in plain.texts]
