@@ -23,6 +23,8 @@ Floats = NDArray[np.float64]
 
 #: geometry of the table of counts below the axis, in points
 _TABLE_TOP, _TABLE_LINE, _LABEL_GAP = 40.0, 12.5, 24.0
+#: room right of the last time, for the last step and its band to be seen
+_ROOM = 1.02
 
 
 def survival(
@@ -203,15 +205,25 @@ def _steps(curves: Curves, values: Floats, origin: float, before: float) -> tupl
     return np.concatenate(([origin], curves.times[within])), np.concatenate(([before], values[within]))
 
 
+def _widened(knots: Floats, heights: Floats) -> tuple[Floats, Floats]:
+    """Draw out the last step, which would be a line without width."""
+    return np.append(knots, _ROOM * knots[-1]), np.append(heights, heights[-1])
+
+
 def _draw(ax: Axes, curves: Curves, lines: list[tuple[str, Floats, Any, float, float]]) -> None:
     for position, (name, values, (lower, upper), origin, before) in enumerate(lines):
         colour = theme.colour(position)
         knots, heights = _steps(curves, values, origin, before)
+        widen = len(heights) > 1 and heights[-1] != heights[-2] and knots[-1] == np.nanmax(curves.last)
+        if widen:
+            knots, heights = _widened(knots, heights)
         ax.plot(
             knots, heights, color=colour, ls=theme.line_style(position), drawstyle="steps-post", label=name, zorder=3
         )
         if lower is not None:
             low, high = _steps(curves, lower, origin, before), _steps(curves, upper, origin, before)
+            if widen:
+                low, high = _widened(*low), _widened(*high)
             if len(low[0]) == len(high[0]):
                 ax.fill_between(
                     low[0], low[1], high[1], step="post", color=colour, alpha=theme.BAND_OPACITY, lw=0, zorder=2
@@ -241,8 +253,7 @@ def _axes(
     ax: Axes, curves: Curves, times: Sequence[float] | None, xlabel: str, ylabel: str, limits: tuple[float, float]
 ) -> None:
     last = float(np.nanmax(curves.last))
-    # the last step and its band need some room to be seen
-    ax.set_xlim(min(0.0, float(curves.origin.min())), 1.02 * last)
+    ax.set_xlim(min(0.0, float(curves.origin.min())), _ROOM * last)
     ax.set_ylim(*limits)
     ax.set_xticks(list(times) if times is not None else theme.month_ticks(last))
     ax.set_xlabel(xlabel, parse_math=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -81,6 +81,12 @@ def without_small(table: pd.DataFrame, causes: Sequence[str], smallest: int) -> 
         for name in ("rate", "lower", "upper"):
             blanked[f"{cause} {name}"] = np.where(small, np.nan, table[f"{cause} {name}"])
     return blanked
+
+
+def notes_if_hidden(rows: Iterable[Sequence[Cell]], smallest: int) -> tuple[str, ...]:
+    """Give the notes of :func:`suppression_notes` for a table with hidden counts."""
+    hidden = any(cell in (HIDDEN, f"<{smallest}") for row in rows for cell in row)
+    return suppression_notes(smallest) if hidden else ()
 
 
 def suppression_notes(smallest: int) -> tuple[str, ...]:

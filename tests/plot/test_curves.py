@@ -142,6 +142,9 @@ def test_small_counts_can_be_hidden(ax, late_entry):
 def test_the_last_step_lies_within_the_axes(ax, late_entry):
     km = cs.KaplanMeier().fit(late_entry)
     assert cs.plot.survival(km, ax=ax).get_xlim()[1] > 6
+    x, y = ax.lines[0].get_data()
+    assert x[-1] == ax.get_xlim()[1]
+    assert y[-1] == y[-2] < y[-3]
 
 
 def test_the_time_axis_names_no_unit_that_is_not_known(ax, late_entry):

@@ -17,8 +17,8 @@ from churnsurv.report.content import Block, Cell, Column, Figure, Section, Table
 from churnsurv.report.disclosure import (
     is_small,
     merged_small_groups,
+    notes_if_hidden,
     suppressed_column,
-    suppression_notes,
 )
 from churnsurv.report.figures import drawn
 from churnsurv.report.words import level_words, listed, percent, periods
@@ -221,7 +221,7 @@ def _group_table(analysis: Analysis, name: str, labels: pd.Series, estimates: di
         f"as \u201c{OTHERS}\u201d."
     )
     title = f"{cause.capitalize()} by {name.replace('_', ' ')}"
-    return Table(f"by-{name}", title, columns, tuple(rows), notes=(note, *suppression_notes(smallest)))
+    return Table(f"by-{name}", title, columns, tuple(rows), notes=(note, *notes_if_hidden(rows, smallest)))
 
 
 def _group_figure(

@@ -284,16 +284,16 @@ def _accuracy(analysis: Analysis, settings: Evaluation, trial: Trial, causes: li
         Column("brier", "Brier score", "number:4"),
         Column("interval", f"{level_words(level)} CI", "interval:4"),
         Column("null", "Same risk for all", "number:4"),
-        Column("difference", f"Difference, {level_words(level)} CI", "interval:4"),
-        Column("predicted", "Predicted to leave", "percent:1"),
+        Column("difference", "Difference, CI", "interval:4"),
+        Column("predicted", "Predicted", "percent:1"),
         Column("observed", "Observed", "percent:1"),
         Column("observed_interval", f"{level_words(level)} CI", "percent interval:1"),
     )
     note = (
         "Brier score: mean squared error of the predicted probability, reweighted for censoring; lower is better. \u201cSame "
         "risk for all\u201d is the score of predicting the observed share for every loan, so a useful model lies below it; the "
-        "interval of the difference is of the same loans, with loans of one customer together. "
-        "Predicted to leave: mean predicted probability, to be compared with the share observed (Aalen\u2013Johansen)."
+        "interval of the difference from it is paired, of the same loans, with loans of one customer together. "
+        "Predicted: mean predicted probability, to be compared with the share observed (Aalen\u2013Johansen)."
     )
     title = f"Accuracy of the probabilities, {periods(horizon, analysis.config.unit)} ahead"
     return Table("accuracy", title, columns, tuple(rows), tuple(groups), (note,))

@@ -18,7 +18,7 @@ from churnsurv.plot import cumulative_incidence
 from churnsurv.report.analysis import Analysis, Headline, ratios
 from churnsurv.report.config import RandomisedOffer, Term
 from churnsurv.report.content import Block, Cell, Column, Figure, Finding, Table, Text
-from churnsurv.report.disclosure import is_small, suppressed, suppression_notes, told
+from churnsurv.report.disclosure import is_small, notes_if_hidden, suppressed, told
 from churnsurv.report.figures import drawn
 from churnsurv.report.hazard_ratios import HazardRatioTable
 from churnsurv.report.sections.assigned import assignments, follow
@@ -192,7 +192,7 @@ def _arms(analysis: Analysis, settings: RandomisedOffer, trial: Trial, key: str)
             cells.append(suppressed(events, config.smallest_cell))
             cells += [None, None] if small or found is None else [found[0], (found[1], found[2])]
         rows.append(tuple(cells))
-    notes = suppression_notes(config.smallest_cell)
+    notes = notes_if_hidden(rows, config.smallest_cell)
     return Table(f"{key}-arms", f"{settings.name}: arms", tuple(columns), tuple(rows), notes=notes)
 
 

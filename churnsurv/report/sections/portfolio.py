@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -15,12 +14,11 @@ from churnsurv.plot.rates import rates
 from churnsurv.report.analysis import Analysis, Part
 from churnsurv.report.content import Block, Cell, Column, Figure, Section, Table, Text
 from churnsurv.report.disclosure import (
-    HIDDEN,
     count_words,
     is_small,
+    notes_if_hidden,
     suppressed,
     suppressed_column,
-    suppression_notes,
     told,
     without_small,
 )
@@ -88,13 +86,8 @@ def _reconciliation(spells: Spells, smallest: int) -> Table:
     total = int(spells.reconciliation["loans"].iloc[0])
     rows = tuple((_sentence_case(r), n, n / total if isinstance(n, int) else None) for r, n in cells.items())
     columns = (Column("reason", "Loans"), Column("loans", "Number", "integer"), Column("share", "Share", "percent:1"))
-    notes = ("The first row is the sum of those below it.", *_if_hidden(rows, smallest))
+    notes = ("The first row is the sum of those below it.", *notes_if_hidden(rows, smallest))
     return Table("reconciliation", "Loans in and out", columns, rows, notes=notes)
-
-
-def _if_hidden(rows: Iterable[tuple[Cell, ...]], smallest: int) -> tuple[str, ...]:
-    hidden = any(cell in (HIDDEN, f"<{smallest}") for row in rows for cell in row)
-    return suppression_notes(smallest) if hidden else ()
 
 
 def _sentence_case(text: str) -> str:
@@ -124,7 +117,7 @@ def _cleaning(spells: Spells, smallest: int) -> Table:
         Column("unit", "Unit"),
         Column("action", "What was done"),
     )
-    notes = _if_hidden(rows, smallest) if rows else ("Nothing had to be cleaned.",)
+    notes = notes_if_hidden(rows, smallest) if rows else ("Nothing had to be cleaned.",)
     return Table("cleaning", "What the clean-up did", columns, rows, notes=notes)
 
 
@@ -182,7 +175,7 @@ def _by_quarter(quarterly: pd.DataFrame, spells: Spells, smallest: int) -> Table
         "Exits by quarter, the last eight",
         tuple(columns),
         rows,
-        notes=(note, *_if_hidden(rows, smallest)),
+        notes=(note, *notes_if_hidden(rows, smallest)),
     )
 
 
