@@ -282,7 +282,7 @@ def _accuracy(analysis: Analysis, settings: Evaluation, trial: Trial, causes: li
     columns = (
         Column("model", "Model"),
         Column("brier", "Brier score", "number:4"),
-        Column("interval", f"{level_words(level)} CI", "interval:4"),
+        Column("interval", f"{level_words(level)} CI", "interval:3"),
         Column("null", "Same risk for all", "number:4"),
         Column("difference", "Difference, CI", "interval:4"),
         Column("predicted", "Predicted", "percent:1"),
