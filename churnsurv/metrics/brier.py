@@ -19,8 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from churnsurv.curves import Curves
 from churnsurv.exceptions import DataError
-from churnsurv.kernels.nonparametric import cumulative_incidence, interval, kaplan_meier, risk_table
-from churnsurv.kernels.times import step_values
+from churnsurv.kernels.nonparametric import interval
 from churnsurv.messages import confidence_level, counted, first_of, numeric_column
 from churnsurv.metrics.inputs import (
     Judged,
@@ -28,6 +27,7 @@ from churnsurv.metrics.inputs import (
     events_until,
     finite_numbers,
     judged_rows,
+    null_risk,
     probability_uncensored,
     require_cohort,
     the_cause,
@@ -108,7 +108,9 @@ def brier_score(
     cohort = _cohort(y, horizons, cause, censoring, sample_weight, cluster)
     risk = _predicted_risk(curves_or_risk, y, cohort, horizons)
     estimates, null_values = [], []
-    for t, predicted, null in zip(horizons, risk.T, _null_risk(cohort, horizons), strict=True):
+    for t, predicted, null in zip(
+        horizons, risk.T, null_risk(cohort.y, cohort.weight, cohort.cause, horizons), strict=True
+    ):
         score = _score(cohort, predicted, float(t))
         estimates.append(_estimate(f"Brier score at {t:g}", score, level, cohort, float(t)))
         null_values.append(float(np.average(_losses(cohort, float(null), float(t)), weights=cohort.weight)))
@@ -214,9 +216,12 @@ def _cohort(
     left = (y.event > 0) & (y.stop <= horizons.max())
     at_event = np.zeros(len(y))
     at_event[left] = 1 / probability_uncensored(model, y.stop[left], before=True)
-    followed = horizons[horizons < y.stop.max()]  # nobody stays beyond the others
-    at_horizon = dict.fromkeys(horizons.tolist(), 0.0)
-    at_horizon |= dict(zip(followed.tolist(), 1 / probability_uncensored(model, followed, before=False), strict=True))
+    # who is censored at the very end of follow-up is known to have stayed until then: weight 1/G(t−), as G(t) is 0
+    at_horizon = {
+        t: float(1 / probability_uncensored(model, np.array([t]), before=bool(t >= y.stop.max()))[0])
+        for t in horizons.tolist()
+        if t < y.stop.max() or np.any((y.stop == t) & (y.event == 0))
+    }
     return _Cohort(judged, cause, at_event, at_horizon, _censoring_times(y) if censoring is None else None)
 
 
@@ -282,8 +287,8 @@ def _require_same_rows(curves: Curves, y: Outcome) -> None:
 def _losses(cohort: _Cohort, risk: Floats | float, t: float) -> Floats:
     """Give W_i(t) (1{T_i ≤ t, cause} − F̂_i(t))², (n,)."""
     y = cohort.y
-    by_then = y.stop <= t
-    known = np.where(by_then, cohort.at_event, cohort.at_horizon[t])
+    by_then = (y.stop <= t) & ~((y.stop == t) & (y.event == 0) & (t >= y.stop.max()))
+    known = np.where(by_then, cohort.at_event, cohort.at_horizon.get(t, 0.0))
     return np.asarray(known * ((by_then & (y.event == y.cause_code(cohort.cause))) - risk) ** 2)
 
 
@@ -294,7 +299,8 @@ def _score(cohort: _Cohort, risk: Floats, t: float) -> _Score:
     value = float(share @ losses)
     influence = share * (losses - value)
     if cohort.censoring is not None:
-        influence += cohort.weight * _censoring_influence(cohort, cohort.censoring, share * losses, t)
+        before = t if t < cohort.y.stop.max() else float(np.nextafter(t, 0.0))
+        influence += cohort.weight * _censoring_influence(cohort, cohort.censoring, share * losses, before)
     return _Score(value, influence)
 
 
@@ -320,14 +326,6 @@ def _censoring_influence(cohort: _Cohort, censoring: _CensoringTimes, weighted_l
     influence = -np.concatenate(([0.0], np.cumsum(hazard * step)))[reached]
     influence[censored] += step[passed[censored]]
     return influence
-
-
-def _null_risk(cohort: _Cohort, horizons: Floats) -> Floats:
-    """Give the Aalen–Johansen estimate of having left by the cause by each horizon, (T,)."""
-    y = cohort.y
-    table = risk_table(y.entry, y.stop, y.event, cohort.weight, len(y.causes), np.zeros(len(y), dtype=bool))
-    incidence = cumulative_incidence(table, kaplan_meier(table).survival)[y.cause_code(cohort.cause) - 1]
-    return step_values(table.times, incidence, horizons, before=0.0)
 
 
 def _estimate(name: str, score: _Score, level: float, cohort: _Cohort, horizon: float) -> Estimate:

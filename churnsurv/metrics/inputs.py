@@ -10,6 +10,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from churnsurv.exceptions import DataError, NoEventsError, NotIdentifiedError, SupportWarning
+from churnsurv.kernels.nonparametric import cumulative_incidence, kaplan_meier, risk_table
+from churnsurv.kernels.times import step_values
 from churnsurv.messages import counted, first_of
 from churnsurv.nonparametric import CensoringModel
 from churnsurv.outcome import Outcome
@@ -138,3 +140,10 @@ def require_cohort(judged: Judged, metric: str) -> None:
             "are all followed from the same moment. Build a landmark cohort, one row per loan under observation at a "
             "date with time counted from that date (churnsurv.data: Spells.landmark(date)), and predict for it."
         )
+
+
+def null_risk(y: Outcome, weight: Floats, cause: str, horizons: Floats) -> Floats:
+    """Give the Aalen–Johansen estimate of having left by the cause by each horizon, (T,): the same risk for everybody."""
+    table = risk_table(y.entry, y.stop, y.event, weight, len(y.causes), np.zeros(len(y), dtype=bool))
+    incidence = cumulative_incidence(table, kaplan_meier(table).survival)[y.cause_code(cause) - 1]
+    return step_values(table.times, incidence, horizons, before=0.0)

@@ -60,6 +60,8 @@ def brier(stop, event, risk, t, code=1, weight=None):
         if stop[i] <= t and event[i] > 0:
             error = (event[i] == code) - risk[i]
             total += weight[i] * error**2 / uncensored(stop, event, stop[i], before=True, weight=weight)
+        elif stop[i] == t == max(stop):  # censored at the very end: known to have stayed until then
+            total += weight[i] * risk[i] ** 2 / uncensored(stop, event, t, before=True, weight=weight)
         elif stop[i] > t:
             total += weight[i] * risk[i] ** 2 / uncensored(stop, event, t, before=False, weight=weight)
     return total / weight.sum()

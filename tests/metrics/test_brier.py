@@ -94,6 +94,15 @@ class TestDefinition:
         expected = slow.brier(y.stop, y.event, risk, horizon, code, weight)
         assert found.value == pytest.approx(expected, abs=1e-12)
 
+    def test_survivors_at_the_end_of_follow_up_count_as_having_stayed(self):
+        # everybody open is censored at 12, the horizon: without earlier censoring the score is the mean squared error
+        time = np.ceil(np.random.default_rng(0).exponential(30, 500))
+        y = cs.Outcome(np.minimum(time, 12), (time <= 12).astype(int))
+        found = brier_score(y, np.full(500, 0.3), 12)
+        loss = ((time <= 12) - 0.3) ** 2
+        assert found.value == pytest.approx(loss.mean(), rel=1e-12)
+        assert found.se == pytest.approx(loss.std(ddof=1) / np.sqrt(500), rel=1e-9)
+
     def test_the_null_model_predicts_the_cumulative_incidence_for_everybody(self):
         rng = np.random.default_rng(4)
         y = cs.Outcome(rng.integers(1, 15, 200), rng.integers(0, 3, 200), causes=CAUSES)
