@@ -14,7 +14,7 @@ from churnsurv.report.sections.assigned import follow
 from churnsurv.report.sections.evaluation import evaluation
 from churnsurv.report.sections.interventions import interventions
 from churnsurv.report.sections.offer import read_trial
-from churnsurv.report.sections.paired import brier_difference, censored_after
+from churnsurv.report.sections.paired import brier_difference
 from churnsurv.report.sections.portfolio import exits_by_quarter, portfolio
 from churnsurv.report.sections.rollout import rollout
 
@@ -143,11 +143,11 @@ class TestEvaluation:
     def test_loans_open_at_the_end_of_the_horizon_count_as_having_stayed(self):
         y = cs.Outcome(stop=[3, 12, 12, 12], event=[1, 0, 0, 0])
         risk = np.array([0.6, 0.2, 0.2, 0.2])
-        assert brier_score(censored_after(y), risk, 12.0).value == pytest.approx((0.4**2 + 3 * 0.2**2) / 4)
+        assert brier_score(y, risk, 12.0).value == pytest.approx((0.4**2 + 3 * 0.2**2) / 4)
 
     def test_the_difference_of_scores_is_that_of_the_scores(self, analysis):
         cohort = analysis.spells.landmark("2025-09-30").complete()
-        y = censored_after(cohort.y)
+        y = cohort.y
         risk = np.linspace(0.05, 0.3, len(cohort))
         score = brier_score(y, risk[:, None], [12.0], cause="attrition").iloc[0]
         null = float(score["null_value"])

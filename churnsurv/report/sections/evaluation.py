@@ -22,7 +22,7 @@ from churnsurv.report.config import Evaluation, Term
 from churnsurv.report.content import Block, Cell, Column, Finding, Section, Table, Text
 from churnsurv.report.disclosure import count_words, is_small, told
 from churnsurv.report.sections.attrition import risk_at
-from churnsurv.report.sections.paired import brier_difference, censored_after
+from churnsurv.report.sections.paired import brier_difference
 from churnsurv.report.words import level_words, listed, periods
 
 if TYPE_CHECKING:
@@ -260,7 +260,7 @@ def _discrimination(analysis: Analysis, settings: Evaluation, trial: Trial, caus
 def _accuracy(analysis: Analysis, settings: Evaluation, trial: Trial, causes: list[str]) -> Table:
     level, horizon = analysis.config.level, float(settings.horizon)
     aj = AalenJohansen().fit(trial.y, cluster=trial.groups, level=level)
-    y = censored_after(trial.y)
+    y = trial.y
     rows: list[tuple[Cell, ...]] = []
     groups: list[str] = []
     for cause in causes:

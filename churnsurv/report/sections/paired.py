@@ -12,15 +12,6 @@ from churnsurv.outcome import Outcome
 Floats = NDArray[np.float64]
 
 
-def censored_after(y: Outcome) -> Outcome:
-    """Move censorings half a period later, which says in numbers that exits of a period come before its censorings.
-
-    A loan still open at the end of the horizon, when observation may end for all, is then known to have stayed.
-    """
-    stop = np.where(y.event == 0, y.stop + 0.5, y.stop)
-    return Outcome(stop=stop, event=y.event, subject=y.subject, causes=y.causes)
-
-
 def brier_difference(
     y: Outcome, risk: Floats, null: float, cause: str, horizon: float, cluster: NDArray[np.object_], level: float
 ) -> tuple[float, float, float]:
@@ -34,8 +25,10 @@ def brier_difference(
     ended = (y.event > 0) & (y.stop <= horizon)
     weight = np.zeros(len(y))
     weight[ended] = 1 / censoring.probability(y.stop[ended], before=True)
-    open_still = y.stop > horizon
-    weight[open_still] = 1 / censoring.probability(np.array([horizon]))[0]
+    # as in brier_score: at the very end of follow-up the censored are known to have stayed until then
+    at_end = bool(horizon >= y.stop.max())
+    open_still = ((y.event == 0) & (y.stop >= horizon)) if at_end else y.stop > horizon
+    weight[open_still] = 1 / censoring.probability(np.array([horizon]), before=at_end)[0]
     left = (ended & (y.event == y.cause_code(cause))).astype(float)
     loss = weight * ((left - risk) ** 2 - (left - null) ** 2)
     value = float(loss.mean())
