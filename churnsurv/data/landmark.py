@@ -74,12 +74,13 @@ class Cohort(HasCovariates):
 
 
 def outcome_of(frame: pd.DataFrame, rules: SpellRules, *, start: bool) -> Outcome:
-    """Read the outcome off a frame with stop, cause and loan_id (and start); "open" and "matured" are censored."""
-    # the categories are open, matured, then the causes in the order of their codes
+    """Read the outcome off a frame with stop, cause and loan_id (and start); all but the causes are censored."""
+    # the causes are the last categories, in the order of their codes
     code = frame["cause"].cat.codes.to_numpy(dtype=np.int64)
+    before = len(rules.endings) - len(rules.cause_names)
     return Outcome(
         stop=frame["stop"].to_numpy(),
-        event=np.maximum(code - 1, 0),
+        event=np.maximum(code - before + 1, 0),
         start=frame["start"].to_numpy() if start else None,
         subject=frame["loan_id"].to_numpy(),
         causes=rules.cause_names,

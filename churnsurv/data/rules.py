@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import pandas as pd
 from pydantic import Field, field_validator, model_validator
 
-from churnsurv.data.config import ConfigTable, read_toml
+from churnsurv.data.config import ConfigTable, did_you_mean, read_toml
+from churnsurv.data.rule_tables import Covariates, ExitRule, MacroKeys, Names, RateIncentive, Values, Window
 from churnsurv.exceptions import ConfigError
 
 #: how the last spell of a loan ends without an event
@@ -20,37 +21,6 @@ OPEN, MATURED = "open", "matured"
 
 #: columns that the frame of spells has of its own
 SPELL_COLUMNS = ("loan_id", "customer_id", "period", "vintage", "entry", "start", "stop", "cause")
-
-Names = tuple[str, ...]
-StatusValues = tuple[str | int | float | bool, ...]
-
-
-class Covariates(ConfigTable):
-    """Columns that become covariates, by the table they come from."""
-
-    table: ClassVar[str] = "spells.covariates"
-
-    loans: Names = ()
-    performance: Names = ()
-    macro: Names = ()
-
-
-class MacroKeys(ConfigTable):
-    """Columns by which the macro table is joined: its period, and a region that the loans also have."""
-
-    table: ClassVar[str] = "spells.macro"
-
-    period: str
-    region: str | None = None
-
-
-class RateIncentive(ConfigTable):
-    """Columns whose difference is the rate incentive: the loan's own rate, and the market rate of the macro table."""
-
-    table: ClassVar[str] = "spells.rate_incentive"
-
-    own: str
-    market: str
 
 
 class SpellRules(ConfigTable):
@@ -71,12 +41,23 @@ class SpellRules(ConfigTable):
         At most one of them.
     observed : str
         Period of a row of the performance table; its status is the one at the end of the period.
-    status : str
-        Column that tells exits.
+    rows : {"period", "loan"}
+        "period": one row per loan and period. "loan": one row per loan, its last; the loan was then observed in every
+        period from its origination (or ``acquired``) to that row.
+    acquired : str, optional
+        Column of ``loans``: the date since which the loan has been observed (a purchase, the start of the records);
+        earlier periods are not at risk. Missing values mean from the first row.
+    status : str, optional
+        Column that tells exits; needed unless ``exits`` are given.
     open, matured : list
         Its values for loans under observation at the end of the period, and for loans that reached their scheduled end.
     causes : table
         Name of the cause → values of ``status``.
+    censored : table
+        Name of a stated end of observation that is no event (a sale, a transfer) → values of ``status``.
+    exits : list of tables
+        Exits by conditions on several columns: zero-balance codes, charge-off dates, a balance run down to 0. ``cause``
+        is a cause, a name of ``censored``, "matured" or "open". Looked up before the status.
     paid_at_term : list of str
         Causes whose exits in the last scheduled period are the scheduled end, not a loss.
     covariates : table
@@ -84,6 +65,11 @@ class SpellRules(ConfigTable):
     lag : int
         Periods by which the columns of ``performance`` and ``macro`` are lagged; the default 1 uses what was known at
         the end of the period before.
+    lags : table
+        Column → its own lag, e.g. the publication lag of a macro series. 0 takes the value of the spell's own period: a
+        :class:`~churnsurv.exceptions.LeakageWarning`, unless ``known_ahead`` lists the column.
+    known_ahead : list of str
+        Columns whose value is known before the period begins (a schedule, a contract), so that lag 0 is honest.
     at_origination : table
         Column of ``performance`` → column of ``loans`` that holds its value at origination; used for the periods whose
         lagged value lies before origination.
@@ -91,6 +77,20 @@ class SpellRules(ConfigTable):
         Columns by which the macro table is joined.
     rate_incentive : table, optional
         Adds the covariate ``rate_incentive``: own rate minus market rate of the same (lagged) period.
+    burnout : bool
+        Adds the covariate ``burnout``: the sum of the positive rate incentives since the loan has been observed, in
+        percentage points times periods, up to the lag: the incentive not acted on. Needs ``rate_incentive``.
+    season : bool
+        Adds the covariate ``season``: the calendar month (or quarter) of the spell, a category.
+    windows : table
+        Name of the covariate → :class:`~churnsurv.data.rule_tables.Window` over the past of a performance column.
+    numbers : list of str
+        Text columns that hold a number with a unit (" 36 months", "13.5 %"); the number is read.
+    exclude : table
+        Column of ``loans`` → values; the loans that have them are left out, and counted.
+    conflicts : {"raise", "leave out"}
+        Rows that contradict each other (one loan and period, or one loan of the loan table, told differently): an
+        error, or all of them are left out and counted.
     zero_is_missing : list of str
         Columns in which 0 means missing.
     plausible : table
@@ -123,16 +123,28 @@ class SpellRules(ConfigTable):
     term: str | None = None
     maturity: str | None = None
     observed: str
-    status: str
-    open: StatusValues
-    matured: StatusValues = ()
-    causes: dict[str, StatusValues]
+    rows: Literal["period", "loan"] = "period"
+    acquired: str | None = None
+    status: str | None = None
+    open: Values = ()
+    matured: Values = ()
+    causes: dict[str, Values] = Field(default_factory=dict)
+    censored: dict[str, Values] = Field(default_factory=dict)
+    exits: tuple[ExitRule, ...] = ()
     paid_at_term: Names = ()
     covariates: Covariates = Covariates()
     lag: int = Field(default=1, ge=1)
+    lags: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    known_ahead: Names = ()
     at_origination: dict[str, str] = Field(default_factory=dict)
     macro: MacroKeys | None = None
     rate_incentive: RateIncentive | None = None
+    burnout: bool = False
+    season: bool = False
+    windows: dict[str, Window] = Field(default_factory=dict)
+    numbers: Names = ()
+    exclude: dict[str, Values] = Field(default_factory=dict)
+    conflicts: Literal["raise", "leave out"] = "raise"
     zero_is_missing: Names = ()
     plausible: dict[str, tuple[float, float]] = Field(default_factory=dict)
     keep: Names = ()
@@ -162,20 +174,39 @@ class SpellRules(ConfigTable):
 
     def _faults(self) -> list[str]:
         """Give what contradicts itself."""
+        return [*self._faults_of_exits(), *self._faults_of_covariates()]
+
+    def _faults_of_exits(self) -> list[str]:
         faults = []
-        if not self.causes:
+        if not self.cause_names:
             faults.append("causes is empty: name at least one cause, e.g. causes = { attrition = ['prepaid'] }.")
-        for name in (OPEN, MATURED):
-            if name in self.causes:
-                faults.append(f"causes.{name}: the name is taken; list these values in {name} = [...].")
-        twice = _repeated([*self.open, *self.matured, *(v for values in self.causes.values() for v in values)])
+        if self.status is None and not self.exits:
+            faults.append("nothing tells exits: give status and its values, or exits.")
+        if self.status is None and (self.open or self.matured or any(self.causes.values())):
+            faults.append("open, matured and causes list values of status, which is not given.")
+        if self.status is not None and not self.open:
+            faults.append("open is empty: list the values of status of loans under observation, e.g. open = ['open'].")
+        endings = (OPEN, MATURED)
+        for key, names in (("causes", self.cause_names), ("censored", tuple(self.censored))):
+            for name in names:
+                if name in endings:
+                    faults.append(f"{key}.{name}: the name is taken; list these values in {name} = [...].")
+        both = [name for name in self.censored if name in self.cause_names]
+        if both:
+            faults.append(f"{both[0]!r} is a cause and in censored: it is one of them.")
+        every = [*self.causes.values(), *self.censored.values()]
+        twice = _repeated([*self.open, *self.matured, *(v for values in every for v in values)])
         if twice:
-            faults.append(f"the status {twice[0]!r} has two meanings in open, matured and causes.")
+            faults.append(f"the status {twice[0]!r} has two meanings in open, matured, causes and censored.")
         if self.term is not None and self.maturity is not None:
             faults.append("term and maturity both say when a loan ends: give one.")
-        unknown = [name for name in self.paid_at_term if name not in self.causes]
+        unknown = [name for name in self.paid_at_term if name not in self.cause_names]
         if unknown:
-            faults.append(f"paid_at_term names {unknown[0]!r}, which is not among the causes {list(self.causes)}.")
+            faults.append(f"paid_at_term names {unknown[0]!r}, which is not among the causes {list(self.cause_names)}.")
+        return faults
+
+    def _faults_of_covariates(self) -> list[str]:
+        faults = []
         twice = _repeated(list(self.covariate_names))
         if twice:
             faults.append(f"covariates names {twice[0]!r} twice.")
@@ -189,6 +220,20 @@ class SpellRules(ConfigTable):
             taken = [name for name in names if name in self.covariates.macro]
             if taken:
                 faults.append(f"{key} names {taken[0]!r}, a column of the macro table: correct it there.")
+        lagged = [*self.covariates.performance, *self.covariates.macro, *(w.column for w in self.windows.values())]
+        if self.rate_incentive is not None:
+            lagged += [self.rate_incentive.own, self.rate_incentive.market]
+        for name in self.lags:
+            if name not in lagged:
+                faults.append(f"lags names {name!r}, which is no lagged covariate. {did_you_mean(name, lagged)}")
+        for name in self.known_ahead:
+            if name not in lagged:
+                faults.append(f"known_ahead names {name!r}, which is no lagged covariate. {did_you_mean(name, lagged)}")
+        for name, window in self.windows.items():
+            if window.least > window.width:
+                faults.append(f"windows.{name}: least = {window.least} is more than width = {window.width}.")
+        if self.burnout and self.rate_incentive is None:
+            faults.append("burnout is the past rate incentive: give rate_incentive = { own = ..., market = ... }.")
         if self.needs_macro and self.macro is None:
             faults.append("macro columns are used: say by which column they join, e.g. macro = { period = 'month' }.")
         return faults
@@ -196,13 +241,29 @@ class SpellRules(ConfigTable):
     @property
     def cause_names(self) -> Names:
         """Names of the causes, in the order of their codes 1…K."""
-        return tuple(self.causes)
+        by_rule = (rule.cause for rule in self.exits if rule.cause not in (OPEN, MATURED, *self.censored))
+        return tuple(dict.fromkeys([*self.causes, *by_rule]))
+
+    @property
+    def endings(self) -> Names:
+        """How a last spell may end: "open", "matured", the stated censorings, the causes; in the order of their codes."""
+        return (OPEN, MATURED, *self.censored, *self.cause_names)
+
+    def lag_of(self, column: str) -> int:
+        """Give the lag of a column, in periods."""
+        return self.lags.get(column, self.lag)
 
     @property
     def covariate_names(self) -> Names:
         """Names of the covariates of the spells, in order."""
-        incentive = ("rate_incentive",) if self.rate_incentive else ()
-        return (*incentive, *self.covariates.loans, *self.covariates.performance, *self.covariates.macro)
+        derived = {"rate_incentive": self.rate_incentive is not None, "burnout": self.burnout, "season": self.season}
+        return (
+            *(name for name, used in derived.items() if used),
+            *self.covariates.loans,
+            *self.covariates.performance,
+            *self.windows,
+            *self.covariates.macro,
+        )
 
     @property
     def needs_macro(self) -> bool:
