@@ -14,17 +14,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from churnsurv.data.clean import (
-    loan_columns,
-    macro_columns,
-    performance_columns,
-    require_columns,
-    unexplained_statuses,
-)
+from churnsurv.data.clean import unexplained_statuses
 from churnsurv.data.frames import as_rules, as_table
 from churnsurv.data.interventions import read_assignments
 from churnsurv.data.periods import period_numbers
 from churnsurv.data.rules import SpellRules
+from churnsurv.data.schema import loan_columns, macro_columns, performance_columns, require_columns
 from churnsurv.data.spells import Spells, build_spells
 from churnsurv.exceptions import ChurnSurvError
 from churnsurv.messages import first_of, numeric_column

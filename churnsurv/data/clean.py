@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,11 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from churnsurv.data.config import did_you_mean
 from churnsurv.data.duplicates import refuse_conflicts, refuse_sparse_rows, repeated
+from churnsurv.data.findings import Finding
 from churnsurv.data.ids import check_ids, check_labels, check_same_type
 from churnsurv.data.periods import NO_PERIOD, period_numbers
 from churnsurv.data.rules import SpellRules
+from churnsurv.data.schema import loan_columns, performance_columns, require_columns, require_corrected_columns
 from churnsurv.exceptions import DataError
 from churnsurv.messages import counted, first_of, numeric_column
 
@@ -23,19 +23,6 @@ Flags = NDArray[np.bool_]
 
 #: code of a loan-period that ends with the scheduled end of the loan; 0 is open, 1…K are causes
 MATURITY = -1
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One rule that applied: where, how often, to whom for example, and what was done."""
-
-    rule: str
-    table: str
-    column: str
-    count: int
-    unit: str
-    action: str
-    examples: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,62 +47,6 @@ class LoanPeriods:
     findings: list[Finding] = field(default_factory=list)
 
 
-def require_columns(frame: pd.DataFrame, columns: Iterable[str], table: str) -> None:
-    """Raise when a column that the rules name is absent or there twice."""
-    for name in columns:
-        n = int(np.count_nonzero(frame.columns == name))
-        if n == 0:
-            raise DataError(
-                f"The {table} table has no column {name!r}, which the rules name. "
-                f"{did_you_mean(name, [str(c) for c in frame.columns])}"
-            )
-        if n > 1:
-            raise DataError(f"The {table} table has {n} columns called {name!r}; rename or drop all but one.")
-
-
-def _require_corrected_columns(loans: pd.DataFrame, performance: pd.DataFrame, rules: SpellRules) -> None:
-    """Raise when a rule about values names a column that no table has: it would do nothing."""
-    known = [str(name) for name in dict.fromkeys([*performance.columns, *loans.columns])]
-    for key, names in (("plausible", rules.plausible), ("zero_is_missing", rules.zero_is_missing)):
-        for name in names:
-            if name not in known:
-                raise DataError(
-                    f"The rules' {key} names {name!r}, which neither the loans nor the performance table has. "
-                    f"{did_you_mean(name, known)}"
-                )
-
-
-def loan_columns(rules: SpellRules, performance: pd.DataFrame) -> list[str]:
-    """Give the columns that the loan table must have."""
-    own = rules.rate_incentive.own if rules.rate_incentive else None
-    wanted = [
-        rules.loan_id,
-        rules.customer_id,
-        rules.origination,
-        rules.term or rules.maturity,
-        *rules.covariates.loans,
-        *rules.at_origination.values(),
-        rules.macro.region if rules.macro else None,
-        own if own not in performance.columns else None,
-        *rules.keep,
-    ]
-    return list(dict.fromkeys(name for name in wanted if name is not None))
-
-
-def performance_columns(rules: SpellRules) -> list[str]:
-    """Give the columns that the performance table must have."""
-    wanted = [rules.loan_id, rules.observed, rules.status, *rules.covariates.performance, *rules.at_origination]
-    return list(dict.fromkeys(wanted))
-
-
-def macro_columns(rules: SpellRules, *, keys: bool = True) -> list[str]:
-    """Give the columns that the macro table must have, with or without those it is joined by."""
-    used = [*rules.covariates.macro, rules.rate_incentive.market if rules.rate_incentive else None]
-    if keys and rules.macro is not None and rules.needs_macro:
-        used = [rules.macro.region, rules.macro.period, *used]
-    return list(dict.fromkeys(name for name in used if name is not None))
-
-
 def clean(loans: pd.DataFrame | None, performance: pd.DataFrame, rules: SpellRules) -> LoanPeriods:
     """Give the loan-periods that the rules leave, and count everything else.
 
@@ -136,7 +67,7 @@ def clean(loans: pd.DataFrame | None, performance: pd.DataFrame, rules: SpellRul
         check_ids(loans[rules.loan_id], "loans")
         check_ids(loans[rules.customer_id or rules.loan_id], "loans")
         check_same_type(performance[rules.loan_id], loans[rules.loan_id], "performance")
-    _require_corrected_columns(loans, performance, rules)
+    require_corrected_columns(loans, performance, rules)
     loans = _distinct_loans(loans, rules, findings)
     origination = period_numbers(loans[rules.origination], rules)
     maturity = _maturity(loans, origination, rules, findings)
@@ -342,9 +273,3 @@ def _left_out(loans: pd.DataFrame, known: Flags, origination: Ints, used: Ints) 
         "no usable row": ~in_use & ~no_origin & ~no_rows,
     }
     return {reason: int(np.count_nonzero(flags)) for reason, flags in reasons.items() if np.any(flags)}
-
-
-def findings_frame(findings: Sequence[Finding]) -> pd.DataFrame:
-    """Give the findings as a frame: rule, table, column, count, unit, action."""
-    columns = ["rule", "table", "column", "count", "unit", "action"]
-    return pd.DataFrame([[getattr(finding, name) for name in columns] for finding in findings], columns=columns)

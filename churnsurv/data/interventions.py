@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from churnsurv.data.clean import require_columns
 from churnsurv.data.frames import as_table
 from churnsurv.data.ids import check_ids, check_same_type
 from churnsurv.data.periods import as_dates
 from churnsurv.data.rules import SpellRules
+from churnsurv.data.schema import require_columns
 from churnsurv.exceptions import DataError
 from churnsurv.messages import counted, first_of
 

@@ -13,11 +13,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from churnsurv.data.clean import Finding, Ints, LoanPeriods, macro_columns, require_columns
+from churnsurv.data.clean import Ints, LoanPeriods
 from churnsurv.data.duplicates import plain_date
+from churnsurv.data.findings import Finding
 from churnsurv.data.ids import check_labels
 from churnsurv.data.periods import NO_PERIOD, period_numbers
 from churnsurv.data.rules import SpellRules
+from churnsurv.data.schema import macro_columns, require_columns
 from churnsurv.exceptions import DataError
 from churnsurv.messages import counted, numeric_column
 

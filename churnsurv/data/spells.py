@@ -18,7 +18,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from churnsurv.data.clean import MATURITY, Finding, Ints, LoanPeriods, clean, findings_frame
+from churnsurv.data.clean import MATURITY, Ints, LoanPeriods, clean
+from churnsurv.data.findings import Finding, findings_frame
 from churnsurv.data.frames import as_rules, as_table
 from churnsurv.data.lags import KnownBefore
 from churnsurv.data.landmark import Cohort, HasCovariates, landmark_cohort, outcome_of

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from churnsurv.data.rules import Covariates, MacroKeys, RateIncentive, SpellRules
+from churnsurv.data.rule_tables import Covariates, MacroKeys, RateIncentive
+from churnsurv.data.rules import SpellRules
 
 Floats = NDArray[np.float64]
 
