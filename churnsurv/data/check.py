@@ -171,9 +171,9 @@ def _contents(tables: dict[str, Any], rules: SpellRules) -> Iterator[_Line]:
         ids = tables["performance"][rules.loan_id].iloc[rows]
         remedy = "add it to open, matured or one of the causes"
         rule = f"status {value!r} has a meaning"
-        yield _Line("error", "performance", rules.status, rule, len(rows), first_of(ids.unique()), remedy)
+        yield _Line("error", "performance", rules.status or "", rule, len(rows), first_of(ids.unique()), remedy)
     if not unexplained:
-        yield _Line("ok", "performance", rules.status, "every status has a meaning", 0, "", "")
+        yield _Line("ok", "performance", rules.status or "", "every status has a meaning", 0, "", "")
     yield from _covariates(tables, rules)
 
 

@@ -81,13 +81,13 @@ def clean(loans: pd.DataFrame | None, performance: pd.DataFrame, rules: SpellRul
     table.drop(table.loan < 0, "unknown loan", rules.loan_id)
     known = np.bincount(table.loan, minlength=len(loans)) > 0
     table.drop(table.period == NO_PERIOD, "missing period", rules.observed)
-    table.drop(table.code == _NO_STATUS, "missing status", rules.status)
+    table.drop(table.code == _NO_STATUS, "missing status", rules.status or "")
     table.drop(origination[table.loan] == NO_PERIOD, "origination unknown", rules.origination)
     table.sort()
     refuse_sparse_rows(table.loan, table.period, rules)
     table.drop_duplicates(performance, rules)
     table.drop(table.period < origination[table.loan], "before origination", rules.observed)
-    table.drop(table.after_exit(), "after the exit", rules.status)
+    table.drop(table.after_exit(), "after the exit", rules.status or "")
     age = table.period - origination[table.loan]
     table.drop(age >= maturity[table.loan], "past the scheduled end", rules.observed)
     age = table.period - origination[table.loan]
@@ -249,7 +249,7 @@ def _with_maturity(code: Ints, at_end: Flags, rules: SpellRules, findings: list[
     paid = at_end & np.isin(code, [rules.cause_names.index(name) + 1 for name in rules.paid_at_term])
     if np.any(paid):
         n = int(np.count_nonzero(paid))
-        findings.append(Finding("paid at term", "performance", rules.status, n, "loan", "matured, not an exit"))
+        findings.append(Finding("paid at term", "performance", rules.status or "", n, "loan", "matured, not an exit"))
     return np.where(paid | (at_end & (code == 0)), MATURITY, code)
 
 
