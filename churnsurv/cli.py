@@ -141,24 +141,44 @@ def simulate(
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the tables go; made new.")] = Path(
         "portfolio"
     ),
+    drift: Annotated[
+        str | None,
+        typer.Option(
+            "--drift",
+            metavar="NAME",
+            help="What changes in the last quarter: population (who the customers are) or concept (what makes them leave).",
+        ),
+    ] = None,
+    dirty: Annotated[
+        float,
+        typer.Option(
+            "--dirty",
+            min=0.0,
+            max=0.5,
+            metavar="SHARE",
+            help="Share of the loans with faults as real tables have them: copies, gaps, rows after the exit and so on.",
+        ),
+    ] = 0.0,
 ) -> int:
     """Simulate a lender's portfolio with known hazards: loans, monthly performance, market, interventions, the truth.
 
     Use it to try the toolkit, to test a change, or to see how much data an effect needs. The tables are Parquet files;
-    truth.json holds the coefficients they were drawn from.
+    truth.json holds the coefficients they were drawn from, the effects of the interventions, the drift and the faults.
 
     Examples
     --------
       churnsurv simulate
 
       churnsurv simulate --loans 20000 --seed 7 --out big_portfolio
+
+      churnsurv simulate --drift population --dirty 0.05 --out drifted_portfolio
     """
     from churnsurv.data import simulate as simulated
     from churnsurv.exceptions import ConfigError
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{str(out)!r} exists and is not empty; it is left as it is. Give another folder (--out).")
-    portfolio = simulated(loans, seed=seed, progress=_on_terminal())
+    portfolio = simulated(loans, seed=seed, drift=drift, dirty=dirty, progress=_on_terminal())
     typer.echo(repr(portfolio))
     typer.echo(str(portfolio.save(out)))
     return DONE

@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING, Any
 #: public name → module it lives in
 _HOME = {
     "Cohort": "landmark",
+    "Drift": "synthetic.drift",
     "Portfolio": "portfolio",
     "SpellRules": "rules",
     "Spells": "spells",
     "build_spells": "spells",
     "check_tables": "check",
     "load_example": "portfolio",
-    "simulate": "synthetic",
+    "simulate": "synthetic.simulation",
 }
 
 __all__ = [
     "Cohort",
+    "Drift",
     "Portfolio",
     "SpellRules",
     "Spells",
@@ -38,7 +40,8 @@ if TYPE_CHECKING:
     from churnsurv.data.portfolio import Portfolio, load_example
     from churnsurv.data.rules import SpellRules
     from churnsurv.data.spells import Spells, build_spells
-    from churnsurv.data.synthetic import simulate
+    from churnsurv.data.synthetic.drift import Drift
+    from churnsurv.data.synthetic.simulation import simulate
 
 
 def __getattr__(name: str) -> Any:

@@ -49,8 +49,8 @@ def read_assignments(interventions: Any, rules: SpellRules, loans: pd.DataFrame 
     >>> from churnsurv.data.interventions import read_assignments
     >>> portfolio = cs.data.load_example()
     >>> assigned = read_assignments(portfolio.interventions, portfolio.rules, portfolio.loans)
-    >>> sorted(assigned["arm"].unique())
-    ['faster_service', 'hold_out', 'offer']
+    >>> sorted(assigned.query("intervention == 'rate_offer'")["arm"].unique())
+    ['hold_out', 'offer']
     """
     table = as_table(interventions, "interventions")
     columns = [rules.loan_id, INTERVENTION, ASSIGNED_ON, ARM]

@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from churnsurv.data.periods import one_date
 from churnsurv.data.rules import SpellRules
-from churnsurv.data.synthetic_truth import PORTFOLIO_RULES
+from churnsurv.data.synthetic.rules import PORTFOLIO_RULES
 from churnsurv.exceptions import ConfigError, DataError
 from churnsurv.messages import first_of
 
@@ -25,15 +26,15 @@ class Portfolio:
     Attributes
     ----------
     loans : DataFrame
-        One row per loan: identifiers, origination, amount, term, contract rate, branch, region.
+        One row per loan: identifiers, origination, amount, term, contract rate, application, branch, region.
     performance : DataFrame
         One row per loan and month from the start of observation: status and covariates at the end of the month.
     macro : DataFrame
-        One row per month and region: market rate, unemployment.
+        One row per month and region: market rate, rivals, economy, press, regulation, demography, disasters.
     interventions : DataFrame
-        ``loan_id``, ``intervention``, ``assigned_on``, ``arm``.
+        ``loan_id``, ``intervention``, ``assigned_on``, ``arm``, and ``uptake_on`` of those who took up an invitation.
     truth : dict
-        Seed, formula, coefficients and effects of the simulation.
+        Seed, formula, coefficients, cumulative incidences and effects of the simulation; drift and dirt, if any.
     """
 
     loans: pd.DataFrame
@@ -46,6 +47,43 @@ class Portfolio:
     def rules(self) -> SpellRules:
         """The rules that make spells of these tables."""
         return PORTFOLIO_RULES
+
+    def until(self, date: Any) -> Portfolio:
+        """Give the portfolio as it was delivered at an earlier date: what was known at the end of that day.
+
+        Loans, rows, market and assignments that came later are cut off, and so is what is true of them alone: a drift that
+        had not begun, interventions that had not started.
+
+        Raises
+        ------
+        DataError
+            The date lies outside the observed time.
+
+        Examples
+        --------
+        >>> import churnsurv as cs
+        >>> earlier = cs.data.load_example().until("2026-06-30")
+        >>> earlier.truth["as_of"], earlier.truth["drift"]
+        ('2026-06-30', None)
+        """
+        day = one_date(date)
+        first, last = self.performance["month"].min(), self.performance["month"].max()
+        if not first <= day <= last:
+            raise DataError(
+                f"{day.date()} lies outside the observed time: give a date from {first:%Y-%m-%d} to {last:%Y-%m-%d}."
+            )
+        performance = self.performance[self.performance["month"] <= day].reset_index(drop=True)
+        loans = self.loans[self.loans["loan_id"].isin(performance["loan_id"])].reset_index(drop=True)
+        interventions = self.interventions
+        kept = (interventions["assigned_on"] <= day) & interventions["loan_id"].isin(loans["loan_id"])
+        interventions = interventions[kept].reset_index(drop=True)
+        return Portfolio(
+            loans,
+            performance,
+            self.macro[self.macro["month"] <= day].reset_index(drop=True),
+            interventions.assign(uptake_on=interventions["uptake_on"].where(interventions["uptake_on"] <= day)),
+            _truth_until(self.truth, performance["month"].max(), len(loans)),
+        )
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write the tables as Parquet and the truth as JSON; the folder is made when it is missing.
@@ -94,6 +132,20 @@ class Portfolio:
         return f"Portfolio of {len(self.loans):,} loans, {len(self.performance):,} loan-months"
 
 
+def _truth_until(truth: dict[str, Any], day: pd.Timestamp, n_loans: int) -> dict[str, Any]:
+    """Give what was true of the tables as they stood; ISO dates and months compare as text."""
+    date, drift = f"{day:%Y-%m-%d}", truth["drift"]
+    begun = drift is not None and drift["since"] <= date[:7]
+    known = {name: what for name, what in truth["interventions"].items() if what["time_zero"] <= date}
+    return truth | {
+        "n_loans": n_loans,
+        "as_of": date,
+        "drift": drift if begun else None,
+        "cumulative_incidence": {at: what for at, what in truth["cumulative_incidence"].items() if at <= date},
+        "interventions": known,
+    }
+
+
 def _read(file: Path) -> Any:
     try:
         if file.suffix == ".json":
@@ -116,8 +168,14 @@ def example_folder(package: Path | None = None) -> Path:
     raise DataError(f"The shipped portfolio is neither in {str(candidates[0])!r} nor in {str(candidates[1])!r}.")
 
 
-def load_example() -> Portfolio:
+def load_example(*, as_of: Any = None) -> Portfolio:
     """Give the shipped portfolio: about 5,000 simulated loans, observed monthly until 2026-09-30.
+
+    Parameters
+    ----------
+    as_of : date, optional
+        Give it as it was delivered at an earlier date, such as the end of the quarter before ("2026-06-30"); since then
+        the customers have drifted, see ``truth["drift"]``.
 
     Examples
     --------
@@ -126,4 +184,5 @@ def load_example() -> Portfolio:
     >>> len(portfolio.loans)
     5000
     """
-    return Portfolio.load(example_folder())
+    latest = Portfolio.load(example_folder())
+    return latest if as_of is None else latest.until(as_of)

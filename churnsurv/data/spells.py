@@ -247,7 +247,7 @@ def build_spells(
     >>> portfolio = cs.data.load_example()
     >>> spells = cs.data.build_spells(portfolio.loans, portfolio.performance, portfolio.rules, macro=portfolio.macro)
     >>> spells.y.causes
-    ('attrition', 'default')
+    ('attrition', 'default', 'renewed')
     """
     rules = as_rules(rules)
     performance = as_table(performance, "performance")

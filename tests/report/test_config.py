@@ -101,7 +101,8 @@ def test_a_safety_cause_is_optional(written):
 
 def test_an_empty_list_of_covariates_is_told_as_the_covariates_used(small_config):
     config = read_config(small_config)
-    assert config.echo()["model"]["covariates"] == list(config.spells.covariate_names)
+    every = config.model_copy(update={"model": config.model.model_copy(update={"covariates": ()})})
+    assert every.echo()["model"]["covariates"] == list(config.spells.covariate_names)
 
 
 def test_every_key_is_described():

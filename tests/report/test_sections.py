@@ -88,7 +88,7 @@ def test_a_hidden_count_of_a_quarter_has_no_rate(analysis):
     assert small.any()
     for row, hidden in zip(rows, small, strict=True):
         assert (row[3] == "<5") == bool(hidden)
-        assert (row[6] is None) == bool(hidden)
+        assert (row[7] is None) == bool(hidden)
 
 
 def test_a_safety_cause_is_not_needed(config):
