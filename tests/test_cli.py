@@ -126,6 +126,20 @@ def test_simulate_writes_a_portfolio_and_leaves_a_full_folder_alone(tmp_path):
     assert "--out" in again.stderr
 
 
+def test_simulate_takes_a_drift_and_dirt(tmp_path):
+    folder = tmp_path / "made"
+    options = ["--loans", "150", "--drift", "concept", "--dirty", "0.1", "--out", str(folder)]
+    done = runner.invoke(app, ["simulate", *options])
+    assert done.exit_code == 0, done.output
+    truth = churnsurv.data.Portfolio.load(folder).truth
+    assert truth["drift"]["since"] == "2026-07"
+    assert sum(fault["count"] for fault in truth["dirt"]) == pytest.approx(15, abs=5)
+    unknown = runner.invoke(app, ["simulate", "--drift", "tectonic", "--out", str(tmp_path / "none")])
+    assert unknown.exit_code == 1
+    assert "no drift 'tectonic'" in unknown.stderr
+    assert runner.invoke(app, ["simulate", "--dirty", "0.9", "--out", str(tmp_path / "none")]).exit_code == 2
+
+
 def test_the_installed_command_is_quiet_on_standard_error(quick_config, tmp_path):
     command = [
         str(Path(sys.executable).with_name("churnsurv")),

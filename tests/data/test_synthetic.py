@@ -105,7 +105,7 @@ def test_values_lie_in_their_units(portfolio):
     bounds = {
         "credit_score": (300, 850), "csat": (1, 5), "attitude_score": (1, 5), "loyalty_tier": (0, 3), "nps": (-100, 100),
         "debt_to_income": (0, 100), "digital_completion": (0, 100), "personalised_share": (0, 100),
-        "days_past_due_max_12m": (0, 120), "balance_slope_3m": (-15, 0), "products_held": (1, 6), "outage_minutes": (0, 480),
+        "days_past_due_max_12m": (0, 120), "balance_slope_3m": (0, 15), "products_held": (1, 6), "outage_minutes": (0, 480),
     }  # fmt: skip
     for name, (lowest, highest) in bounds.items():
         assert performance[name].between(lowest, highest).all(), name
@@ -157,6 +157,20 @@ def test_the_change_of_the_score_is_that_of_the_table(portfolio):
     change = rows.groupby("loan_id")["credit_score"].diff(6)
     known = change.notna()
     np.testing.assert_array_equal(change[known], rows.loc[known, "credit_score_change_6m"])
+
+
+def test_the_slope_of_the_balance_is_that_of_the_table(portfolio):
+    rows = portfolio.performance.sort_values(["loan_id", "month"])
+    earlier = rows.groupby("loan_id")["balance"].shift(3)
+    known = (earlier > 0) & (rows["status"] == "open")
+    fall = 100 * (1 - (rows["balance"] / earlier) ** (1 / 3))[known]
+    np.testing.assert_allclose(fall.clip(0, 15), rows.loc[known, "balance_slope_3m"], atol=0.0051)
+
+
+def test_every_year_a_disaster_strikes_a_region_for_three_months(portfolio):
+    struck = portfolio.macro.pivot(index="month", columns="region", values="disaster")
+    assert 15 <= struck.sum().sum() <= 21
+    assert (struck.max(axis=1).groupby(struck.index.year).max().iloc[1:-1] == 1).mean() > 0.6
 
 
 def test_regions_have_paths_of_their_own_and_the_press_is_the_same_everywhere(portfolio):

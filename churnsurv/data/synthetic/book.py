@@ -59,9 +59,13 @@ class Book:
         )
         owed = np.round(scheduled * np.exp(-self._paid_ahead[here]))
         ratio = np.maximum(owed, 1) / np.maximum(oldest, 1)
-        self._slope[here] = np.round(np.clip(100 * (ratio ** (1 / np.minimum(age, 3)) - 1), -15, 0), 2)
+        self._slope[here] = np.round(np.clip(100 * (1 - ratio ** (1 / np.minimum(age, 3))), 0, 15), 2)
         self.balance[here] = owed
         self._before[month % 3][here] = owed
+
+    def owed(self, month: int, here: Ints) -> Floats:
+        """Give the balance of the listed loans at the end of one of the last three months."""
+        return np.asarray(self._before[month % 3][here])
 
     def columns(self, here: Ints) -> Columns:
         """Give the covariates of the listed loans at the end of the month, as stored."""

@@ -40,7 +40,7 @@ _COVARIATES: dict[str, tuple[float, float, float, float]] = {
     "credit_score_change_6m": (0, 0.0, -0.008, 0.0),
     "debt_to_income": (32, 0.0, 0.025, -0.01),
     "days_past_due_max_12m": (5, 0.003, 0.03, -0.01),
-    "balance_slope_3m": (-3, -0.03, 0.0, 0.0),
+    "balance_slope_3m": (3, 0.03, 0.0, 0.0),
     # service
     "response_hours": (24, 0.012, 0.0, 0.0),
     "sla_breaches_90d": (0.5, 0.05, 0.0, 0.0),

@@ -113,12 +113,14 @@ def _demography(rng: np.random.Generator, shape: tuple[int, int]) -> dict[str, N
 
 
 def _disasters(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[Any]:
-    """Draw disasters; one weighs on its region for three months."""
-    strikes = rng.random(shape) < 0.012
-    lasting = strikes.copy()
-    for months in (1, 2):
-        lasting[months:] |= strikes[:-months]
-    return lasting.astype(np.int8)
+    """Draw disasters: every year strikes one region, in some month, and it weighs on it for three."""
+    begins = np.arange(0, shape[0], 12)
+    month = np.minimum(begins + rng.integers(0, 12, len(begins)), shape[0] - 1)
+    struck = np.zeros(shape, np.int8)
+    region = rng.integers(0, shape[1], len(begins))
+    for later in range(3):
+        struck[np.minimum(month + later, shape[0] - 1), region] = 1
+    return struck
 
 
 def _between(rng: np.random.Generator, n: int, spread: float) -> Floats:

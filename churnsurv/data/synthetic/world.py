@@ -234,8 +234,9 @@ class World:
 
     def _write(self, here: Ints, ends: NDArray[np.int8], month: int) -> None:
         columns = self.columns(here, month)
-        repaid = (ends != OPEN) & (ends != CAUSES.index("default") + 1)
-        columns["balance"] = np.where(repaid, 0, columns["balance"])
+        # who defaults has not paid in the month, who leaves otherwise owes nothing
+        owed = np.where(ends == CAUSES.index("default") + 1, self.book.owed(month - 1, here), 0)
+        columns["balance"] = np.where(ends == OPEN, columns["balance"], owed).astype(np.int32)
         stored = {name: columns[name] for name in PORTFOLIO_RULES.covariates.performance}
         number: Columns = {"loan": here.astype(np.int32), "month": np.full(len(here), month, np.int16), "status": ends}
         self.rows.append(number | stored)
