@@ -79,7 +79,7 @@ _COVARIATES: dict[str, tuple[float, float, float, float]] = {
     "loyalty_tier": (1, -0.1, 0.0, 0.1),
     "products_held": (1.8, -0.1, 0.0, 0.12),
     # reputation, regulation, demography, shocks
-    "negative_news_30d": (4, 0.02, 0.0, 0.0),
+    "negative_news_30d": (4, 0.015, 0.0, 0.0),
     "misconduct_event": (0, 0.1, 0.0, 0.0),
     "regulation_step": (0, 0.1, 0.0, 0.0),
     "regulatory_cost": (25, 0.003, 0.0, 0.0),
@@ -92,12 +92,12 @@ _COVARIATES: dict[str, tuple[float, float, float, float]] = {
     "deferral": (0, -0.25, -0.5, 0.0),
     "restructuring": (0, -0.2, -0.6, 0.0),
     "faster_service": (0, -0.2, 0.0, 0.0),
-    "new_app": (0, -0.12, 0.0, 0.0),
-    "proactive_contact": (0, -0.2, 0.0, 0.2),
+    "new_app": (0, -0.08, 0.0, 0.0),
+    "proactive_contact": (0, -0.15, 0.0, 0.2),
     "fee_advice": (0, -0.2, 0.0, 0.0),
     "seminar": (0, -0.15, 0.0, 0.0),
     "cross_selling": (0, -0.1, 0.0, 0.15),
-    "feedback_action": (0, -0.15, 0.0, 0.0),
+    "feedback_action": (0, -0.1, 0.0, 0.0),
 }
 
 CENTRE = {name: float(values[0]) for name, values in _COVARIATES.items()}
@@ -121,7 +121,7 @@ def baseline_hazard(cause: str, age: Floats) -> Floats:
     begin when a good part of the loan is paid.
     """
     if cause == "attrition":
-        return 0.0196 * (1 - 0.7 * np.exp(-age / 8)) * (1 + 0.3 * np.exp(-(((age - 30) / 12) ** 2)))
+        return 0.0185 * (1 - 0.7 * np.exp(-age / 8)) * (1 + 0.3 * np.exp(-(((age - 30) / 12) ** 2)))
     if cause == "default":
         return 0.00054 * (1 - 0.9 * np.exp(-age / 6)) * np.exp(-np.maximum(age - 24, 0) / 60)
     return 0.0037 * (1 - np.exp(-((age / 14) ** 2)))

@@ -92,7 +92,7 @@ def _competition(rng: np.random.Generator, shape: tuple[int, int]) -> dict[str, 
 def _press_and_regulation(rng: np.random.Generator, shape: tuple[int, int]) -> dict[str, NDArray[Any]]:
     """Draw news and rules, the same in all regions; a scandal fills the papers for some months."""
     since = np.arange(shape[0]) - (shape[0] - 1 - MISCONDUCT_BACK)
-    scandal = np.where(since >= 0, 12 * np.exp(-np.maximum(since, 0) / 4), 0)
+    scandal = np.where(since >= 0, 8 * np.exp(-np.maximum(since, 0) / 6), 0)
     news = rng.poisson(4 + scandal)
     ruled = np.arange(shape[0]) >= shape[0] - 1 - REGULATION_BACK
     cost = 25 + 15 * ruled + _autoregressive(rng, (shape[0], 1), 0.9, 3)[:, 0]
