@@ -66,6 +66,19 @@ def large():
     return *in_parts(portfolio, 20_000), portfolio.truth
 
 
+def simulated_coverage(n_portfolios, n_loans):
+    """Give per cause which 95 % intervals cover the truth (portfolio by coefficient), and the p-values of joint tests."""
+    covered, p_values = {cause: [] for cause in CAUSES}, {cause: [] for cause in CAUSES}
+    for seed in range(n_portfolios):
+        portfolio = simulate(n_loans, seed=seed, truth_of_effects=False)
+        spells, X = recovery_frame(portfolio)
+        for cause, formula in portfolio.truth["formulas"].items():
+            difference, covariance = estimates(X, spells.y, formula, cause, portfolio.truth)
+            covered[cause].append(np.abs(difference) / np.sqrt(np.diag(covariance)) < norm.ppf(0.975))
+            p_values[cause].append(joint_p(difference, covariance))
+    return {cause: pd.DataFrame(rows) for cause, rows in covered.items()}, p_values
+
+
 @pytest.mark.slow
 def test_intervals_of_100_portfolios_cover_the_truth():
     """Coverage, judged so that a sound simulation fails once in some hundred seeds.
@@ -76,19 +89,10 @@ def test_intervals_of_100_portfolios_cover_the_truth():
     by chance, so that a few may, but not more than chance allows.
     """
     n = 100
-    covered = {cause: [] for cause in CAUSES}
-    p_values = {cause: [] for cause in CAUSES}
-    for seed in range(n):
-        portfolio = simulate(10_000, seed=seed, truth_of_effects=False)
-        spells, X = recovery_frame(portfolio)
-        for cause, formula in portfolio.truth["formulas"].items():
-            difference, covariance = estimates(X, spells.y, formula, cause, portfolio.truth)
-            covered[cause].append(np.abs(difference) / np.sqrt(np.diag(covariance)) < norm.ppf(0.975))
-            p_values[cause].append(joint_p(difference, covariance))
+    covered, p_values = simulated_coverage(n, 10_000)
     error = np.sqrt(0.95 * 0.05 / n)
     beyond, n_coefficients = 0, 0
-    for cause, rows in covered.items():
-        table = pd.DataFrame(rows)
+    for cause, table in covered.items():
         by_portfolio, counts = table.mean(axis=1), table.sum()
         assert abs(by_portfolio.mean() - 0.95) < 3 * by_portfolio.std() / np.sqrt(n), (cause, by_portfolio.mean())
         for name, count in counts.items():

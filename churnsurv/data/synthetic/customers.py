@@ -68,6 +68,6 @@ class Customers:
         for part in self._parts:
             part.advance(around)
 
-    def columns(self, customer: Ints | slice = slice(None)) -> Columns:
+    def columns(self, customer: Ints) -> Columns:
         """Give the covariates of the listed customers, as stored."""
         return {name: values[customer] for part in self._parts for name, values in part.columns.items()}

@@ -19,8 +19,8 @@ Coefficients = Mapping[str, Mapping[str, float]]
 
 CAUSES = ("attrition", "default", "renewed")
 
-#: covariate → (centre, log hazard ratio per unit for attrition, for default, for renewal). The signs for attrition are
-#: those that lenders expect; a column with three zeros is one that goes with others and causes nothing itself.
+#: covariate → (centre, log hazard ratio per unit for attrition, for default, for renewal). The signs are those that lenders
+#: expect; a column with a zero goes with others and causes nothing itself.
 _COVARIATES: dict[str, tuple[float, float, float, float]] = {
     # terms; own rate and market rate act through the two columns derived from them
     "rate_incentive": (1.0, 0.28, 0.0, 0.15),

@@ -16,8 +16,10 @@ from churnsurv.data.synthetic.programmes import Programme
 from churnsurv.data.synthetic.states import Columns, Ints
 from churnsurv.data.synthetic.world import HISTORY, LAST_MONTH, OPEN, World
 
-#: what the status says of a loan at the end of a month: open, the causes in their order, matured
-_STATUS = np.array(["open", "prepaid", "charged_off", "refinanced", "matured"], dtype=object)
+#: what the status says of a loan that left by a cause
+_LEFT_BY = {"attrition": "prepaid", "default": "charged_off", "renewed": "refinanced"}
+#: and of any loan at the end of a month, by its code
+_STATUS = np.array(["open", *(_LEFT_BY[cause] for cause in CAUSES), "matured"], dtype=object)
 _STATIC = ("term", "term_gap", "amount_gap", "contract_rate", "approval_days", "application_steps")
 
 
@@ -142,6 +144,3 @@ class Tables:
 
 def _names(names: Any) -> NDArray[np.object_]:
     return np.array(list(names), dtype=object)
-
-
-assert len(_STATUS) == len(CAUSES) + 2
