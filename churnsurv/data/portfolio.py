@@ -52,7 +52,8 @@ class Portfolio:
         """Give the portfolio as it was delivered at an earlier date: what was known at the end of that day.
 
         Loans, rows, market and assignments that came later are cut off, and so is what is true of them alone: a drift that
-        had not begun, interventions that had not started.
+        had not begun, interventions that had not started. Effects of those that had are given over their full horizon, and
+        ``truth["dirt"]`` goes on counting what is in the latest tables.
 
         Raises
         ------
