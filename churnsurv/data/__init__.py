@@ -15,7 +15,7 @@ _HOME = {
     "Portfolio": "portfolio",
     "SpellRules": "rules",
     "Spells": "spells",
-    "build_spells": "spells",
+    "build_spells": "build",
     "check_tables": "check",
     "load_example": "portfolio",
     "simulate": "synthetic",
@@ -33,11 +33,12 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from churnsurv.data.build import build_spells
     from churnsurv.data.check import check_tables
     from churnsurv.data.landmark import Cohort
     from churnsurv.data.portfolio import Portfolio, load_example
     from churnsurv.data.rules import SpellRules
-    from churnsurv.data.spells import Spells, build_spells
+    from churnsurv.data.spells import Spells
     from churnsurv.data.synthetic import simulate
 
 

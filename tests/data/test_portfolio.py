@@ -100,7 +100,7 @@ def test_the_portfolio_has_the_number_of_loans_asked_for_and_ends_at_the_date():
 
 
 def test_the_tables_need_no_cleaning(spells):
-    assert spells.cleaning["rule"].tolist() == ["late entry"]
+    assert spells.cleaning["rule"].tolist() == ["late entry", "same-period entry and exit"]
     assert spells.left_out == {}
 
 
