@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from churnsurv.data.assignments import read_assignments
 from churnsurv.data.clean import unexplained_statuses
 from churnsurv.data.frames import as_rules, as_table
-from churnsurv.data.interventions import read_assignments
 from churnsurv.data.periods import period_numbers
 from churnsurv.data.rules import SpellRules
 from churnsurv.data.schema import loan_columns, macro_columns, performance_columns, require_columns
@@ -71,7 +71,7 @@ def check_tables(
     loans, performance, rules, macro
         As in :func:`churnsurv.data.build_spells`.
     interventions : DataFrame, optional
-        Assignments of loans, see :func:`churnsurv.data.interventions.read_assignments`.
+        Assignments of loans, see :func:`churnsurv.data.assignments.read_assignments`.
 
     Returns
     -------
