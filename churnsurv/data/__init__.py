@@ -16,8 +16,12 @@ _HOME = {
     "SpellRules": "rules",
     "Spells": "spells",
     "build_spells": "spells",
+    "catalogue_words": "catalogue",
     "check_tables": "check",
+    "covariates": "catalogue",
+    "interventions": "catalogue",
     "load_example": "portfolio",
+    "requirements": "catalogue",
     "simulate": "synthetic",
 }
 
@@ -27,12 +31,17 @@ __all__ = [
     "SpellRules",
     "Spells",
     "build_spells",
+    "catalogue_words",
     "check_tables",
+    "covariates",
+    "interventions",
     "load_example",
+    "requirements",
     "simulate",
 ]
 
 if TYPE_CHECKING:
+    from churnsurv.data.catalogue import catalogue_words, covariates, interventions, requirements
     from churnsurv.data.check import check_tables
     from churnsurv.data.landmark import Cohort
     from churnsurv.data.portfolio import Portfolio, load_example
