@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 #: public name → module it lives in
 _HOME = {
     "Cohort": "landmark",
+    "DesignEncoder": "encoder",
     "Portfolio": "portfolio",
     "SpellRules": "rules",
     "Spells": "spells",
@@ -27,6 +28,7 @@ _HOME = {
 
 __all__ = [
     "Cohort",
+    "DesignEncoder",
     "Portfolio",
     "SpellRules",
     "Spells",
@@ -43,6 +45,7 @@ __all__ = [
 if TYPE_CHECKING:
     from churnsurv.data.catalogue import catalogue_words, covariates, interventions, requirements
     from churnsurv.data.check import check_tables
+    from churnsurv.data.encoder import DesignEncoder
     from churnsurv.data.landmark import Cohort
     from churnsurv.data.portfolio import Portfolio, load_example
     from churnsurv.data.rules import SpellRules
