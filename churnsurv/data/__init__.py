@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 #: public name → module it lives in
 _HOME = {
     "Cohort": "landmark",
+    "CustomerKFold": "splits",
     "DesignEncoder": "encoder",
     "Portfolio": "portfolio",
     "SpellRules": "rules",
@@ -20,14 +21,18 @@ _HOME = {
     "catalogue_words": "catalogue",
     "check_tables": "check",
     "covariates": "catalogue",
+    "customer_split": "splits",
     "interventions": "catalogue",
     "load_example": "portfolio",
+    "out_of_time": "calendar_splits",
     "requirements": "catalogue",
+    "rolling_origin": "calendar_splits",
     "simulate": "synthetic",
 }
 
 __all__ = [
     "Cohort",
+    "CustomerKFold",
     "DesignEncoder",
     "Portfolio",
     "SpellRules",
@@ -36,13 +41,17 @@ __all__ = [
     "catalogue_words",
     "check_tables",
     "covariates",
+    "customer_split",
     "interventions",
     "load_example",
+    "out_of_time",
     "requirements",
+    "rolling_origin",
     "simulate",
 ]
 
 if TYPE_CHECKING:
+    from churnsurv.data.calendar_splits import out_of_time, rolling_origin
     from churnsurv.data.catalogue import catalogue_words, covariates, interventions, requirements
     from churnsurv.data.check import check_tables
     from churnsurv.data.encoder import DesignEncoder
@@ -50,6 +59,7 @@ if TYPE_CHECKING:
     from churnsurv.data.portfolio import Portfolio, load_example
     from churnsurv.data.rules import SpellRules
     from churnsurv.data.spells import Spells, build_spells
+    from churnsurv.data.splits import CustomerKFold, customer_split
     from churnsurv.data.synthetic import simulate
 
 

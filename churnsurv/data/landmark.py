@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from churnsurv.data.rules import OPEN, SPELL_COLUMNS, SpellRules
 from churnsurv.exceptions import DataError
+from churnsurv.messages import counted, first_of
 from churnsurv.outcome import Outcome
 
 
@@ -30,6 +31,17 @@ class HasCovariates:
     def groups(self) -> NDArray[Any]:
         """Customer of each row, for ``cluster=``."""
         return self.frame["customer_id"].to_numpy()
+
+    def _rows_of(self, customers: ArrayLike) -> NDArray[np.bool_]:
+        """Tell which rows are of the listed customers; customers without a row are refused."""
+        wanted = pd.unique(pd.Series(np.asarray(customers).reshape(-1)))
+        unknown = wanted[~pd.Series(wanted).isin(self.groups).to_numpy()]
+        if len(unknown):
+            raise DataError(
+                f"{counted(len(unknown), 'customer')} of {len(wanted):,} listed have no row here ({first_of(unknown)}): give "
+                "identifiers as they stand in `groups`."
+            )
+        return np.asarray(self.frame["customer_id"].isin(wanted))
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -65,6 +77,10 @@ class Cohort(HasCovariates):
     def complete(self) -> Cohort:
         """Give the loans in which no covariate is missing."""
         return Cohort(self.frame[self.X.notna().all(axis=1)].reset_index(drop=True), self.rules, self.date)
+
+    def of_customers(self, customers: ArrayLike) -> Cohort:
+        """Give the loans of the listed customers."""
+        return Cohort(self.frame[self._rows_of(customers)].reset_index(drop=True), self.rules, self.date)
 
     def __len__(self) -> int:
         return len(self.frame)

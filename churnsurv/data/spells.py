@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
 from churnsurv.data.clean import MATURITY, Ints, LoanPeriods, clean
@@ -164,6 +164,13 @@ class Spells(HasCovariates):
             return self.whole.after(date).complete()
         reason = f"last seen before {one_date(date).date()}"
         return self._restricted((self.frame["period"] >= self._day_after(date)).to_numpy(), self.ahead, reason, [])
+
+    def of_customers(self, customers: ArrayLike) -> Spells:
+        """Give the spells of the listed customers; the loans of the others are counted in the reconciliation."""
+        if self.whole is not None:
+            return self.whole.of_customers(customers).complete()
+        kept, ahead = self._rows_of(customers), self.ahead["customer_id"].isin(np.asarray(customers).reshape(-1))
+        return self._restricted(kept, self.ahead[ahead], "of other customers", [])
 
     def landmark(self, date: Any) -> Cohort:
         """Give the loans under observation at the end of the day `date`, with what was known of them then.
