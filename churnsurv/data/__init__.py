@@ -12,33 +12,60 @@ from typing import TYPE_CHECKING, Any
 #: public name → module it lives in
 _HOME = {
     "Cohort": "landmark",
+    "CustomerKFold": "splits",
+    "DesignEncoder": "encoder",
     "Portfolio": "portfolio",
+    "SpellFile": "stored",
     "SpellRules": "rules",
     "Spells": "spells",
     "build_spells": "build",
+    "catalogue_words": "catalogue",
     "check_tables": "check",
+    "covariates": "catalogue",
+    "customer_split": "splits",
+    "interventions": "catalogue",
     "load_example": "portfolio",
+    "out_of_time": "calendar_splits",
+    "requirements": "catalogue",
+    "rolling_origin": "calendar_splits",
     "simulate": "synthetic",
+    "write_spells": "stored",
 }
 
 __all__ = [
     "Cohort",
+    "CustomerKFold",
+    "DesignEncoder",
     "Portfolio",
+    "SpellFile",
     "SpellRules",
     "Spells",
     "build_spells",
+    "catalogue_words",
     "check_tables",
+    "covariates",
+    "customer_split",
+    "interventions",
     "load_example",
+    "out_of_time",
+    "requirements",
+    "rolling_origin",
     "simulate",
+    "write_spells",
 ]
 
 if TYPE_CHECKING:
     from churnsurv.data.build import build_spells
+    from churnsurv.data.calendar_splits import out_of_time, rolling_origin
+    from churnsurv.data.catalogue import catalogue_words, covariates, interventions, requirements
     from churnsurv.data.check import check_tables
+    from churnsurv.data.encoder import DesignEncoder
     from churnsurv.data.landmark import Cohort
     from churnsurv.data.portfolio import Portfolio, load_example
     from churnsurv.data.rules import SpellRules
     from churnsurv.data.spells import Spells
+    from churnsurv.data.splits import CustomerKFold, customer_split
+    from churnsurv.data.stored import SpellFile, write_spells
     from churnsurv.data.synthetic import simulate
 
 

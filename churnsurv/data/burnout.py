@@ -16,7 +16,8 @@ from churnsurv.data.rules import SpellRules
 def since_first_seen(rows: ir.Table) -> ir.Table:
     """Add burnout since a loan was first seen: its own rate varies, and is not known from before."""
     earlier = ibis.window(group_by="loan", order_by="period", preceding=(None, 1))
-    positive = ibis.greatest(rows.rate_incentive, 0.0)
+    # the period ahead has no code: whether it was passed over is not known
+    positive = ibis.ifelse(rows.code.notnull(), ibis.greatest(rows.rate_incentive, 0.0), 0.0)
     return rows.mutate(burnout=positive.sum().over(earlier).coalesce(0.0))
 
 

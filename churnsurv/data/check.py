@@ -12,12 +12,12 @@ from typing import Any
 
 import pandas as pd
 
+from churnsurv.data.assignments import read_assignments
 from churnsurv.data.build import expression_of, refuse_empty
 from churnsurv.data.column_checks import column_lines
 from churnsurv.data.engine import Workspace, workspace
 from churnsurv.data.findings import Finding
 from churnsurv.data.frames import as_rules, as_table
-from churnsurv.data.interventions import read_assignments
 from churnsurv.data.lines import Line, any_error, fault, guarded, lines_frame
 from churnsurv.data.rules import SpellRules
 from churnsurv.data.schema import columns_used, loan_columns, macro_columns, performance_columns, require_columns
@@ -63,7 +63,7 @@ def check_tables(
     loans, performance, rules, macro, memory_limit
         As in :func:`churnsurv.data.build_spells`.
     interventions : DataFrame, optional
-        Assignments of loans, see :func:`churnsurv.data.interventions.read_assignments`.
+        Assignments of loans, see :func:`churnsurv.data.assignments.read_assignments`.
 
     Returns
     -------

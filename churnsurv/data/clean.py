@@ -7,6 +7,7 @@ from typing import Any
 
 import ibis
 import ibis.expr.types as ir
+import numpy as np
 import pandas as pd
 
 from churnsurv.data.columns import inexact_ids, label_column, value_column
@@ -190,6 +191,8 @@ def _counts(flagged: ir.Table, masked: dict[tuple[str, str], str], work: Workspa
     """Count the rows of every loan by the rule that leaves them out (−1: none), and what else findings need."""
     sums = {
         "rows": flagged.count(),
+        # earlier rows are history: a loan is at risk from its acquisition
+        "at_risk": (flagged.acquired.isnull() | (flagged.period >= flagged.acquired)).sum(),
         "paid": flagged.paid.sum(),
         "steps": (flagged.step > 0).sum(),
         "thirds": ((flagged.step > 0) & (flagged.step % 3 == 0)).sum(),
@@ -238,19 +241,16 @@ def _left_out(counts: pd.DataFrame, loans: LoanTable, work: Workspace) -> dict[s
     """Count the loans without a row in use, by reason."""
     facts = loans.table.select("loan", "out", no_origin=loans.table.origination.isnull())
     table = work.frame(facts, what="loans").set_index("loan")
-    kept = pd.Index(counts.loc[counts["rule"] == -1, "loan"])
-    lost = table[~table.index.isin(kept)]
-    known = lost.index.isin(counts["loan"])
-    reasons = (
-        lost["out"]
-        .astype(object)
-        .where(
+    kept = counts[counts["rule"] == -1]
+    lost = table[~table.index.isin(kept.loc[kept["at_risk"] > 0, "loan"])]
+    reason = np.select(
+        [
             lost["out"].notna(),
-            pd.Series("no usable row", index=lost.index)
-            .where(known, "not in the performance table")
-            .where(~lost["no_origin"], "origination unknown"),
-        )
+            lost["no_origin"],
+            ~lost.index.isin(counts["loan"]),
+            ~lost.index.isin(kept["loan"]),
+        ],
+        [lost["out"], "origination unknown", "not in the performance table", "no usable row"],
+        "left before its acquisition",
     )
-    order = [*dict.fromkeys(reasons[lost["out"].notna()]), "origination unknown", "not in the performance table"]
-    n = reasons.value_counts()
-    return {reason: int(n[reason]) for reason in [*order, "no usable row"] if n.get(reason, 0)}
+    return {str(name): int(n) for name, n in pd.Series(reason).value_counts(sort=False).items()}

@@ -91,7 +91,7 @@ def spell_rows(cleaned: CleanTables, macro: MacroTable | None, rules: SpellRules
             rows = macro.joined(rows, columns, lag, region)
     rows = rows.mutate(**_at_origination(rows, lagged, rules))
     rows = _with_derived(rows, cleaned, macro, rules)
-    covariates = {name: _covariate(rows, name, rules) for name in rules.covariate_names}
+    covariates = {name: _as_double(_covariate(rows, name, rules)) for name in rules.covariate_names}
     keep = {name: rows[f"l:{name}"] for name in rules.keep if name not in covariates}
     return rows.select("loan", "customer", "period", "run", "origination", "code", **keep, **covariates)
 
@@ -183,6 +183,11 @@ def _covariate(rows: ir.Table, name: str, rules: SpellRules) -> ir.Value:
     if name in rules.covariates.macro:
         return rows[f"m:{name}@{rules.lag_of(name)}"]
     return rows[f"v:{name}"]
+
+
+def _as_double(value: ir.Value) -> ir.Value:
+    # integers become doubles where a value is missing; a column's type must not depend on that
+    return value.cast("float64") if value.type().is_integer() else value
 
 
 def _season(rows: ir.Table, rules: SpellRules) -> ir.StringValue:

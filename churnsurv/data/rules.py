@@ -21,6 +21,8 @@ OPEN, MATURED = "open", "matured"
 
 #: columns that the frame of spells has of its own
 SPELL_COLUMNS = ("loan_id", "customer_id", "period", "vintage", "entry", "start", "stop", "cause")
+#: those that landmark cohorts have besides
+COHORT_COLUMNS = ("landmark", "age")
 
 
 class SpellRules(ConfigTable):
@@ -78,8 +80,9 @@ class SpellRules(ConfigTable):
     rate_incentive : table, optional
         Adds the covariate ``rate_incentive``: own rate minus market rate of the same (lagged) period.
     burnout : bool
-        Adds the covariate ``burnout``: the sum of the positive rate incentives since the loan has been observed, in
-        percentage points times periods, up to the lag: the incentive not acted on. Needs ``rate_incentive``.
+        Adds the covariate ``burnout``: the positive rate incentives of the earlier periods of the loan, summed, in percentage
+        points times periods: the incentive not acted on. Since origination where the own rate is a column of the loans,
+        else since the loan was first seen. Needs ``rate_incentive``.
     season : bool
         Adds the covariate ``season``: the calendar month (or quarter) of the spell, a category.
     windows : table
@@ -214,7 +217,8 @@ class SpellRules(ConfigTable):
         twice = _repeated(list(self.covariate_names))
         if twice:
             faults.append(f"covariates names {twice[0]!r} twice.")
-        taken = [name for name in (*self.covariate_names, *self.keep) if name in SPELL_COLUMNS]
+        own = (*SPELL_COLUMNS, *COHORT_COLUMNS)
+        taken = [name for name in (*self.covariate_names, *self.keep) if name in own]
         if taken:
             faults.append(f"the name {taken[0]!r} is taken by a column of the spells: rename the column of the table.")
         for name, (lowest, highest) in self.plausible.items():

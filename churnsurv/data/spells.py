@@ -8,16 +8,17 @@ at risk. A loan that reaches its scheduled end is censored there ("matured").
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from churnsurv.data.findings import Finding, findings_frame
-from churnsurv.data.landmark import Cohort, HasCovariates, landmark_cohort, outcome_of
+from churnsurv.data.landmark import Cohort, HasCovariates, landmark_cohort, outcome_of, stacked
 from churnsurv.data.periods import last_complete_period, one_date, period_numbers, period_starts
 from churnsurv.data.rules import OPEN, SpellRules
 from churnsurv.data.summary import OPEN_EARLIER, named_endings, reconciled
@@ -157,29 +158,33 @@ class Spells(HasCovariates):
         reason = f"last seen before {one_date(date).date()}"
         return self._restricted((self.frame["period"] >= self._day_after(date)).to_numpy(), self.ahead, reason, [])
 
+    def of_customers(self, customers: ArrayLike) -> Spells:
+        """Give the spells of the listed customers; the loans of the others are counted in the reconciliation."""
+        if self.whole is not None:
+            return self.whole.of_customers(customers).complete()
+        kept, ahead = self._rows_of(customers), self.ahead["customer_id"].isin(np.asarray(customers).reshape(-1))
+        return self._restricted(kept, self.ahead[ahead], "of other customers", [])
+
     def landmark(self, date: Any) -> Cohort:
         """Give the loans under observation at the end of the day `date`, with what was known of them then.
 
         The clock of the cohort is the time since the date, its covariates are those that the next spell would have (the
         same lag), so a model of the spells applies to it. A date inside a period counts as the end of the one before.
         At the last observed date the cohort is today's portfolio: covariates and ages, but no outcome yet.
+
+        A list of dates gives one cohort of all of them, in which a loan stands once for each date it was there: more
+        events for a model of the risk from any date (van Houwelingen, 2007). Its rows are not independent: pass
+        ``cluster=cohort.groups``.
         """
         if self.whole is not None:
             return self.whole.landmark(date).complete()
+        if isinstance(date, list | tuple | pd.DatetimeIndex | pd.Series | np.ndarray):
+            return stacked([self.landmark(day) for day in date])
         return landmark_cohort(self.frame, self.ahead, self.rules, self._day_after(date))
 
     def _day_after(self, date: Any) -> pd.Timestamp:
         """Give the beginning of the period that follows the last one complete at `date`."""
-        following = last_complete_period(date, self.rules) + 1
-        observed = self.frame["period"].agg(["min", "max"])
-        first, last = period_numbers(observed, self.rules)
-        if not first < following <= last + 1:
-            usable = period_starts(np.array([first + 1, last + 1]), self.rules) - pd.Timedelta(days=1)
-            raise DataError(
-                f"{one_date(date).date()} lies outside the observed time: give a date from {usable[0].date()} to "
-                f"{usable[1].date()}."
-            )
-        return pd.Timestamp(period_starts(np.array([following]), self.rules)[0])
+        return day_after(date, self.frame["period"].agg(["min", "max"]), self.rules)
 
     def _restricted(self, kept: NDArray[np.bool_], ahead: pd.DataFrame, reason: str, findings: list[Finding]) -> Spells:
         frame = self.frame[kept].reset_index(drop=True)
@@ -202,3 +207,27 @@ class Spells(HasCovariates):
 
     def __repr__(self) -> str:
         return f"Spells of {self.frame['loan_id'].nunique():,} loans; {self.y!r}"
+
+
+def day_after(date: Any, observed: Sequence[pd.Timestamp] | pd.Series, rules: SpellRules) -> pd.Timestamp:
+    """Give the beginning of the period that follows the last one complete at `date`.
+
+    Parameters
+    ----------
+    observed : two timestamps
+        Beginning of the first and of the last observed period.
+
+    Raises
+    ------
+    DataError
+        The date lies outside the observed time.
+    """
+    following = last_complete_period(date, rules) + 1
+    first, last = period_numbers(pd.DatetimeIndex(list(observed)), rules)
+    if not first < following <= last + 1:
+        usable = period_starts(np.array([first + 1, last + 1]), rules) - pd.Timedelta(days=1)
+        raise DataError(
+            f"{one_date(date).date()} lies outside the observed time: give a date from {usable[0].date()} to "
+            f"{usable[1].date()}."
+        )
+    return pd.Timestamp(period_starts(np.array([following]), rules)[0])

@@ -47,7 +47,7 @@ def read_assignments(interventions: Any, rules: SpellRules, loans: pd.DataFrame 
     Examples
     --------
     >>> import churnsurv as cs
-    >>> from churnsurv.data.interventions import read_assignments
+    >>> from churnsurv.data.assignments import read_assignments
     >>> portfolio = cs.data.load_example()
     >>> assigned = read_assignments(portfolio.interventions, portfolio.rules, portfolio.loans)
     >>> sorted(assigned["arm"].unique())
