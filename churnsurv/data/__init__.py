@@ -18,23 +18,29 @@ _HOME = {
     "build_spells": "spells",
     "check_tables": "check",
     "load_example": "portfolio",
+    "read_fred": "macro",
     "simulate": "synthetic",
 }
+_PACKAGES = ("adapters",)
 
 __all__ = [
     "Cohort",
     "Portfolio",
     "SpellRules",
     "Spells",
+    "adapters",
     "build_spells",
     "check_tables",
     "load_example",
+    "read_fred",
     "simulate",
 ]
 
 if TYPE_CHECKING:
+    from churnsurv.data import adapters
     from churnsurv.data.check import check_tables
     from churnsurv.data.landmark import Cohort
+    from churnsurv.data.macro import read_fred
     from churnsurv.data.portfolio import Portfolio, load_example
     from churnsurv.data.rules import SpellRules
     from churnsurv.data.spells import Spells, build_spells
@@ -42,6 +48,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f"churnsurv.data.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'churnsurv.data' has no attribute {name!r}")
     value = getattr(import_module(f"churnsurv.data.{_HOME[name]}"), name)
