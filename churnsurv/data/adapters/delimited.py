@@ -111,9 +111,8 @@ def refuse_broken_lines(connection: Any, rejects: Mapping[Any, str], what: str) 
             f"count(*) OVER () FROM {name} e JOIN {name}_scan s "
             "USING (scan_id, file_id) GROUP BY s.file_path, e.line ORDER BY s.file_path, e.line LIMIT 1"
         )
-        found = connection.raw_sql(query).fetchone()
-        if found is not None:
-            file, line, message, n = found
+        # a result that is not read to its end would block the connection
+        for file, line, message, n in connection.raw_sql(query).fetchall():
             raise DataError(
                 f"{counted(n, 'line')} of the {what} cannot be read, the first in {file}, line {line}: "
                 f"{str(message).splitlines()[0]}. Its {_layout_words(layout)}: is the file whole? Get it again."

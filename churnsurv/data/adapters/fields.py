@@ -168,6 +168,8 @@ def refuse_unreadable(raw: Any, fields: Mapping[str, Field], *, what: str, key: 
     if needed:
         faults[key] = loan.isnull()
     counts = {"rows": raw.count()}
+    # a column that is not asked for is not decoded, and its letters not checked
+    counts |= {f"{field.source}:there": raw[field.source].count() for field in fields.values()}
     for name, fault in faults.items():
         # the smallest of each, so that the same file always gives the same message
         counts |= {

@@ -83,6 +83,13 @@ def _unpacked(path: Path, what: str, extract_to: str | Path | None, member: Call
         )
     folder = Path(extract_to)
     folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return _extracted(path, folder, what, member)
+    except (zipfile.BadZipFile, RuntimeError, OSError) as error:
+        raise DataError(f"The archive {str(path)!r} cannot be unpacked to {str(folder)!r}: {error}.") from None
+
+
+def _extracted(path: Path, folder: Path, what: str, member: Callable[[str], bool]) -> list[Path]:
     with zipfile.ZipFile(path) as archive:
         wanted = [info for info in archive.infolist() if not info.is_dir() and member(Path(info.filename).name.lower())]
         if not wanted:

@@ -27,6 +27,9 @@ _WHAT = "loan statistics of LendingClub"
 
 _NEEDED = ("loan_amnt", "term", "issue_d", "loan_status", "last_pymnt_d")
 
+#: file and number of a loan in it, for files that were published without identifiers
+_NUMBERED = "numbered_row"
+
 #: loans that LendingClub would not have granted later carry this before their status
 _POLICY = "Does not meet the credit policy. Status:"
 
@@ -156,11 +159,10 @@ def lending_club(
     found = find_files(files, what=_WHAT, extract_to=extract_to, member=lambda name: name.endswith(".csv"))
     raw, columns = _raw(connection, found)
     fields = {name: _FORMS.get(name, Field(name)) for name in columns}
-    table = typed(raw, fields)
+    table = typed(raw, {**fields, _NUMBERED: Field(_NUMBERED)})
     last = _facts(table)
     month = _snapshot(snapshot, last["latest"])
-    identifier = "id" if last["without_id"] < last["rows"] else None
-    loan_id = table["id"] if identifier else (ibis.row_number() + 1).cast("string")
+    loan_id = table["id"] if last["without_id"] < last["rows"] else table[_NUMBERED]
     table = table.mutate(loan_id=loan_id, scheduled_end=months_later(table["issue_d"], table["term"] + 1))
     carried = [name for name in columns if name != "id" and not name.startswith(_AFTERWARDS)]
     return LenderTables(
@@ -196,7 +198,7 @@ def _raw(connection: Any, files: list[Path]) -> tuple[Any, list[str]]:
     columns = list(dict.fromkeys([name for _, names in headers.values() for name in names] + ["id"]))
     rejects = {file: ibis.util.gen_name("rejects") for file in files}
     checked = [_scan(connection, file, *headers[file], columns, rejects[file]) for file in files]
-    fields = {name: _FORMS[name] for name in columns if name in _FORMS} | {"id": Field("id")}
+    fields = {name: _FORMS.get(name, Field(name)) for name in columns}
     together = ibis.union(*checked, distinct=False) if len(files) > 1 else checked[0]
     refuse_unreadable(together, fields, what=_WHAT, key="id", needed=False)
     refuse_broken_lines(connection, rejects, _WHAT)
@@ -226,7 +228,8 @@ def _scan(connection: Any, file: Path, before: int, names: list[str], columns: l
     table = connection.read_csv(str(file), columns=dict.fromkeys(names, "VARCHAR"), **options)
     table = table.filter(table["loan_amnt"].notnull() | table["loan_status"].notnull())
     there = {name: table[name] if name in names else ibis.null("string") for name in columns}
-    return table.select(**there, **{FILE: ibis.literal(file.name)})
+    numbered = ibis.literal(f"{file.name}:") + (ibis.row_number() + 1).cast("string")
+    return table.select(**there, **{FILE: ibis.literal(file.name), _NUMBERED: numbered})
 
 
 def _status(table: Any) -> Any:

@@ -27,6 +27,20 @@ class LenderTables:
         The roles of their columns.
     notes : tuple of str
         What the format does not tell, and what was assumed instead. Read them before the estimates.
+
+    Examples
+    --------
+    >>> import ibis
+    >>> from churnsurv.data import SpellRules
+    >>> from churnsurv.data.adapters import LenderTables
+    >>> loans = ibis.table({"loan_id": "string", "opened": "date"}, name="loans")
+    >>> months = ibis.table({"loan_id": "string", "month": "date", "status": "string"}, name="months")
+    >>> rules = SpellRules(origination="opened", observed="month", status="status", open=["open"],
+    ...                    causes={"attrition": ["prepaid"]})
+    >>> LenderTables(loans, months, rules, notes=("Why a loan was repaid is not told.",))
+    LenderTables: loans (2 columns), performance (3 columns), read lazily by DuckDB
+    causes: attrition = prepaid
+    1. Why a loan was repaid is not told.
     """
 
     loans: Any

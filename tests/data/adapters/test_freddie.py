@@ -216,6 +216,32 @@ def test_archives_are_unpacked_where_asked_and_both_kinds_of_file_found_in_them(
     ]  # fmt: skip
 
 
+def test_a_broken_archive_is_named(tmp_path, files):
+    archive = tmp_path / "orig.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.write(files[0], "orig_2000Q1.txt")
+    content = bytearray(archive.read_bytes())
+    content[60] ^= 0xFF
+    archive.write_bytes(content)
+    with pytest.raises(DataError, match=r"orig.zip' cannot be unpacked to .*plain'"):
+        freddie_mac(archive, files[1], extract_to=tmp_path / "plain")
+
+
+def test_the_connection_can_be_used_after_a_broken_file(tmp_path, files):
+    connection = ibis.duckdb.connect()
+    broken = write(tmp_path / "broken.txt", [freddie_month(ID, "200002"), "x|y"])
+    with pytest.raises(DataError, match="line 2"):
+        freddie_mac(files[0], broken, connection=connection)
+    assert len(frame(freddie_mac(*files, connection=connection).performance)) == 1
+
+
+def test_letters_of_another_encoding_are_named_with_their_line(tmp_path, files):
+    text = freddie_loan(ID) + "\n" + freddie_loan("F00Q10000002", p24="Crédit")
+    (tmp_path / "latin.txt").write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError, match=r"latin.txt, line 2: .*(utf|UTF|unicode)"):
+        freddie_mac(tmp_path / "latin.txt", files[1])
+
+
 def test_an_archive_without_the_file_names_what_it_holds(tmp_path, files):
     archive = tmp_path / "orig.zip"
     with zipfile.ZipFile(archive, "w") as packed:

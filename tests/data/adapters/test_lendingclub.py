@@ -1,10 +1,14 @@
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
+from churnsurv.data import SpellRules
 from churnsurv.data.adapters import lending_club
 from churnsurv.exceptions import DataError
 from tests.data.adapters.samples import lending_lines, lending_loan, write
 
+ROOT = Path(__file__).parents[3]
 NOTES = "Notes offered by Prospectus (https://www.lendingclub.com/info/prospectus.action)"
 TOTALS = ["", "", "Total amount funded in policy code 1: 460296150", "Total amount funded in policy code 2: 0"]
 
@@ -139,13 +143,14 @@ def test_texts_with_commas_quotes_and_line_breaks_stay_one_value(tmp_path):
 
 
 def test_files_without_identifiers_are_numbered_the_same_in_both_tables(tmp_path):
-    loans = [
-        lending_loan("", loan_amnt=str(1000 * i), last_pymnt_d=f"{m}-2018")
-        for i, m in enumerate(["Jan", "Feb", "Mar"], 1)
-    ]
-    tables = read(tmp_path, *loans)
-    assert frame(tables.loans)[["loan_id", "loan_amnt"]].to_numpy().tolist() == [["1", 1000], ["2", 2000], ["3", 3000]]
-    assert frame(tables.performance)["month"].dt.month.tolist() == [1, 2, 3]
+    for name, months in {"a": ["Jan", "Feb"], "b": ["Mar"]}.items():
+        loans = [lending_loan("", loan_amnt=str(1000 + i), last_pymnt_d=f"{m}-2018") for i, m in enumerate(months)]
+        write(tmp_path / f"{name}.csv", [NOTES, *lending_lines(*loans), *TOTALS])
+    tables = lending_club(tmp_path / "*.csv")
+    loans, months = frame(tables.loans), frame(tables.performance)
+    assert loans["loan_id"].tolist() == months["loan_id"].tolist() == ["a.csv:1", "a.csv:2", "b.csv:1"]
+    assert loans["loan_amnt"].tolist() == [1000, 1001, 1000]
+    assert months["month"].dt.month.tolist() == [1, 2, 3]
 
 
 def test_several_files_may_have_different_columns(tmp_path):
@@ -174,6 +179,15 @@ def test_the_rules_name_covariates_of_the_application_that_are_there(tmp_path):
     )
     assert rules.causes == {"attrition": ("prepaid",), "default": ("charged off", "in default")}
     assert read(tmp_path, loan, rules={"covariates": {"loans": ["dti"]}}).rules.covariate_names == ("dti",)
+
+
+def test_the_rules_for_a_prepared_sample_know_every_status_and_use_nothing_that_came_later():
+    rules = SpellRules.from_toml(ROOT / "reports" / "lendingclub.toml")
+    known = {*rules.open, *(value for values in rules.causes.values() for value in values)}
+    assert {"Current", "Issued", "Fully Paid", "Charged Off", "Default", "Late (31-120 days)"} <= known
+    later = ("last_", "total_", "recoveries", "out_prncp", "hardship", "debt_settlement", "term_m", "dur_m")
+    assert [name for name in (*rules.covariate_names, *rules.keep) if name.startswith(later)] == []
+    assert rules.exclude == {"selection": ("terminated only",)}
 
 
 @pytest.mark.parametrize(
