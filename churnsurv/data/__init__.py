@@ -1,4 +1,4 @@
-"""From a lender's tables to covariates and outcomes: rules, checks, spells, landmark cohorts, simulated portfolios.
+"""From a lender's tables to covariates and outcomes: rules, checks, spells, landmark cohorts, simulations, public formats.
 
 Lives here: whatever reads, checks, joins or simulates tables. May not: estimate, plot, print.
 The names are loaded on first use, so that importing one module of this package stays cheap.
@@ -21,6 +21,7 @@ _HOME = {
     "read_fred": "macro",
     "simulate": "synthetic",
 }
+#: packages of this one
 _PACKAGES = ("adapters",)
 
 __all__ = [

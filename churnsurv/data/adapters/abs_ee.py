@@ -124,8 +124,8 @@ def abs_ee_auto(
         How the files write interest rates; the SEC asks for fractions (0.0595), some filers give percent (5.95). The tables
         have percent.
     cache : path, optional
-        Folder in which the XML is kept as Parquet, so that it is read once for all: a file takes some ten seconds per
-        hundred megabytes. By default a temporary folder that is removed at the end of the session.
+        Folder in which the XML is kept as Parquet, so that it is read once for all: a file takes some seconds per
+        hundred megabytes. By default a temporary folder that is removed when Python ends.
     rules : mapping, optional
         Keys of :class:`~churnsurv.data.SpellRules` that replace those of the adapter, e.g. the covariates.
     connection : ibis DuckDB backend, optional

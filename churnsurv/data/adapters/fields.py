@@ -81,7 +81,8 @@ class Field:
         value = ibis.ifelse(value.isin(("", *self.missing)), ibis.null("string"), value)
         if self.form and self.kind == "number":
             value = value.re_replace(rf"\s*{self.form}$", "")
-        return _fill(value, self.width, "0") if self.width else value
+        # the function cuts what is longer
+        return ibis.ifelse(value.length() < self.width, _fill(value, self.width, "0"), value) if self.width else value
 
     def value(self, table: Any) -> Any:
         """Give the value in its type: months are their first day."""
@@ -96,7 +97,8 @@ class Field:
         """Give where the value is there but cannot be read; None for text, which always can."""
         text = self.text(table)
         if self.kind == "number":
-            return text.notnull() & text.try_cast("float64").isnull()
+            number = text.try_cast("float64")
+            return text.notnull() & (number.isnull() | number.isnan() | number.isinf())
         if self.kind == "month":
             form, example = _MONTH_FORMS[self.form]
             return text.notnull() & (_try_month(text, form).isnull() | (text.length() != len(example)))

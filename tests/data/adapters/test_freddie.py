@@ -250,11 +250,19 @@ def test_an_archive_without_the_file_names_what_it_holds(tmp_path, files):
         freddie_mac(archive, archive, extract_to=tmp_path)
 
 
-def test_an_unknown_code_is_named_with_loan_and_file(tmp_path):
-    with pytest.raises(
-        DataError, match=r"'zero_balance_code' .* holds '77' in 1 row \(e.g. loan F00Q10000001, .*perf.txt\)"
-    ):
-        read(tmp_path, [freddie_loan(ID)], [freddie_month(ID, "200002", p9="77")])
+@pytest.mark.parametrize("code", ["77", "011"])
+def test_an_unknown_code_is_named_with_loan_and_file(tmp_path, code):
+    message = rf"'zero_balance_code' .* holds '{code}' in 1 row \(e.g. loan F00Q10000001, .*perf.txt\)"
+    with pytest.raises(DataError, match=message):
+        read(tmp_path, [freddie_loan(ID)], [freddie_month(ID, "200002", p9=code)])
+
+
+def test_line_ends_of_windows_belong_to_no_value(tmp_path, files):
+    for file in files:
+        file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    tables = freddie_mac(*files)
+    assert frame(tables.loans)["interest_only"].isna().all()
+    assert frame(tables.performance)["status"].tolist() == ["open"]
 
 
 @pytest.mark.parametrize(
@@ -265,6 +273,7 @@ def test_an_unknown_code_is_named_with_loan_and_file(tmp_path):
             {"p10": "200013"},
             "'zero_balance_effective_date' .* holds '200013' .* where a month such as 202003 is expected",
         ),
+        ({"p3": "inf"}, "'current_actual_upb' .* holds 'inf' .* where a number is expected"),
         ({"p3": "1,000"}, "'current_actual_upb' .* holds '1,000' .* where a number is expected"),
         ({"p1": ""}, "'loan_sequence_number' .* holds nothing in 1 row .* where the identifier of a loan is expected"),
     ],
