@@ -193,9 +193,10 @@ def _first_rows(work: Workspace, rules: SpellRules, findings: list[Finding]) -> 
     refuse(panel, period.faults, work, label=rules.loan_id)
     first = "\tperiod"
     usable = panel.select(*columns, **{first: period.number})
-    usable = usable.filter(usable[first].notnull() & usable[rules.loan_id].notnull())
+    usable = usable.filter(usable[rules.loan_id].notnull())
     findings += _moving(usable, columns, work, rules)
-    in_order = ibis.window(group_by=rules.loan_id, order_by=[first, *columns])
+    # a loan of which no row has a period is there too: the reconciliation says why it has no spell
+    in_order = ibis.window(group_by=rules.loan_id, order_by=[ibis.asc(first, nulls_first=False), *columns])
     ranked = usable.mutate(**{"\trow": ibis.row_number().over(in_order)})
     return work.kept(ranked.filter(ranked["\trow"] == 0).select(*columns), "first rows")
 
