@@ -46,7 +46,7 @@ def numeric_column(values: ArrayLike, column: str) -> NDArray[np.float64]:
         raise DataError(f"Column {column!r} is {dtype}: give a number, such as months since origination.")
     if pd.api.types.is_timedelta64_dtype(dtype):
         raise DataError(f"Column {column!r} is {dtype}: convert it first, e.g. df[{column!r}] / pd.Timedelta(days=1).")
-    if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_numeric_dtype(dtype):
+    if pd.api.types.is_bool_dtype(dtype) or (pd.api.types.is_numeric_dtype(dtype) and dtype.kind != "c"):
         return np.asarray(series.to_numpy(dtype=np.float64, na_value=np.nan))
     if dtype.kind == "O" and pd.api.types.infer_dtype(series, skipna=True) in (
         "integer",

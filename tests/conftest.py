@@ -13,8 +13,8 @@ REPORTS = Path(__file__).parent.parent / "reports"
 
 #: as many covariates as some thirty defaults can bear, none of them rare
 FEW_COVARIATES = (
-    "rate_incentive", "term", "credit_score", "debt_to_income", "days_past_due_max_12m", "response_hours", "complaints_12m",
-    "csat", "months_since_contact", "loyalty_tier", "unemployment_rate", "rate_offer", "faster_service",
+    "rate_incentive", "burnout", "term", "credit_score", "debt_to_income", "days_past_due_max_12m", "response_hours",
+    "complaints_12m", "csat", "months_since_contact", "loyalty_tier", "unemployment_rate", "rate_offer", "faster_service",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""From a lender's tables to covariates and outcomes: rules, checks, spells, landmark cohorts, simulated portfolios.
+"""From a lender's tables to covariates and outcomes: rules, checks, spells, landmark cohorts, simulations, public formats.
 
 Lives here: whatever reads, checks, joins or simulates tables. May not: estimate, plot, print.
 The names are loaded on first use, so that importing one module of this package stays cheap.
@@ -12,39 +12,76 @@ from typing import TYPE_CHECKING, Any
 #: public name → module it lives in
 _HOME = {
     "Cohort": "landmark",
+    "CustomerKFold": "splits",
+    "DesignEncoder": "encoder",
     "Drift": "synthetic.drift",
     "Portfolio": "portfolio",
+    "SpellFile": "stored",
     "SpellRules": "rules",
     "Spells": "spells",
-    "build_spells": "spells",
+    "build_spells": "build",
+    "catalogue_words": "catalogue",
     "check_tables": "check",
+    "covariates": "catalogue",
+    "customer_split": "splits",
+    "interventions": "catalogue",
     "load_example": "portfolio",
+    "out_of_time": "calendar_splits",
+    "read_fred": "macro",
+    "requirements": "catalogue",
+    "rolling_origin": "calendar_splits",
     "simulate": "synthetic.simulation",
+    "write_spells": "stored",
 }
+#: packages of this one
+_PACKAGES = ("adapters",)
 
 __all__ = [
     "Cohort",
+    "CustomerKFold",
+    "DesignEncoder",
     "Drift",
     "Portfolio",
+    "SpellFile",
     "SpellRules",
     "Spells",
+    "adapters",
     "build_spells",
+    "catalogue_words",
     "check_tables",
+    "covariates",
+    "customer_split",
+    "interventions",
     "load_example",
+    "out_of_time",
+    "read_fred",
+    "requirements",
+    "rolling_origin",
     "simulate",
+    "write_spells",
 ]
 
 if TYPE_CHECKING:
+    from churnsurv.data import adapters
+    from churnsurv.data.build import build_spells
+    from churnsurv.data.calendar_splits import out_of_time, rolling_origin
+    from churnsurv.data.catalogue import catalogue_words, covariates, interventions, requirements
     from churnsurv.data.check import check_tables
+    from churnsurv.data.encoder import DesignEncoder
     from churnsurv.data.landmark import Cohort
+    from churnsurv.data.macro import read_fred
     from churnsurv.data.portfolio import Portfolio, load_example
     from churnsurv.data.rules import SpellRules
-    from churnsurv.data.spells import Spells, build_spells
+    from churnsurv.data.spells import Spells
+    from churnsurv.data.splits import CustomerKFold, customer_split
+    from churnsurv.data.stored import SpellFile, write_spells
     from churnsurv.data.synthetic.drift import Drift
     from churnsurv.data.synthetic.simulation import simulate
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f"churnsurv.data.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'churnsurv.data' has no attribute {name!r}")
     value = getattr(import_module(f"churnsurv.data.{_HOME[name]}"), name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -19,7 +20,17 @@ from formulaic.parser.types import Factor
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from churnsurv.data.features import feature_frame, is_categorical, levels_of, refuse_text_that_is_no_category
+from churnsurv.data.features import feature_frame
+from churnsurv.data.formulas import (
+    category_levels,
+    column_of,
+    expressions_of,
+    formula_columns,
+    is_a_plain_sum,
+    refuse_category_of_expression,
+    right_hand_side,
+)
+from churnsurv.data.splines import HELD_SPLINES, SPLINES, OutsideKnots
 from churnsurv.exceptions import DataError, UnseenCategoryError
 from churnsurv.messages import counted, first_of, numeric_column
 
@@ -30,9 +41,20 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     formula : str, optional
-        E.g. ``"rate_incentive + C(term) + bs(age, df=4)"``. An intercept is never part of the design (it cancels in Cox's
-        partial likelihood) but categories are coded against a reference level as if it were. Default: every column,
-        numbers as they are and text or categories by indicators against the first level.
+        E.g. ``"rate_incentive + C(term) + cs(age, df=4)"``. An intercept is never part of the design (it cancels in Cox's
+        partial likelihood) but categories are coded against a reference level as if it were: the first one, or
+        ``C(segment, contr.treatment("b"))``. Default: every column, numbers as they are and text or categories by
+        indicators against the first level.
+
+    Notes
+    -----
+    Curves: ``cs(x, df=4)`` (also ``cr``) is a natural cubic spline, also called restricted, with knots at quantiles of the
+    fit; beyond the outermost it goes on as a straight line. ``bs(x, df=4)`` are B-splines; beyond the range of the fit they
+    are refused, unless ``lower_bound`` and ``upper_bound`` are given or ``extrapolation="clip"`` holds the ends.
+    ``cc(x, df=4, lower_bound=1, upper_bound=13)`` is cyclic, for months of the year. ``df`` is the number of columns. Knots
+    and centres are those of the fit; terms that depend on other rows in another way (``x.rank()``, ``lag(x)``) are refused.
+
+    A step of a scikit-learn pipeline: ``set_output``, ``clone`` and pickling work as they should.
 
     Attributes
     ----------
@@ -46,9 +68,9 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     Examples
     --------
     >>> import pandas as pd
-    >>> from churnsurv.data.encoder import DesignEncoder
+    >>> import churnsurv as cs
     >>> X = pd.DataFrame({"rate": [4.0, 5.5, 5.0], "segment": ["a", "b", "a"]})
-    >>> encoder = DesignEncoder().fit(X)
+    >>> encoder = cs.data.DesignEncoder().fit(X)
     >>> encoder.terms_
     ['rate', 'segment[T.b]']
     >>> encoder.transform(X)[1]
@@ -59,33 +81,55 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.formula = formula
 
     def fit(self, X: pd.DataFrame | ArrayLike, y: Any = None) -> Self:
-        """Learn columns, levels and transforms from `X`."""
+        """Learn columns, levels and transforms from `X`; `y` is not looked at."""
         frame = feature_frame(X)
         self.feature_names_in_ = np.asarray(frame.columns, dtype=object)
+        self.n_features_in_ = len(frame.columns)
         self.transform_state_: dict[str, Any] = {}
         self.typical_: dict[str, float] = {}
         self.formula_: str | None = None
-        if self.formula is None:
+        formula = None if self.formula is None else right_hand_side(self.formula)
+        if formula is None:
             self.columns_ = expressions = [str(c) for c in frame.columns]
         else:
-            formula = self.formula.strip().removeprefix("~")
-            self.columns_, expressions = _formula_columns(formula, frame), _expressions(formula)
+            self.columns_, expressions = formula_columns(formula, frame), expressions_of(formula)
         if not self.columns_:
             raise DataError("There is no covariate: X has no column left, or the formula names none.")
-        self.levels_: dict[str, list[Any]] = _category_levels(expressions, frame)
-        if sorted(expressions) == sorted(self.columns_) and _is_a_plain_sum(self.formula):
+        self.levels_: dict[str, list[Any]] = category_levels(expressions, frame)
+        if formula is None or (sorted(expressions) == sorted(self.columns_) and is_a_plain_sum(formula)):
             # columns as they are need no formula, and are encoded a hundred times faster
             self.columns_ = expressions
+            for column in expressions:
+                if column not in self.levels_:
+                    numeric_column(frame[column], column)
             self.terms_ = [term for c in expressions for term in self._terms_of(c)]
             return self
         self.formula_ = formula
         typed = self._typed(frame[self.columns_])
+        complete = typed.dropna()
+        if complete.empty:
+            raise DataError(f"Every row has a missing value in one of {first_of(self.columns_)}.")
         self.typical_ = {c: float(typed[c].mean()) for c in self.columns_ if c not in self.levels_}
-        self._build_spec(typed)
+        design = self._build_spec(complete, SPLINES)
+        self._refuse_dependence_between_rows(complete, design)
         return self
 
     def transform(self, X: pd.DataFrame | ArrayLike) -> NDArray[np.float64]:
-        """Give the design matrix (n, p); rows in which a needed value is missing are NaN throughout."""
+        """Give the design matrix (n, p), as a frame after ``set_output(transform="pandas")``; see :meth:`design`."""
+        return self.design(X)
+
+    def design(self, X: pd.DataFrame | ArrayLike) -> NDArray[np.float64]:
+        """Give the design matrix (n, p) as an array; rows in which a needed value is missing are NaN throughout.
+
+        Raises
+        ------
+        DataError
+            The encoder is not fitted; a column is absent, not numeric or infinite; a value lies beyond the knots of a
+            B-spline.
+        UnseenCategoryError
+            A level that the fit did not see.
+        """
+        self._require_fit()
         frame = feature_frame(X, self.feature_names_in_)
         absent = [c for c in self.columns_ if c not in frame.columns]
         if absent:
@@ -94,11 +138,25 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             frame = frame[self.columns_]
         self._check_levels(frame)
         design = self._by_column(frame) if self.formula_ is None else self._replay(self._typed(frame))
-        _refuse_infinities(design, self.terms_)
-        return design
+        return _finite_or_missing(design, self.terms_)
+
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
+        """Give the names of the columns of the design; `input_features`, if given, must be those of the fit."""
+        self._require_fit()
+        if input_features is not None and list(np.asarray(input_features)) != list(self.feature_names_in_):
+            raise DataError(
+                f"input_features are {first_of(np.asarray(input_features))}; the fit had {first_of(self.feature_names_in_)}."
+            )
+        return np.asarray(self.terms_, dtype=object)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
+        return tags
 
     def state(self) -> dict[str, Any]:
         """Give everything learnt as plain data, see :meth:`from_state`."""
+        self._require_fit()
         return {
             "formula": self.formula,
             "fitted_formula": self.formula_,
@@ -115,6 +173,7 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Rebuild a fitted encoder."""
         encoder = cls(state["formula"])
         encoder.feature_names_in_ = np.asarray(state["names"], dtype=object)
+        encoder.n_features_in_ = len(state["names"])
         encoder.columns_, encoder.terms_ = list(state["columns"]), list(state["terms"])
         encoder.levels_, encoder.transform_state_ = state["levels"], state["transform_state"]
         encoder.typical_, encoder.formula_ = state["typical"], state["fitted_formula"]
@@ -125,41 +184,59 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 c: [levels[c][i % len(levels[c])] for i in range(n)] if c in levels else [encoder.typical_[c]] * n
                 for c in encoder.columns_
             }
-            encoder._build_spec(encoder._typed(pd.DataFrame(rows)))
+            encoder._build_spec(encoder._typed(pd.DataFrame(rows)), HELD_SPLINES)
             if encoder.terms_ != list(state["terms"]):
                 raise DataError("The encoding of the covariates cannot be rebuilt with this version of formulaic.")
         return encoder
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"formula": self.formula} | ({"fitted": self.state()} if hasattr(self, "terms_") else {})
+        # the configuration of set_output lives in a private attribute of scikit-learn's
+        kept = {name: value for name, value in vars(self).items() if name.startswith("_")}
+        return {"formula": self.formula, **kept} | ({"fitted": self.state()} if hasattr(self, "terms_") else {})
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(
-            self.from_state(state["fitted"]).__dict__ if "fitted" in state else {"formula": state["formula"]}
-        )
+        fitted = state.pop("fitted", None)
+        self.__dict__.update({} if fitted is None else self.from_state(fitted).__dict__)
+        self.__dict__.update(state)
 
-    def _build_spec(self, frame: pd.DataFrame) -> None:
-        """Let formulaic learn the encoding from a frame without missing values."""
+    def _require_fit(self) -> None:
+        if not hasattr(self, "terms_"):
+            raise DataError("This DesignEncoder is not fitted yet: call fit(X) first.")
+
+    def _build_spec(self, complete: pd.DataFrame, splines: Mapping[str, Any]) -> Any:
+        """Let formulaic learn the encoding from a frame without missing values, and give its design."""
         terms = Formula(self.formula_)
         if not any(f.eval_method is Factor.EvalMethod.LITERAL for term in terms for f in term.factors):
             terms = Formula(["1", *[str(term) for term in terms]])
-        complete = frame.dropna()
-        if complete.empty:
-            raise DataError(f"Every row has a missing value in one of {first_of(frame.columns)}.")
         spec = ModelSpec(formula=terms, na_action="ignore", transform_state=dict(self.transform_state_))
         try:
-            spec = spec.get_model_matrix(complete, context={"np": np}).model_spec
-        except FormulaicError as error:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", DataMismatchWarning)
+                matrix = spec.get_model_matrix(complete, context={"np": np, **splines})
+        # formulaic wraps what fails when a factor is evaluated, not what fails when it is encoded
+        except (FormulaicError, DataMismatchWarning, ValueError, TypeError, LookupError) as error:
             raise DataError(
                 f"Formula {self.formula_!r} cannot be evaluated: {str(error).splitlines()[0]} "
-                f"It uses these columns of X: {first_of(frame.columns, 15) or 'none'}."
+                f"It uses these columns of X: {first_of(complete.columns, 15) or 'none'}."
             ) from error
-        self.spec_ = spec
-        self.terms_ = [name for name in spec.column_names if name != "Intercept"]
-        self.transform_state_ = dict(spec.transform_state)
-        for expression, (kind, _) in spec.encoder_state.items():
-            if kind is Factor.Kind.CATEGORICAL and _column_of(expression) not in self.levels_:
-                _refuse_category_of_expression(expression)
+        self.spec_ = matrix.model_spec
+        self.terms_ = [name for name in self.spec_.column_names if name != "Intercept"]
+        self.transform_state_ = dict(self.spec_.transform_state)
+        for expression, (kind, _) in self.spec_.encoder_state.items():
+            if kind is Factor.Kind.CATEGORICAL and column_of(expression) not in self.levels_:
+                refuse_category_of_expression(expression)
+        return matrix
+
+    def _refuse_dependence_between_rows(self, complete: pd.DataFrame, design: Any) -> None:
+        """Refuse terms that the fit cannot replay: a customer would be encoded by who else is in the table."""
+        some = np.arange(len(complete))[::-2][:50]
+        alone, among = self._replay(complete.iloc[some]), design.iloc[some][self.terms_].to_numpy(dtype=np.float64)
+        differs = ~np.isclose(alone, among, rtol=1e-9, atol=1e-9, equal_nan=True).all(axis=0)
+        if differs.any():
+            raise DataError(
+                f"Term {self.terms_[int(np.argmax(differs))]!r} of a row depends on the other rows. Use center(), scale(), "
+                "poly() or a spline, which keep what the fit learnt, or make it a column of X first."
+            )
 
     def _typed(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Give numbers as doubles and categories with the known levels, however the columns are stored."""
@@ -201,22 +278,37 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             for code in range(1, len(self.levels_[name])):
                 design[:, position] = np.where(codes < 0, np.nan, codes == code)
                 position += 1
-        design[np.isnan(design).any(axis=1)] = np.nan
         return design
 
     def _replay(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         # rows with missing values are left to the caller: formulaic would code a missing category as the reference
-        missing = frame.isna().any(axis=1).to_numpy()
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", DataMismatchWarning)
-            design = np.full((len(frame), len(self.terms_)), np.nan)
-            if not missing.all():
+        there = np.flatnonzero(~frame.isna().any(axis=1))
+        design = np.full((len(frame), len(self.terms_)), np.nan)
+        if len(there):
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", DataMismatchWarning)
                 try:
-                    matrix = self.spec_.get_model_matrix(frame[~missing], context={"np": np})
+                    matrix = self.spec_.get_model_matrix(frame.iloc[there], context={"np": np, **SPLINES})
                 except DataMismatchWarning as error:
                     raise UnseenCategoryError(str(error)) from error
-                design[~missing] = matrix[self.terms_].to_numpy(dtype=np.float64)
+                except FormulaicError as error:
+                    raise DataError(_words_of(error, there)) from error
+            design[there] = matrix[self.terms_].to_numpy(dtype=np.float64)
         return design
+
+
+def _words_of(error: FormulaicError, rows: NDArray[np.int64]) -> str:
+    """Say what could not be evaluated; `rows` are the positions in X of the rows that were."""
+    cause = error.__cause__
+    if not isinstance(cause, OutsideKnots):
+        return f"The formula cannot be evaluated in these rows: {str(error).splitlines()[0]}"
+    factor = re.search(r"`(.*)`", str(error))
+    return (
+        f"{factor[1] if factor else 'A B-spline'} is known from {cause.lower:g} to {cause.upper:g}, the range of the fit; "
+        f"{counted(len(cause.rows), 'row')} (row {first_of(rows[cause.rows])}) beyond it cannot be encoded. Use cs(), which "
+        "goes on as a straight line, give bs() wider bounds (lower_bound=, upper_bound=), or extrapolation='clip' to hold "
+        "its ends."
+    )
 
 
 def missing_report(design: NDArray[np.float64], frame: pd.DataFrame) -> str:
@@ -233,77 +325,21 @@ def missing_report(design: NDArray[np.float64], frame: pd.DataFrame) -> str:
     return "; ".join(parts[:3]) + more
 
 
-def _refuse_infinities(design: NDArray[np.float64], terms: list[str]) -> None:
+def _finite_or_missing(design: NDArray[np.float64], terms: list[str]) -> NDArray[np.float64]:
+    """Give a design whose rows are finite, or NaN throughout; infinite values are refused."""
     with np.errstate(invalid="ignore", over="ignore"):
         sums = design.sum(axis=0)
-    for column in np.flatnonzero(~np.isfinite(sums)):
+    doubtful = np.flatnonzero(~np.isfinite(sums))
+    for column in doubtful:
         rows = np.flatnonzero(np.isinf(design[:, column]))
         if len(rows):
             raise DataError(
                 f"Column {terms[column]!r} has {counted(len(rows), 'infinite value')} (row {first_of(rows)}). "
                 "Correct them, or cap the column (e.g. a logarithm of zero)."
             )
-
-
-def _formula_columns(formula: str, frame: pd.DataFrame) -> list[str]:
-    """Give the columns of the frame that a formula needs; other names in it are an error."""
-    if "__" in formula:
-        raise DataError("A formula may not contain '__'.")
-    try:
-        parsed = Formula(formula)
-    except (FormulaicError, SyntaxError) as error:
-        raise DataError(f"Formula {formula!r} cannot be read: {str(error).splitlines()[0]}") from error
-    if hasattr(parsed, "lhs"):
-        raise DataError(
-            f"Formula {formula!r} has a left-hand side; the outcome is passed as y, give the right-hand side."
-        )
-    return [str(c) for c in frame.columns if str(c) in _names_in(formula)]
-
-
-def _names_in(expression: str) -> set[str]:
-    """Give what could be names of columns in an expression; formulaic cannot list them before it has seen data."""
-    return {quoted or plain for quoted, plain in re.findall(r"`([^`]+)`|([^\W\d]\w*)", expression)}
-
-
-def _expressions(formula: str) -> list[str]:
-    """Give the factors of a formula, once each, in their order, without the intercept."""
-    factors = [factor for term in Formula(formula) for factor in term.factors]
-    return list(dict.fromkeys(str(f.expr) for f in factors if f.eval_method is not Factor.EvalMethod.LITERAL))
-
-
-def _is_a_plain_sum(formula: str | None) -> bool:
-    return formula is None or all(len(term.factors) == 1 for term in Formula(formula.strip().removeprefix("~")))
-
-
-def _column_of(expression: str) -> str | None:
-    """Give the column behind a categorical factor: the column itself, or C(column, …)."""
-    named = re.fullmatch(r"(?:C\(\s*)?(?:`([^`]+)`|([^\W\d]\w*))(?:\s*[,)].*)?", expression, re.DOTALL)
-    return (named[1] or named[2]) if named else None
-
-
-def _refuse_category_of_expression(expression: str) -> None:
-    raise DataError(
-        f"{expression!r} makes a category of an expression: make it a column of X first, e.g. "
-        "X.assign(high_rate=X['rate'] > 5), and name that in the formula."
-    )
-
-
-def _category_levels(expressions: list[str], frame: pd.DataFrame) -> dict[str, list[Any]]:
-    """Give the levels of every column that the formula takes as a category."""
-    levels: dict[str, list[Any]] = {}
-    for expression in expressions:
-        if expression in frame.columns:
-            if is_categorical(frame[expression]):
-                levels[expression] = levels_of(frame[expression])
-                refuse_text_that_is_no_category(frame[expression], levels[expression], expression)
-        elif re.match(r"C\s*\(", expression):
-            column = _column_of(expression)
-            if column not in frame.columns:
-                _refuse_category_of_expression(expression)
-            levels[str(column)] = levels_of(frame[column])
-    both = [c for c in levels if c in expressions and not is_categorical(frame[c])]
-    if both:
-        raise DataError(
-            f"The formula takes {both[0]!r} as a number and, by C({both[0]}), as a category: make a second column for one."
-        )
-    return levels
+    missing = np.isnan(design[:, doubtful]).any(axis=1)
+    if missing.any():
+        # the design may be a view of the caller's frame; in another order its sums would differ in the last bit
+        design = design.copy(order="K")
+        design[missing] = np.nan
+    return design

@@ -27,11 +27,13 @@ def feature_frame(X: pd.DataFrame | ArrayLike, names: ArrayLike | None = None) -
     Raises
     ------
     DataError
-        No rows, no two dimensions, column names that repeat, an array of another width than at the fit.
+        No rows, no two dimensions, a sparse matrix, column names that repeat, an array of another width than at the fit.
     """
     if isinstance(X, pd.Series):
         X = X.to_frame()
     if not isinstance(X, pd.DataFrame):
+        if hasattr(X, "toarray"):
+            raise DataError("X is a sparse matrix, which is not supported: pass X.toarray(), or a frame with names.")
         if hasattr(X, "to_pandas"):
             X = cast(pd.DataFrame, cast(Any, X).to_pandas())
         else:

@@ -9,7 +9,7 @@ from churnsurv.exceptions import DataError
 from churnsurv.messages import counted, first_of
 
 #: whole numbers beyond this are not all there among doubles (2⁵³): different identifiers may have become one
-_LARGEST_EXACT = 2.0**53
+LARGEST_EXACT = 2.0**53
 
 _KINDS = {
     "integer": "number",
@@ -39,25 +39,35 @@ def check_ids(ids: pd.Series, table: str) -> None:
     check_labels(ids, table)
     if not pd.api.types.is_float_dtype(ids.dtype):
         return
-    rows = np.flatnonzero((ids.abs() > _LARGEST_EXACT).to_numpy(dtype=bool, na_value=False))
+    rows = np.flatnonzero((ids.abs() > LARGEST_EXACT).to_numpy(dtype=bool, na_value=False))
     if len(rows):
-        raise DataError(
-            f"Column {ids.name!r} of the {table} table is {ids.dtype} and holds {counted(len(rows), 'identifier')} above "
-            f"2**53 (row {first_of(rows)}), where neighbouring numbers are one: the last digits are lost. Read the column as "
-            "text or as integers."
-        )
+        raise DataError(inexact_words(str(ids.name), table, str(ids.dtype), len(rows), f"row {first_of(rows)}"))
+
+
+def inexact_words(name: str, table: str, kind: str, n: int, where: str) -> str:
+    """Say that doubles cannot tell identifiers apart."""
+    return (
+        f"Column {name!r} of the {table} table is {kind} and holds {counted(n, 'identifier')} above 2**53 ({where}), where "
+        "neighbouring numbers are one: the last digits are lost. Read the column as text or as integers."
+    )
 
 
 def check_same_type(ids: pd.Series, known: pd.Series, table: str, known_table: str = "loans") -> None:
     """Refuse numbers in one table where the other has text: no loan would be found."""
     kind, other = _kind(ids), _kind(known)
     if kind and other and kind != other:
-        column = ids.name
-        raise DataError(
-            f"Column {column!r} is {kind} in the {table} table ({ids.dtype}, e.g. {_example(ids)}) and {other} in the "
-            f"{known_table} table ({known.dtype}, e.g. {_example(known)}): no loan can be found. Give both the same type, "
-            f"e.g. {table}[{column!r}] = {table}[{column!r}].astype({'str' if other == 'text' else 'int'})."
-        )
+        types = (f"{ids.dtype}, e.g. {_example(ids)}", f"{known.dtype}, e.g. {_example(known)}")
+        raise DataError(different_kinds_words(str(ids.name), (table, known_table), (kind, other), types))
+
+
+def different_kinds_words(name: str, tables: tuple[str, str], kinds: tuple[str, str], types: tuple[str, str]) -> str:
+    """Say that identifiers are numbers in one table and text in the other."""
+    column = f"{tables[0]}[{name!r}]"
+    return (
+        f"Column {name!r} is {kinds[0]} in the {tables[0]} table ({types[0]}) and {kinds[1]} in the {tables[1]} table "
+        f"({types[1]}): no loan can be found. Give both the same type, e.g. {column} = "
+        f"{column}.astype({'str' if kinds[1] == 'text' else 'int'})."
+    )
 
 
 def _kind(ids: pd.Series) -> str:

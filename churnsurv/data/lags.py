@@ -1,198 +1,197 @@
-"""Covariates as they were known before a period began: lagged performance and macro values, static loan values.
+"""Covariates as they were known before a period began, as expressions: lagged and windowed performance, macro, derived.
 
-Rows are looked up by (loan, period − lag), never by position, so a gap in the months yields a missing value and not the
-value of another month.
+Values are looked up by (loan, period − lag), never by position, so a gap in the months yields a missing value and not the
+value of another month. Every loan that is open when last observed (and before a gap) gets one more row, for the period
+ahead: its outcome is not known, its covariates are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
+import ibis
+import ibis.expr.types as ir
 
-from churnsurv.data.clean import Ints, LoanPeriods
-from churnsurv.data.duplicates import plain_date
-from churnsurv.data.findings import Finding
-from churnsurv.data.ids import check_labels
-from churnsurv.data.periods import NO_PERIOD, period_numbers
-from churnsurv.data.rules import SpellRules
-from churnsurv.data.schema import macro_columns, require_columns
-from churnsurv.exceptions import DataError
-from churnsurv.messages import counted, numeric_column
+from churnsurv.data.burnout import since_first_seen, since_origination
+from churnsurv.data.clean import CleanTables
+from churnsurv.data.columns import require_number
+from churnsurv.data.macro_table import MacroTable
+from churnsurv.data.rule_tables import Window
+from churnsurv.data.rules import OPEN, SpellRules
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_QUARTERS = ("Q1", "Q2", "Q3", "Q4")
 
 
-class KnownBefore:
-    """Values known ``lag`` periods before given loan-periods.
+def seasons(rules: SpellRules) -> list[str]:
+    """Give the names of the seasons in their order."""
+    return list(_MONTHS if rules.period == "month" else _QUARTERS)
 
-    Parameters
-    ----------
-    table : LoanPeriods
-        The clean loan-periods to look values up in.
-    macro : DataFrame or None
-        One row per period (and region); of quarterly spells also one per month, which are averaged.
-    rules : SpellRules
-        Roles of the columns.
-    loan, period : arrays of n
-        The loan-periods asked for; they need not be observed themselves.
-    """
 
-    def __init__(
-        self, table: LoanPeriods, macro: pd.DataFrame | None, rules: SpellRules, loan: Ints, period: Ints
-    ) -> None:
-        self.table, self.rules, self.loan = table, rules, loan
-        self.then = period - rules.lag
-        self._found, self._seen = _find(table, loan, self.then)
-        self._at_origination = self.then < table.origination[loan]
-        self._macro = _MacroTable(macro, rules) if rules.needs_macro else None
-        self.findings: list[Finding] = []
+@dataclass(frozen=True)
+class _Lagged:
+    """A value of the performance table: of its own period back `lag`, or a statistic of a window that ends there."""
 
-    def covariates(self, step: Callable[[str], Any] = lambda name: None) -> dict[str, NDArray[Any] | pd.Series]:
-        """Give every covariate of the rules, in their order; `step` is told each name."""
-        names = self.rules.covariates
-        columns: dict[str, NDArray[Any] | pd.Series] = {}
-        for name in self.rules.covariate_names:
-            step(name)
-            if name in names.loans:
-                columns[name] = self.static(name)
-            elif name in names.performance:
-                columns[name] = self.observed(name)
-            elif name in names.macro:
-                columns[name] = self.of_macro(name)
-            elif self.rules.rate_incentive is not None:
-                columns[name] = self._own_rate(self.rules.rate_incentive.own) - self.of_macro(
-                    self.rules.rate_incentive.market
-                )
-        return columns
+    name: str
+    column: str
+    lag: int
+    window: Window | None = None
 
-    def static(self, name: str) -> pd.Series:
-        """Give a column of the loan table."""
-        values = self._present(self.table.loans[name], "loans")
-        return values.iloc[self.loan].reset_index(drop=True)
+    def at(self, rows: ir.Table, shift: int) -> ir.Value:
+        """Give it as seen from the row's period, or with `shift` 1 from the period after it."""
+        values, lag = rows[f"p:{self.column}"], self.lag - shift
+        if self.window is None:
+            return _value_at(rows, values, lag)
+        if self.window.statistic == "change":
+            return _value_at(rows, values, lag) - _value_at(rows, values, lag + self.window.width)
+        frame = ibis.window(group_by="loan", order_by="period", range=(-(lag + self.window.width - 1), -lag))
+        enough = values.count().over(frame) >= self.window.least
+        statistic = _statistic(rows, values, self.window.statistic, frame)
+        return ibis.ifelse(enough, statistic, ibis.null("float64"))
 
-    def observed(self, name: str) -> pd.Series:
-        """Give a column of the performance table at the lagged period, or at origination where the rules name it."""
-        values = self._present(self.table.performance[name].iloc[self.table.row], "performance")
-        # a position of −1 selects a missing value
-        lagged = values.reset_index(drop=True).reindex(np.where(self._seen, self._found, -1)).reset_index(drop=True)
-        first = self.rules.at_origination.get(name)
-        if first is not None:
-            lagged = lagged.mask(self._at_origination, self.static(first))
-        return lagged
 
-    def of_macro(self, name: str) -> NDArray[np.float64]:
-        """Give a column of the macro table at the lagged period, in the loan's region."""
-        assert self._macro is not None
-        region = self.rules.macro.region if self.rules.macro else None
-        if region is None:
-            return self._macro.at(name, self.then, None)
-        check_labels(self.table.loans[region], "loans")
-        return self._macro.at(name, self.then, self.table.loans[region].iloc[self.loan])
-
-    def _own_rate(self, name: str) -> NDArray[np.float64]:
-        values = self.observed(name) if name in self.table.performance.columns else self.static(name)
-        return numeric_column(values, name)
-
-    def _present(self, values: pd.Series, table: str) -> pd.Series:
-        """Give the column with the values made missing that the rules say cannot be true."""
-        name = str(values.name)
-        if name in self.rules.zero_is_missing:
-            zero = (values == 0).to_numpy(dtype=bool, na_value=False)
-            values = self._masked(values, zero, "zero means missing", table)
-        if name in self.rules.plausible:
-            lowest, highest = self.rules.plausible[name]
-            number = pd.Series(numeric_column(values, name))
-            values = self._masked(values, ((number < lowest) | (number > highest)).to_numpy(), "not plausible", table)
+def _value_at(rows: ir.Table, values: ir.Value, lag: int) -> ir.Value:
+    """Give the value `lag` periods before the row's, missing where the loan was not observed then."""
+    if lag == 0:
         return values
-
-    def _masked(self, values: pd.Series, flags: NDArray[np.bool_], rule: str, table: str) -> pd.Series:
-        if not np.any(flags):
-            return values
-        source, unit, where = self.table.loans, "loan", np.flatnonzero(flags)
-        if table == "performance":
-            source, unit = self.table.performance, "row"
-            where = self.table.row[flags]
-        ids = tuple(pd.unique(source[self.rules.loan_id].to_numpy()[where])[:5].tolist())
-        n = int(np.count_nonzero(flags))
-        finding = Finding(rule, table, str(values.name), n, unit, "value made missing", ids)
-        if finding not in self.findings:
-            self.findings.append(finding)
-        return values.mask(flags)
+    if lag == 1:
+        # the common case, several times faster than a frame of one period
+        before = values.lag().over(ibis.window(group_by="loan", order_by="period"))
+        return ibis.ifelse(rows.before == rows.period - 1, before, ibis.null(values.type()))
+    return values.first(include_null=True).over(ibis.window(group_by="loan", order_by="period", range=(-lag, -lag)))
 
 
-def _find(table: LoanPeriods, loan: Ints, period: Ints) -> tuple[Ints, NDArray[np.bool_]]:
-    """Give the position of each (loan, period) among the sorted loan-periods, and whether it is there. O(n log n)."""
-    if len(table.row) == 0:
-        return np.zeros(len(loan), np.int64), np.zeros(len(loan), bool)
-    lowest, highest = int(table.period.min()), int(table.period.max())
-    width = highest - lowest + 1
-    keys = table.loan * width + (table.period - lowest)
-    inside = (period >= lowest) & (period <= highest)
-    wanted = loan * width + np.where(inside, period - lowest, 0)
-    found = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return found, inside & (keys[found] == wanted)
+def _statistic(rows: ir.Table, values: ir.NumericValue, statistic: str, frame: Any) -> ir.FloatingValue:
+    if statistic == "slope":
+        when = ibis.ifelse(values.notnull(), rows.period.cast("float64"), ibis.null("float64"))
+        spread = when.var(how="pop").over(frame)
+        return when.cov(values.cast("float64"), how="pop").over(frame) / spread.nullif(0)
+    return getattr(values, statistic)().over(frame).cast("float64")
 
 
-class _MacroTable:
-    """The macro table by region and period."""
+def spell_rows(cleaned: CleanTables, macro: MacroTable | None, rules: SpellRules) -> ir.Table:
+    """Give a row per spell and period ahead, with all covariates.
 
-    def __init__(self, macro: pd.DataFrame | None, rules: SpellRules) -> None:
-        keys = rules.macro
-        assert keys is not None
-        if macro is None:
-            raise DataError("The rules use macro columns, but no macro table was given: pass macro=.")
-        columns = macro_columns(rules, keys=False)
-        by = [keys.period] if keys.region is None else [keys.region, keys.period]
-        require_columns(macro, macro_columns(rules), "macro")
-        if keys.region is not None:
-            check_labels(macro[keys.region], "macro")
-        number = period_numbers(macro[keys.period], rules)
-        self._of_region = pd.Index(["all"]) if keys.region is None else pd.Index(macro[keys.region].unique())
-        region = np.zeros(len(macro), np.int64) if keys.region is None else self._regions(macro[keys.region])
-        usable = (number != NO_PERIOD) & (region >= 0)
-        if not usable.any():
-            raise DataError(
-                f"The macro table has {counted(len(macro), 'row')}, none with {' and '.join(map(repr, by))}: fill them in."
-            )
-        _refuse_repeated(macro[usable], region[usable], number[usable], by, rules)
-        self._first = int(number[usable].min())
-        self._width = int(number[usable].max()) - self._first + 1
-        cell = region[usable] * self._width + number[usable] - self._first
-        # months of one quarter are averaged; months in which the series is missing do not count
-        size = len(self._of_region) * self._width
-        self._values = {}
-        for name in columns:
-            series = numeric_column(macro[name], name)[usable]
-            there = np.isfinite(series)
-            n = np.bincount(cell[there], minlength=size)
-            total = np.bincount(cell[there], weights=series[there], minlength=size)
-            self._values[name] = np.divide(total, n, out=np.full(size, np.nan), where=n > 0)
-
-    def _regions(self, values: pd.Series) -> Ints:
-        return self._of_region.get_indexer(pd.Index(values)).astype(np.int64)
-
-    def at(self, name: str, period: Ints, region: pd.Series | None) -> NDArray[np.float64]:
-        code = np.zeros(len(period), np.int64) if region is None else self._regions(region)
-        inside = (period >= self._first) & (period < self._first + self._width) & (code >= 0)
-        cell = np.where(inside, code * self._width + period - self._first, 0)
-        return np.where(inside, self._values[name][cell], np.nan)
+    Returns
+    -------
+    table
+        ``loan``, ``customer``, ``period``, ``run`` (period since which the loan has been observed without a gap),
+        ``origination``, ``code`` (null for the period ahead), the columns of ``rules.keep`` and the covariates by name.
+    """
+    lagged = _lagged(cleaned, rules)
+    rows = _with_period_ahead(_watched(cleaned.rows, lagged), lagged, rules)
+    static = [name for name in cleaned.loans.columns if name.startswith("l:")]
+    of_loan = cleaned.loans.select("customer", *static, known="loan")
+    rows = rows.inner_join(of_loan, rows.loan == of_loan.known).drop("known")
+    region = f"l:{rules.macro.region}" if rules.macro is not None and rules.macro.region else None
+    if macro is not None:
+        for lag, columns in _macro_lags(rules).items():
+            rows = macro.joined(rows, columns, lag, region)
+    rows = rows.mutate(**_at_origination(rows, lagged, rules))
+    rows = _with_derived(rows, cleaned, macro, rules)
+    covariates = {name: _as_double(_covariate(rows, name, rules)) for name in rules.covariate_names}
+    keep = {name: rows[f"l:{name}"] for name in rules.keep if name not in covariates}
+    return rows.select("loan", "customer", "period", "run", "origination", "code", **keep, **covariates)
 
 
-def _refuse_repeated(
-    macro: pd.DataFrame, region: NDArray[np.int64], number: NDArray[np.int64], by: list[str], rules: SpellRules
-) -> None:
-    """Refuse rows of the same region and month (or of the same period, where periods are numbered) that differ."""
-    month = number
-    if rules.period == "quarter" and not pd.api.types.is_numeric_dtype(macro[by[-1]].dtype):
-        month = period_numbers(macro[by[-1]], rules.model_copy(update={"period": "month"}))
-    values = macro[macro_columns(rules, keys=False)].reset_index(drop=True).assign(region_=region, month_=month)
-    different = ~values.duplicated()
-    twice = macro.duplicated(by).to_numpy() | (different & values.duplicated(["region_", "month_"])).to_numpy()
-    if np.any(twice):
-        where = [plain_date(value) for value in macro.loc[twice, by].iloc[0]]
-        raise DataError(
-            f"{counted(int(twice.sum()), 'row')} of the macro table {'repeats' if twice.sum() == 1 else 'repeat'} "
-            f"{by} (e.g. {where}): keep one row for each {'month' if len(by) == 1 else 'region and month'}."
-        )
+def _lagged(cleaned: CleanTables, rules: SpellRules) -> list[_Lagged]:
+    """Give what is looked up in the past of the performance table."""
+    result = [_Lagged(name, name, rules.lag_of(name)) for name in rules.covariates.performance]
+    for name, window in rules.windows.items():
+        require_number(cleaned.rows[f"p:{window.column}"], window.column, "performance")
+        result.append(_Lagged(name, window.column, rules.lag_of(window.column), window))
+    own = rules.rate_incentive.own if rules.rate_incentive else None
+    if own is not None and f"p:{own}" in cleaned.rows.columns:
+        require_number(cleaned.rows[f"p:{own}"], own, "performance")
+        result.append(_Lagged("\town rate", own, rules.lag_of(own)))
+    return result
+
+
+def _watched(rows: ir.Table, lagged: Iterable[_Lagged]) -> ir.Table:
+    """Give the rows in which loans are at risk, with what lies before each: earlier ones serve as history."""
+    of_loan = {"group_by": "loan", "order_by": "period"}
+    in_order = ibis.window(**of_loan)
+    rows = rows.mutate(before=rows.period.lag().over(in_order), after=rows.period.lead().over(in_order))
+    begins = rows.before.isnull() | (rows.before != rows.period - 1)
+    begins = begins | (rows.before < rows.acquired).fill_null(False)
+    so_far = ibis.window(**of_loan, preceding=None, following=0)
+    rows = rows.mutate(
+        run=ibis.ifelse(begins, rows.period, ibis.null("int32")).max().over(so_far),
+        **{f"v:{value.name}": value.at(rows, 0) for value in lagged},
+        **{f"a:{value.name}": value.at(rows, 1) for value in lagged},
+    )
+    return rows.filter(rows.acquired.isnull() | (rows.period >= rows.acquired))
+
+
+def _with_period_ahead(rows: ir.Table, lagged: list[_Lagged], rules: SpellRules) -> ir.Table:
+    """Add the period ahead of loans that are open and not followed by the next period."""
+    followed = (rows.after == rows.period + 1).fill_null(False)
+    is_last = (rows.code == rules.endings.index(OPEN)) & ~followed
+    twice = rows.mutate(ahead=ibis.ifelse(is_last, ibis.array([False, True]), ibis.array([False]))).unnest("ahead")
+    return twice.select(
+        "loan",
+        "run",
+        "origination",
+        period=(twice.period + twice.ahead.cast("int32")).cast("int32"),
+        code=ibis.ifelse(twice.ahead, ibis.null("int8"), twice.code),
+        **{f"v:{v.name}": ibis.ifelse(twice.ahead, twice[f"a:{v.name}"], twice[f"v:{v.name}"]) for v in lagged},
+    )
+
+
+def _at_origination(rows: ir.Table, lagged: list[_Lagged], rules: SpellRules) -> dict[str, ir.Value]:
+    """Give the lagged values that the rules take from origination when their period lies before it."""
+    result = {}
+    for value in lagged:
+        first = rules.at_origination.get(value.column)
+        if first is not None and value.window is None:
+            too_early = rows.period - value.lag < rows.origination
+            result[f"v:{value.name}"] = ibis.ifelse(too_early, rows[f"l:{first}"], rows[f"v:{value.name}"])
+    return result
+
+
+def _macro_lags(rules: SpellRules) -> dict[int, list[str]]:
+    market = [rules.rate_incentive.market] if rules.rate_incentive else []
+    by_lag: dict[int, list[str]] = {}
+    for name in dict.fromkeys([*rules.covariates.macro, *market]):
+        by_lag.setdefault(rules.lag_of(name), []).append(name)
+    return by_lag
+
+
+def _with_derived(rows: ir.Table, cleaned: CleanTables, macro: MacroTable | None, rules: SpellRules) -> ir.Table:
+    """Add the rate incentive and burnout."""
+    incentive = rules.rate_incentive
+    if incentive is None or macro is None:
+        return rows
+    varies = f"p:{incentive.own}" in cleaned.rows.columns
+    own = rows["v:\town rate"] if varies else rows[f"l:{incentive.own}"]
+    require_number(own, incentive.own, "performance" if varies else "loans")
+    rows = rows.mutate(rate_incentive=own - rows[f"m:{incentive.market}@{rules.lag_of(incentive.market)}"])
+    if not rules.burnout:
+        return rows
+    return since_first_seen(rows) if varies else since_origination(rows, cleaned.loans, macro, rules)
+
+
+def _covariate(rows: ir.Table, name: str, rules: SpellRules) -> ir.Value:
+    if name in ("rate_incentive", "burnout") and name in rows.columns:
+        return rows[name]
+    if name == "season" and rules.season:
+        return _season(rows, rules)
+    if name in rules.covariates.loans:
+        return rows[f"l:{name}"]
+    if name in rules.covariates.macro:
+        return rows[f"m:{name}@{rules.lag_of(name)}"]
+    return rows[f"v:{name}"]
+
+
+def _as_double(value: ir.Value) -> ir.Value:
+    # integers become doubles where a value is missing; a column's type must not depend on that
+    return value.cast("float64") if value.type().is_integer() else value
+
+
+def _season(rows: ir.Table, rules: SpellRules) -> ir.StringValue:
+    names = seasons(rules)
+    # a multiple of the year is added, so that remainders are those of numbers from 0
+    position = (rows.period + 1200 * len(names)) % len(names)
+    return ibis.cases(*((position == i, name) for i, name in enumerate(names)), else_=ibis.null("string"))

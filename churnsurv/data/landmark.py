@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from churnsurv.data.rules import OPEN, SPELL_COLUMNS, SpellRules
 from churnsurv.exceptions import DataError
+from churnsurv.messages import counted, first_of
 from churnsurv.outcome import Outcome
 
 
@@ -31,50 +33,79 @@ class HasCovariates:
         """Customer of each row, for ``cluster=``."""
         return self.frame["customer_id"].to_numpy()
 
+    def _rows_of(self, customers: ArrayLike) -> NDArray[np.bool_]:
+        """Tell which rows are of the listed customers; customers without a row are refused."""
+        wanted = pd.unique(pd.Series(np.asarray(customers).reshape(-1)))
+        unknown = wanted[~pd.Series(wanted).isin(self.groups).to_numpy()]
+        if len(unknown):
+            raise DataError(
+                f"{counted(len(unknown), 'customer')} of {len(wanted):,} listed have no row here ({first_of(unknown)}): give "
+                "identifiers as they stand in `groups`."
+            )
+        return np.asarray(self.frame["customer_id"].isin(wanted))
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Cohort(HasCovariates):
-    """One row per loan under observation at a date; the clock is the time since the date.
+    """One row per loan under observation at a date (or at each of several dates); the clock is the time since the date.
 
     Attributes
     ----------
     frame : DataFrame
-        ``loan_id``, ``customer_id``, ``vintage``, ``age`` (loan age at the date), ``stop`` (periods from the date to the
-        end of observation), ``cause`` ("open", "matured" or the name of the cause), the columns kept by the rules, the
-        covariates as known at the date.
+        ``loan_id``, ``customer_id``, ``landmark`` (the date), ``vintage``, ``age`` (loan age at the date), ``stop`` (periods
+        from the date to the end of observation), ``cause`` ("open", "matured", a stated censoring or the name of the cause),
+        the columns kept by the rules, the covariates as known at the date.
     rules : SpellRules
         The rules of the spells.
-    date : Timestamp
-        The landmark, rounded down to the end of a period.
+    date : Timestamp, or tuple of them
+        The landmark, rounded down to the end of a period; of a cohort of several dates all of them.
     """
 
     frame: pd.DataFrame
     rules: SpellRules
-    date: pd.Timestamp
+    date: pd.Timestamp | tuple[pd.Timestamp, ...]
 
     @cached_property
     def y(self) -> Outcome:
-        """The outcome since the date; loans not observed afterwards are censored at 0."""
+        """The outcome since the date; loans not observed afterwards are censored at 0.
+
+        Of several dates, a loan at a date is a subject: loans stand in it more than once.
+        """
         if not (self.frame["stop"] > 0).any():
             raise DataError(
-                f"No loan was observed after {self.date.date()}: the cohort has covariates but no outcome yet. "
+                f"No loan was observed after {self._dates}: the cohort has covariates but no outcome yet. "
                 "Take an earlier date to evaluate; X and frame['age'] are what a prediction needs."
             )
-        return outcome_of(self.frame, self.rules, start=False)
+        subject = self.frame["loan_id"].to_numpy()
+        if isinstance(self.date, tuple):
+            subject = self.frame.groupby(["loan_id", "landmark"]).ngroup().to_numpy()
+        return outcome_of(self.frame, self.rules, start=False, subject=subject)
+
+    @property
+    def _dates(self) -> str:
+        dates = self.date if isinstance(self.date, tuple) else (self.date,)
+        return first_of((str(date.date()) for date in dates), 4)
 
     def complete(self) -> Cohort:
         """Give the loans in which no covariate is missing."""
         return Cohort(self.frame[self.X.notna().all(axis=1)].reset_index(drop=True), self.rules, self.date)
 
+    def of_customers(self, customers: ArrayLike) -> Cohort:
+        """Give the loans of the listed customers."""
+        return Cohort(self.frame[self._rows_of(customers)].reset_index(drop=True), self.rules, self.date)
+
     def __len__(self) -> int:
         return len(self.frame)
 
     def __repr__(self) -> str:
-        return f"Cohort of {len(self):,} loans at {self.date.date()}"
+        return f"Cohort of {len(self):,} loans at {self._dates}"
 
 
-def outcome_of(frame: pd.DataFrame, rules: SpellRules, *, start: bool) -> Outcome:
-    """Read the outcome off a frame with stop, cause and loan_id (and start); all but the causes are censored."""
+def outcome_of(frame: pd.DataFrame, rules: SpellRules, *, start: bool, subject: NDArray[Any] | None = None) -> Outcome:
+    """Read the outcome off a frame with stop, cause and loan_id (and start); all but the causes are censored.
+
+    The subject is the loan, if no other is given.
+    """
     # the causes are the last categories, in the order of their codes
     code = frame["cause"].cat.codes.to_numpy(dtype=np.int64)
     before = len(rules.endings) - len(rules.cause_names)
@@ -82,7 +113,7 @@ def outcome_of(frame: pd.DataFrame, rules: SpellRules, *, start: bool) -> Outcom
         stop=frame["stop"].to_numpy(),
         event=np.maximum(code - before + 1, 0),
         start=frame["start"].to_numpy() if start else None,
-        subject=frame["loan_id"].to_numpy(),
+        subject=frame["loan_id"].to_numpy() if subject is None else subject,
         causes=rules.cause_names,
     )
 
@@ -102,5 +133,25 @@ def landmark_cohort(frame: pd.DataFrame, ahead: pd.DataFrame, rules: SpellRules,
         "cause": last["cause"].fillna(OPEN).array,
     }
     known = at_risk.drop(columns=list(SPELL_COLUMNS))
-    cohort = pd.concat([at_risk[["loan_id", "customer_id", "vintage"]].assign(**outcome), known], axis=1)
-    return Cohort(cohort, rules, start - pd.Timedelta(days=1))
+    date = start - pd.Timedelta(days=1)
+    of_loan = at_risk[["loan_id", "customer_id", "vintage"]].assign(**outcome)
+    of_loan.insert(2, "landmark", date)
+    return Cohort(pd.concat([of_loan, known], axis=1), rules, date)
+
+
+def stacked(cohorts: Sequence[Cohort]) -> Cohort:
+    """Give one cohort of several dates.
+
+    Raises
+    ------
+    DataError
+        No date, or two dates of one period: the same loans would be counted twice.
+    """
+    if not cohorts:
+        raise DataError("There is no date: give at least one.")
+    dates = tuple(pd.Timestamp(str(cohort.date)) for cohort in cohorts)
+    twice = [str(date.date()) for date in dates if dates.count(date) > 1]
+    if twice:
+        raise DataError(f"{twice[0]} is a landmark twice: give one date per period.")
+    frame = pd.concat([cohort.frame for cohort in cohorts], ignore_index=True)
+    return Cohort(frame, cohorts[0].rules, dates)

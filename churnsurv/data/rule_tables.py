@@ -44,8 +44,9 @@ class RateIncentive(ConfigTable):
 class Window(ConfigTable):
     """A statistic over the last ``width`` periods of a column of the performance table, up to its lag.
 
-    ``change`` is the last value minus the first, ``slope`` the least-squares slope per period; both, like the others,
-    are of the values observed in the window, and missing when fewer than ``least`` are.
+    ``change`` is the last value minus the one ``width`` periods before it, missing unless both were observed. The others are
+    of the values observed in the window, and missing when fewer than ``least`` are; ``slope`` is the least-squares slope per
+    period.
     """
 
     table: ClassVar[str] = "spells.windows"

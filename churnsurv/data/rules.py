@@ -21,6 +21,8 @@ OPEN, MATURED = "open", "matured"
 
 #: columns that the frame of spells has of its own
 SPELL_COLUMNS = ("loan_id", "customer_id", "period", "vintage", "entry", "start", "stop", "cause")
+#: those that landmark cohorts have besides
+COHORT_COLUMNS = ("landmark", "age")
 
 
 class SpellRules(ConfigTable):
@@ -78,12 +80,16 @@ class SpellRules(ConfigTable):
     rate_incentive : table, optional
         Adds the covariate ``rate_incentive``: own rate minus market rate of the same (lagged) period.
     burnout : bool
-        Adds the covariate ``burnout``: the sum of the positive rate incentives since the loan has been observed, in
-        percentage points times periods, up to the lag: the incentive not acted on. Needs ``rate_incentive``.
+        Adds the covariate ``burnout``: the positive rate incentives of the earlier periods of the loan, summed, in percentage
+        points times periods: the incentive not acted on. Since origination where the own rate is a column of the loans,
+        else since the loan was first seen. Needs ``rate_incentive``.
     season : bool
         Adds the covariate ``season``: the calendar month (or quarter) of the spell, a category.
     windows : table
         Name of the covariate → :class:`~churnsurv.data.rule_tables.Window` over the past of a performance column.
+    dates : table
+        Column → the form of its text or numbers where it is not ISO: "%Y%m", "%d.%m.%Y", "%b-%Y" (Dec-2015); known are %Y,
+        %m, %b, %d, %q.
     numbers : list of str
         Text columns that hold a number with a unit (" 36 months", "13.5 %"); the number is read.
     exclude : table
@@ -142,6 +148,7 @@ class SpellRules(ConfigTable):
     burnout: bool = False
     season: bool = False
     windows: dict[str, Window] = Field(default_factory=dict)
+    dates: dict[str, str] = Field(default_factory=dict)
     numbers: Names = ()
     exclude: dict[str, Values] = Field(default_factory=dict)
     conflicts: Literal["raise", "leave out"] = "raise"
@@ -174,7 +181,7 @@ class SpellRules(ConfigTable):
 
     def _faults(self) -> list[str]:
         """Give what contradicts itself."""
-        return [*self._faults_of_exits(), *self._faults_of_covariates()]
+        return [*self._faults_of_exits(), *self._faults_of_covariates(), *self._faults_of_rows()]
 
     def _faults_of_exits(self) -> list[str]:
         faults = []
@@ -210,7 +217,8 @@ class SpellRules(ConfigTable):
         twice = _repeated(list(self.covariate_names))
         if twice:
             faults.append(f"covariates names {twice[0]!r} twice.")
-        taken = [name for name in (*self.covariate_names, *self.keep) if name in SPELL_COLUMNS]
+        own = (*SPELL_COLUMNS, *COHORT_COLUMNS)
+        taken = [name for name in (*self.covariate_names, *self.keep) if name in own]
         if taken:
             faults.append(f"the name {taken[0]!r} is taken by a column of the spells: rename the column of the table.")
         for name, (lowest, highest) in self.plausible.items():
@@ -236,6 +244,23 @@ class SpellRules(ConfigTable):
             faults.append("burnout is the past rate incentive: give rate_incentive = { own = ..., market = ... }.")
         if self.needs_macro and self.macro is None:
             faults.append("macro columns are used: say by which column they join, e.g. macro = { period = 'month' }.")
+        return faults
+
+    def _faults_of_rows(self) -> list[str]:
+        faults = []
+        for name, form in self.dates.items():
+            if "%Y" not in form or not any(part in form for part in ("%m", "%b", "%q")):
+                faults.append(
+                    f"dates.{name} = {form!r}: give a form with a year and a month (quarter), such as '%Y%m'."
+                )
+        used = {"covariates.performance": self.covariates.performance, "windows": self.windows}
+        used["at_origination"] = self.at_origination
+        for key, names in used.items():
+            if self.rows == "loan" and names:
+                faults.append(
+                    f"{key} names {next(iter(names))!r}, but with rows = 'loan' a table tells only how loans ended, not what "
+                    "was known before: take columns of loans."
+                )
         return faults
 
     @property

@@ -8,23 +8,20 @@ at risk. A loan that reaches its scheduled end is censored there ("matured").
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from tqdm import tqdm
+from numpy.typing import ArrayLike, NDArray
 
-from churnsurv.data.clean import MATURITY, Ints, LoanPeriods, clean
 from churnsurv.data.findings import Finding, findings_frame
-from churnsurv.data.frames import as_rules, as_table
-from churnsurv.data.lags import KnownBefore
-from churnsurv.data.landmark import Cohort, HasCovariates, landmark_cohort, outcome_of
+from churnsurv.data.landmark import Cohort, HasCovariates, landmark_cohort, outcome_of, stacked
 from churnsurv.data.periods import last_complete_period, one_date, period_numbers, period_starts
-from churnsurv.data.rules import MATURED, OPEN, SpellRules
+from churnsurv.data.rules import OPEN, SpellRules
+from churnsurv.data.summary import OPEN_EARLIER, named_endings, reconciled
 from churnsurv.exceptions import DataError
 from churnsurv.messages import first_of
 from churnsurv.outcome import Outcome
@@ -94,17 +91,13 @@ class Spells(HasCovariates):
         at_end = still & (last["period"] == whole["period"].max()).to_numpy()
         # an exit whose own spell lacks a covariate is none of these spells
         used = last["stop"].to_numpy() == self.frame.drop_duplicates("loan_id", keep="last")["stop"].to_numpy()
-        names = (*self.rules.cause_names, MATURED)
-        counts = {name: int(np.sum((ending == name) & used)) for name in names}
-        counts["open at the end of observation"] = int(at_end.sum())
-        counts["open when last observed, earlier"] = int((still & ~at_end).sum())
-        without = {f"{name}, {_WITHOUT}": int(np.sum((ending == name) & ~used)) for name in names}
-        counts |= {reason: n for reason, n in without.items() if n} | self.left_out
-        if sum(counts.values()) != self.loans_in:
-            raise DataError(
-                f"The reconciliation does not balance: {self.loans_in:,} loans in, {sum(counts.values()):,} out ({counts})."
-            )
-        return pd.DataFrame({"reason": ["loans in", *counts], "loans": [self.loans_in, *counts.values()]})
+        exits = ending[used & ~still]
+        n = {str(name): int(count) for name, count in zip(*np.unique(exits, return_counts=True), strict=True)}
+        n |= {OPEN: int(at_end.sum()), OPEN_EARLIER: int((still & ~at_end).sum())}
+        without = {f"{name}, {_WITHOUT}": int(np.sum((ending == name) & ~used)) for name in self.rules.endings[1:]}
+        lost = {reason: count for reason, count in without.items() if count} | self.left_out
+        counts = reconciled(named_endings(n, self.rules), lost, self.loans_in)
+        return pd.DataFrame({"reason": list(counts), "loans": list(counts.values())})
 
     @property
     def completeness(self) -> pd.DataFrame:
@@ -165,29 +158,33 @@ class Spells(HasCovariates):
         reason = f"last seen before {one_date(date).date()}"
         return self._restricted((self.frame["period"] >= self._day_after(date)).to_numpy(), self.ahead, reason, [])
 
+    def of_customers(self, customers: ArrayLike) -> Spells:
+        """Give the spells of the listed customers; the loans of the others are counted in the reconciliation."""
+        if self.whole is not None:
+            return self.whole.of_customers(customers).complete()
+        kept, ahead = self._rows_of(customers), self.ahead["customer_id"].isin(np.asarray(customers).reshape(-1))
+        return self._restricted(kept, self.ahead[ahead], "of other customers", [])
+
     def landmark(self, date: Any) -> Cohort:
         """Give the loans under observation at the end of the day `date`, with what was known of them then.
 
         The clock of the cohort is the time since the date, its covariates are those that the next spell would have (the
         same lag), so a model of the spells applies to it. A date inside a period counts as the end of the one before.
         At the last observed date the cohort is today's portfolio: covariates and ages, but no outcome yet.
+
+        A list of dates gives one cohort of all of them, in which a loan stands once for each date it was there: more
+        events for a model of the risk from any date (van Houwelingen, 2007). Its rows are not independent: pass
+        ``cluster=cohort.groups``.
         """
         if self.whole is not None:
             return self.whole.landmark(date).complete()
+        if isinstance(date, list | tuple | pd.DatetimeIndex | pd.Series | np.ndarray):
+            return stacked([self.landmark(day) for day in date])
         return landmark_cohort(self.frame, self.ahead, self.rules, self._day_after(date))
 
     def _day_after(self, date: Any) -> pd.Timestamp:
         """Give the beginning of the period that follows the last one complete at `date`."""
-        following = last_complete_period(date, self.rules) + 1
-        observed = self.frame["period"].agg(["min", "max"])
-        first, last = period_numbers(observed, self.rules)
-        if not first < following <= last + 1:
-            usable = period_starts(np.array([first + 1, last + 1]), self.rules) - pd.Timedelta(days=1)
-            raise DataError(
-                f"{one_date(date).date()} lies outside the observed time: give a date from {usable[0].date()} to "
-                f"{usable[1].date()}."
-            )
-        return pd.Timestamp(period_starts(np.array([following]), self.rules)[0])
+        return day_after(date, self.frame["period"].agg(["min", "max"]), self.rules)
 
     def _restricted(self, kept: NDArray[np.bool_], ahead: pd.DataFrame, reason: str, findings: list[Finding]) -> Spells:
         frame = self.frame[kept].reset_index(drop=True)
@@ -212,132 +209,25 @@ class Spells(HasCovariates):
         return f"Spells of {self.frame['loan_id'].nunique():,} loans; {self.y!r}"
 
 
-def build_spells(
-    loans: pd.DataFrame | None,
-    performance: pd.DataFrame,
-    rules: SpellRules | Mapping[str, Any],
-    *,
-    macro: pd.DataFrame | None = None,
-    progress: bool = False,
-) -> Spells:
-    """Build the spells of a portfolio from its tables.
+def day_after(date: Any, observed: Sequence[pd.Timestamp] | pd.Series, rules: SpellRules) -> pd.Timestamp:
+    """Give the beginning of the period that follows the last one complete at `date`.
 
     Parameters
     ----------
-    loans : DataFrame or None
-        One row per loan. None: the performance table is a panel that repeats the static columns; their first values
-        are taken, and loans in which they move are counted.
-    performance : DataFrame
-        One row per loan and period, in any order.
-    rules : SpellRules or mapping
-        Roles of the columns.
-    macro : DataFrame, optional
-        One row per period (and region); finer periods, such as months for quarterly spells, are averaged.
-    progress : bool
-        Show a progress bar.
+    observed : two timestamps
+        Beginning of the first and of the last observed period.
 
     Raises
     ------
     DataError
-        A column is absent, a status has no meaning, two different rows describe one loan and period.
-
-    Examples
-    --------
-    >>> import churnsurv as cs
-    >>> portfolio = cs.data.load_example()
-    >>> spells = cs.data.build_spells(portfolio.loans, portfolio.performance, portfolio.rules, macro=portfolio.macro)
-    >>> spells.y.causes
-    ('attrition', 'default', 'renewed')
+        The date lies outside the observed time.
     """
-    rules = as_rules(rules)
-    performance = as_table(performance, "performance")
-    loans = None if loans is None else as_table(loans, "loans")
-    macro = None if macro is None else as_table(macro, "macro")
-    with tqdm(total=1 + len(rules.covariate_names), desc="spells", disable=not progress, leave=False) as bar:
-
-        def step(name: str) -> None:
-            bar.set_postfix_str(name)
-            bar.update()
-
-        step("clean-up")
-        table = clean(loans, performance, rules)
-        if len(table.row) == 0:
-            reasons = [f"{finding.rule}: {finding.count:,}" for finding in table.findings] or ["it has 0 rows"]
-            raise DataError(f"No row of the performance table is usable ({first_of(reasons, 12)}).")
-        ahead = _ahead(table)
-        loan = np.concatenate((table.loan, table.loan[ahead]))
-        period = np.concatenate((table.period, table.period[ahead] + 1))
-        known = KnownBefore(table, macro, rules, loan, period)
-        covariates = known.covariates(step)
-    entry = _entry(table)
-    frame = _frame(
-        table,
-        rules,
-        loan,
-        period,
-        np.concatenate((table.code, np.zeros(len(ahead), np.int64))),
-        np.concatenate((entry, entry[ahead])),
-        covariates,
-    )
-    n = len(table.row)
-    return Spells(
-        frame=frame.iloc[:n],
-        ahead=frame.iloc[n:].drop(columns="cause").reset_index(drop=True),
-        rules=rules,
-        loans_in=len(table.loans),
-        left_out=table.left_out,
-        findings=[*table.findings, *known.findings, *_late_entries(table, rules)],
-    )
-
-
-def _ahead(table: LoanPeriods) -> Ints:
-    """Give the positions of loan-periods that end open and are not followed by the next period."""
-    followed = np.zeros(len(table.row), bool)
-    followed[:-1] = (np.diff(table.loan) == 0) & (np.diff(table.period) == 1)
-    return np.flatnonzero((table.code == 0) & ~followed)
-
-
-def _frame(
-    table: LoanPeriods,
-    rules: SpellRules,
-    loan: Ints,
-    period: Ints,
-    code: Ints,
-    entry: Ints,
-    covariates: dict[str, Any],
-) -> pd.DataFrame:
-    """Put the columns of the spells together, see :attr:`Spells.frame`."""
-    loans = table.loans
-    start = (period - table.origination[loan]).astype(float)
-    labels = [OPEN, MATURED, *rules.cause_names]
-    position = np.where(code == MATURITY, 1, np.where(code == 0, 0, code + 1)).astype(np.int64)
-    customer = rules.customer_id or rules.loan_id
-    vintage = period_starts(table.origination, rules).year.to_numpy()
-    columns: dict[str, Any] = {
-        "loan_id": loans[rules.loan_id].to_numpy()[loan],
-        "customer_id": loans[customer].to_numpy()[loan],
-        "period": period_starts(period, rules),
-        "vintage": vintage[loan],
-        "entry": entry.astype(float),
-        "start": start,
-        "stop": start + 1,
-        "cause": pd.Categorical.from_codes(position, pd.Index(labels)),  # type: ignore[arg-type]
-    }
-    columns |= {name: loans[name].iloc[loan].reset_index(drop=True) for name in rules.keep if name not in covariates}
-    return pd.DataFrame(columns | covariates)
-
-
-def _entry(table: LoanPeriods) -> Ints:
-    """Give the age since which the loan of each loan-period has been observed without a gap."""
-    begins = np.ones(len(table.row), bool)
-    begins[1:] = (np.diff(table.loan) != 0) | (np.diff(table.period) != 1)
-    return np.asarray(table.age[begins][np.cumsum(begins) - 1])
-
-
-def _late_entries(table: LoanPeriods, rules: SpellRules) -> list[Finding]:
-    """Count late entries."""
-    first = np.concatenate(([True], np.diff(table.loan) != 0))
-    late = int(np.count_nonzero(table.age[first] > 0))
-    if not late:
-        return []
-    return [Finding("late entry", "performance", rules.observed, late, "loan", "at risk from the age at first sight")]
+    following = last_complete_period(date, rules) + 1
+    first, last = period_numbers(pd.DatetimeIndex(list(observed)), rules)
+    if not first < following <= last + 1:
+        usable = period_starts(np.array([first + 1, last + 1]), rules) - pd.Timedelta(days=1)
+        raise DataError(
+            f"{one_date(date).date()} lies outside the observed time: give a date from {usable[0].date()} to "
+            f"{usable[1].date()}."
+        )
+    return pd.Timestamp(period_starts(np.array([following]), rules)[0])

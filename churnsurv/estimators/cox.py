@@ -236,7 +236,7 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
         """Give the linear predictor x'β, uncentred, without offset; higher leaves sooner. NaN where a value is missing."""
         check_is_fitted(self)
         frame = feature_frame(X, self.feature_names_in_)
-        return np.asarray(self.encoder_.transform(frame) @ self.coef_.to_numpy())
+        return np.asarray(self.encoder_.design(frame) @ self.coef_.to_numpy())
 
     def predict_curves(
         self,
@@ -287,7 +287,7 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
         """Give the cumulative hazard since `start` (n, T), with times, origin, end of support and row labels."""
         check_is_fitted(self)
         frame = feature_frame(X, self.feature_names_in_)
-        design = self.encoder_.transform(frame)
+        design = self.encoder_.design(frame)
         log_ratio = (design - self.center_.to_numpy()) @ self.coef_.to_numpy()
         shift = offset_argument(self._remembered("offset", offset, frame), frame)
         if shift is None and "offset" in self.argument_columns_:

@@ -96,7 +96,7 @@ def read_rows(
     weight = weights_argument(arguments["sample_weight"], frame)
     offset = offset_argument(arguments["offset"], frame)
     encoder = DesignEncoder(formula).fit(covariates)
-    design = encoder.transform(covariates)
+    design = encoder.design(covariates)
     code = outcome.cause_code(cause)
     kept: Any = slice(None)
     if not np.isfinite(design.sum()):

@@ -1,9 +1,7 @@
-"""The derived columns of a portfolio's hazards that the builder of spells may not compute: by hand, from the tables."""
+"""Burnout of the spells of a portfolio by hand, from the tables: the slow twin of the builder's."""
 
 import numpy as np
 import pandas as pd
-
-from churnsurv.data import build_spells
 
 
 def burnout(portfolio, frame):
@@ -18,10 +16,3 @@ def burnout(portfolio, frame):
     before = np.vstack((np.zeros(len(loans)), np.cumsum(np.where(begun, incentive, 0), axis=0)[:-1]))
     row = pd.Index(months).get_indexer(frame["period"].dt.to_period("M"))
     return before[row, loans.index.get_indexer(frame["loan_id"])]
-
-
-def recovery_frame(portfolio):
-    """Give the complete spells of a portfolio, and their covariates with all columns of the recovery formula."""
-    spells = build_spells(portfolio.loans, portfolio.performance, portfolio.rules, macro=portfolio.macro).complete()
-    X = spells.X
-    return spells, X if "burnout" in X else X.assign(burnout=burnout(portfolio, spells.frame))

@@ -3,6 +3,9 @@
 import pandas as pd
 
 from churnsurv.data import SpellRules
+from churnsurv.data.engine import workspace
+from churnsurv.data.faults import refuse
+from churnsurv.data.period_columns import period_column
 
 RULES = SpellRules(
     period="month",
@@ -74,3 +77,16 @@ def spells_by_hand(loans, performance):
                 break
         spells += used
     return pd.DataFrame(spells, columns=["loan_id", "start", "stop", "cause", "score"])
+
+
+def periods_read(values, given, loans=None):
+    """Read a column of periods the way spells do: numbers since 1970, None where missing; faults are raised."""
+    name = values.name
+    frame = pd.DataFrame({name: values.reset_index(drop=True)})
+    if loans is not None:
+        frame["loan_id"] = loans
+    with workspace({"performance": frame}, columns={"performance": [name, "loan_id"]}) as work:
+        table = work.tables["performance"]
+        column = period_column(table[name], name, given)
+        refuse(table, column.faults, work, label=None if loans is None else "loan_id")
+        return table.select(number=column.number).to_pyarrow()["number"].to_pylist()

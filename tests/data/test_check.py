@@ -34,8 +34,8 @@ def test_every_status_without_a_meaning_is_an_error_with_its_loans():
     performance = PERFORMANCE.copy()
     performance.loc[[1, 6], "status"] = ["sold", "lost"]
     errors = lines(check_tables(LOANS, performance, RULES), "error")
-    assert errors["rule"].tolist() == ["status 'sold' has a meaning", "status 'lost' has a meaning"]
-    assert errors["examples"].tolist() == ["1", "2"]
+    assert errors["rule"].tolist() == ["status 'lost' has a meaning", "status 'sold' has a meaning"]
+    assert errors["examples"].tolist() == ["2", "1"]
 
 
 def test_dates_that_cannot_be_read_are_errors():
@@ -95,7 +95,7 @@ CELLS = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(CELLS)
 def test_no_cell_crashes_the_check(cells):
     tables = {"loans": LOANS.astype(object), "performance": PERFORMANCE.astype(object)}

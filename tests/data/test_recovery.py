@@ -8,10 +8,9 @@ import pytest
 from scipy.stats import binom, binomtest, chi2, kstest, norm, poisson
 
 import churnsurv as cs
-from churnsurv.data import Portfolio, load_example, simulate
+from churnsurv.data import build_spells, load_example, simulate
 from churnsurv.data.synthetic.hazards import CAUSES
 from churnsurv.exceptions import SeparationWarning
-from tests.data.derived import recovery_frame
 
 
 def estimates(X, y, formula, cause, truth):
@@ -29,14 +28,19 @@ def joint_p(difference, covariance):
     return chi2.sf(difference @ np.linalg.solve(covariance, difference), len(difference))
 
 
+def complete_spells(portfolio):
+    """Build the spells whose covariates are all known."""
+    return build_spells(portfolio.loans, portfolio.performance, portfolio.rules, macro=portfolio.macro).complete()
+
+
 def in_parts(portfolio, n_loans):
     """Build the spells loans by loans, so that the tables of all columns are never held at once."""
     frames, outcomes = [], []
     for begin in range(0, len(portfolio.loans), n_loans):
         loans = portfolio.loans.iloc[begin : begin + n_loans]
         rows = portfolio.performance[portfolio.performance["loan_id"].isin(loans["loan_id"])]
-        spells, X = recovery_frame(Portfolio(loans, rows, portfolio.macro, portfolio.interventions, portfolio.truth))
-        frames.append(X.astype(np.float32))
+        spells = build_spells(loans, rows, portfolio.rules, macro=portfolio.macro).complete()
+        frames.append(spells.X.astype(np.float32))
         y = spells.y
         outcomes.append(pd.DataFrame({"start": y.start, "stop": y.stop, "event": y.event}))
     every = pd.concat(outcomes, ignore_index=True)
@@ -46,9 +50,9 @@ def in_parts(portfolio, n_loans):
 
 def test_the_shipped_portfolio_gives_back_the_truth():
     portfolio = load_example()
-    spells, X = recovery_frame(portfolio)
+    spells = complete_spells(portfolio)
     for cause, formula in portfolio.truth["formulas"].items():
-        assert joint_p(*estimates(X, spells.y, formula, cause, portfolio.truth)) > 0.001, cause
+        assert joint_p(*estimates(spells.X, spells.y, formula, cause, portfolio.truth)) > 0.001, cause
 
 
 @pytest.mark.slow
@@ -71,9 +75,9 @@ def simulated_coverage(n_portfolios, n_loans):
     covered, p_values = {cause: [] for cause in CAUSES}, {cause: [] for cause in CAUSES}
     for seed in range(n_portfolios):
         portfolio = simulate(n_loans, seed=seed, truth_of_effects=False)
-        spells, X = recovery_frame(portfolio)
+        spells = complete_spells(portfolio)
         for cause, formula in portfolio.truth["formulas"].items():
-            difference, covariance = estimates(X, spells.y, formula, cause, portfolio.truth)
+            difference, covariance = estimates(spells.X, spells.y, formula, cause, portfolio.truth)
             covered[cause].append(np.abs(difference) / np.sqrt(np.diag(covariance)) < norm.ppf(0.975))
             p_values[cause].append(joint_p(difference, covariance))
     return {cause: pd.DataFrame(rows) for cause, rows in covered.items()}, p_values

@@ -214,6 +214,7 @@ def test_burnout_is_the_sum_of_past_positive_incentives(portfolio, spells):
         seen = [rates[(month - 1).end_time.normalize()] for month in months]
         expected.append(sum(max(loan["contract_rate"] - rate, 0) for rate in seen))
     np.testing.assert_allclose(burnout(portfolio, frame), expected, atol=1e-9)
+    np.testing.assert_allclose(spells.frame["burnout"], burnout(portfolio, spells.frame), atol=1e-9)
 
 
 def test_counts_by_inversion_have_the_distribution_of_poisson():

@@ -43,7 +43,7 @@ def test_every_loan_is_accounted_for(spells):
 def test_every_quirk_is_counted_under_its_rule(spells):
     count = spells.cleaning.set_index(["rule", "column"])["count"]
     assert count["exact duplicate", "time"] == 38
-    assert count["gap", ""] == 152
+    assert count["gap", "time"] == 152
     gap = spells.cleaning.set_index("rule").loc["gap", "action"]
     assert "112 loans" in gap
     assert count["static column moves", "Interest_Rate_orig_time"] == 352

@@ -96,7 +96,7 @@ class Soiled:
 
     def _gap(self, loans: Rows) -> None:
         self._dropped = self._middle[loans]
-        self._note("gap", "", len(loans))
+        self._note("gap", "month", len(loans))
 
     def _missing_status(self, loans: Rows) -> None:
         self._set("status", self._last[loans], None)

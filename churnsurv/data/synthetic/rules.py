@@ -89,6 +89,7 @@ PORTFOLIO_RULES = SpellRules(
     ),
     macro=MacroKeys(period="month", region="region"),
     rate_incentive=RateIncentive(own="contract_rate", market="market_rate"),
+    burnout=True,
     # what the tables of a real lender are full of; clean tables have none of it
     zero_is_missing=("credit_score",),
     plausible={"debt_to_income": (0, 150), "csat": (1, 5)},

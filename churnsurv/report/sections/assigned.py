@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from churnsurv.data import Spells
-from churnsurv.data.interventions import read_assignments
+from churnsurv.data.assignments import read_assignments
 from churnsurv.data.periods import last_complete_period, period_numbers, period_starts
 from churnsurv.exceptions import DataError
 from churnsurv.messages import counted, first_of

@@ -12,6 +12,7 @@ from churnsurv.data.ids import check_ids, check_same_type
 from churnsurv.data.periods import as_dates
 from churnsurv.data.rules import SpellRules
 from churnsurv.data.schema import require_columns
+from churnsurv.data.staging import plain_text
 from churnsurv.exceptions import DataError
 from churnsurv.messages import counted, first_of
 
@@ -46,7 +47,7 @@ def read_assignments(interventions: Any, rules: SpellRules, loans: pd.DataFrame 
     Examples
     --------
     >>> import churnsurv as cs
-    >>> from churnsurv.data.interventions import read_assignments
+    >>> from churnsurv.data.assignments import read_assignments
     >>> portfolio = cs.data.load_example()
     >>> assigned = read_assignments(portfolio.interventions, portfolio.rules, portfolio.loans)
     >>> sorted(assigned.query("intervention == 'rate_offer'")["arm"].unique())
@@ -54,7 +55,7 @@ def read_assignments(interventions: Any, rules: SpellRules, loans: pd.DataFrame 
     """
     table = as_table(interventions, "interventions")
     columns = [rules.loan_id, INTERVENTION, ASSIGNED_ON, ARM]
-    require_columns(table, columns, "interventions")
+    require_columns(list(table.columns), columns, "interventions")
     if table.empty:
         raise DataError("The interventions table has 0 rows: give one row per loan and intervention, or no table.")
     for name in columns:
@@ -71,9 +72,9 @@ def read_assignments(interventions: Any, rules: SpellRules, loans: pd.DataFrame 
     return pd.DataFrame(
         {
             "loan_id": ids.to_numpy(),
-            INTERVENTION: [_text(value) for value in table[INTERVENTION]],
+            INTERVENTION: [plain_text(value) for value in table[INTERVENTION]],
             ASSIGNED_ON: as_dates(table[ASSIGNED_ON], ASSIGNED_ON).dt.normalize().to_numpy(),
-            ARM: [_text(value) for value in table[ARM]],
+            ARM: [plain_text(value) for value in table[ARM]],
         }
     )
 
@@ -92,7 +93,7 @@ def _refuse_missing(table: pd.DataFrame, name: str, rules: SpellRules) -> None:
 
 def _refuse_unknown(ids: pd.Series, loans: pd.DataFrame, rules: SpellRules) -> None:
     name = rules.loan_id if rules.loan_id in loans.columns else "loan_id"
-    require_columns(loans, [name], "loans")
+    require_columns(list(loans.columns), [name], "loans")
     known = loans[name]
     check_same_type(ids, known, "interventions")
     unknown = ids[~ids.isin(known).to_numpy()]
@@ -101,8 +102,3 @@ def _refuse_unknown(ids: pd.Series, loans: pd.DataFrame, rules: SpellRules) -> N
             f"Column {rules.loan_id!r} of the interventions table names {counted(unknown.nunique(), 'loan')} that the loans do "
             f"not have ({first_of(unknown.unique())}): add them to the loan table, or remove their rows."
         )
-
-
-def _text(value: Any) -> str:
-    # 1.0 and 1 are one arm: a missing value elsewhere in the column turns integers into doubles
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from churnsurv.data import check_tables
-from churnsurv.data.interventions import read_assignments
+from churnsurv.data.assignments import read_assignments
 from churnsurv.exceptions import DataError
 from tests.data.tables import RULES, loan_table, performance_table, rules
 
