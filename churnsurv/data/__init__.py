@@ -16,7 +16,9 @@ _HOME = {
     "SpellRules": "rules",
     "Spells": "spells",
     "build_spells": "spells",
+    "check_leakage": "leakage",
     "check_tables": "check",
+    "lint": "leakage",
     "load_example": "portfolio",
     "simulate": "synthetic",
 }
@@ -27,7 +29,9 @@ __all__ = [
     "SpellRules",
     "Spells",
     "build_spells",
+    "check_leakage",
     "check_tables",
+    "lint",
     "load_example",
     "simulate",
 ]
@@ -35,6 +39,7 @@ __all__ = [
 if TYPE_CHECKING:
     from churnsurv.data.check import check_tables
     from churnsurv.data.landmark import Cohort
+    from churnsurv.data.leakage import check_leakage, lint
     from churnsurv.data.portfolio import Portfolio, load_example
     from churnsurv.data.rules import SpellRules
     from churnsurv.data.spells import Spells, build_spells
