@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 
 import pandas as pd
 
@@ -20,6 +21,7 @@ from churnsurv.data.linting import columns as of_columns
 from churnsurv.data.linting import dependence, immortal, lifetime, outcome, timing
 from churnsurv.data.linting.material import Material, material_of
 from churnsurv.data.linting.signs import ERROR, OK, WARNING, Sign
+from churnsurv.data.rules import SpellRules
 from churnsurv.data.spells import Spells
 from churnsurv.exceptions import DataError, LeakageError, LeakageWarning
 from churnsurv.messages import counted, first_of
@@ -39,7 +41,7 @@ RULES = (
     of_columns.CONSTANT,
 )
 
-#: what any leak may bring about: no news of a column in which another rule has found an error
+#: what any leak may bring about
 _SYMPTOMS = (immortal.IMMORTAL, lifetime.LIFETIME, outcome.SUSPICIOUS, of_columns.CONSTANT)
 
 _COLUMNS = ["level", "rule", "column", "evidence", "remedy", "examples"]
@@ -124,7 +126,7 @@ def check_leakage(
     Warns
     -----
     LeakageWarning
-        One for each sign of level warning.
+        Without errors, one for each sign of level warning.
 
     Examples
     --------
@@ -141,13 +143,13 @@ def check_leakage(
     signs, material = _looked_for(spells, interventions, strata, columns, published_after)
     honest = _accepted(accepted or {})
     signs = [sign for sign in signs if not set(sign.columns) <= honest.get(sign.rule, set())]
-    for sign in signs:
-        if sign.level == WARNING:
-            warnings.warn(LeakageWarning(_words(sign)), stacklevel=2)
-    errors = [sign for sign in signs if sign.level == ERROR]
+    errors, doubts = ([sign for sign in signs if sign.level == level] for level in (ERROR, WARNING))
     if errors:
         listed = "\n".join(f"- {_words(sign)}" for sign in errors)
-        raise LeakageError(f"{counted(len(errors), 'sign')} of leakage:\n{listed}")
+        more = f"\nBesides, lint() tells {counted(len(doubts), 'warning')}." if doubts else ""
+        raise LeakageError(f"{counted(len(errors), 'sign')} of leakage:\n{listed}{more}")
+    for sign in doubts:
+        warnings.warn(LeakageWarning(_words(sign)), stacklevel=2)
     return _report(signs, material)
 
 
@@ -196,8 +198,22 @@ def _looked_for(
     if interventions is not None:
         assigned = read_assignments(interventions, spells.rules)
         check_same_type(assigned["loan_id"], spells.frame["loan_id"], "interventions", "spells")
+    delays = _delays(published_after or {}, spells.rules)
     material = material_of(spells.frame, spells.ahead, spells.rules, names, by)
-    return _signs(material, assigned, published_after or {}), material
+    return _signs(material, assigned, delays), material
+
+
+def _delays(published_after: Mapping[str, int], rules: SpellRules) -> Mapping[str, int]:
+    incentive = rules.rate_incentive
+    known = [*rules.covariates.macro, *([incentive.market] if incentive else [])]
+    for name, periods in published_after.items():
+        if name not in known:
+            raise DataError(
+                f"published_after names {name!r}, which is no macro column of the rules. {did_you_mean(str(name), known)}"
+            )
+        if isinstance(periods, bool) or not isinstance(periods, Integral) or periods < 0:
+            raise DataError(f"published_after[{name!r}] is {periods!r}; give a whole number of periods from 0.")
+    return published_after
 
 
 def _signs(m: Material, assigned: pd.DataFrame | None, published_after: Mapping[str, int]) -> list[Sign]:
@@ -215,7 +231,13 @@ def _signs(m: Material, assigned: pd.DataFrame | None, published_after: Mapping[
         *of_columns.constant_columns(m),
     ]
     explained = {sign.column: sign.rule for sign in reversed(signs) if sign.level == ERROR}
-    return [sign for sign in signs if sign.rule not in _SYMPTOMS or explained.get(sign.column, sign.rule) == sign.rule]
+    return [sign for sign in signs if not _symptom(sign) or explained.get(sign.column, sign.rule) == sign.rule]
+
+
+def _symptom(sign: Sign) -> bool:
+    """Tell whether a sign is no news of a column in which another rule has found an error."""
+    by_name_alone = sign.rule == outcome.POST_OUTCOME and sign.level == WARNING
+    return by_name_alone or sign.rule in _SYMPTOMS
 
 
 def _report(signs: list[Sign], m: Material) -> pd.DataFrame:

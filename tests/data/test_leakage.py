@@ -1,12 +1,14 @@
+import re
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import churnsurv as cs
-from churnsurv.data import build_spells, check_leakage, lint
+from churnsurv.data import build_spells, check_leakage, leakage, lint
 from churnsurv.data.linting import material
 from churnsurv.data.portfolio import Portfolio
 from churnsurv.exceptions import DataError, LeakageError, LeakageWarning
@@ -59,6 +61,12 @@ def test_the_shipped_portfolio_is_clean(shipped, spells, strata):
     found = lint(spells, interventions=shipped.interventions, strata=strata)
     assert signs(found).empty
     assert found["rule"].nunique() == len(found) == 11
+
+
+def test_an_ok_without_the_table_of_interventions_says_so(spells):
+    evidence = lint(spells).set_index("rule")["evidence"]
+    assert evidence["immortal time"].startswith("no table of interventions was given")
+    assert evidence["identifier"] == "17 columns of 107,721 spells"
 
 
 @pytest.mark.parametrize(("n_loans", "seed"), [(100, 8), (300, 5), (300, 6), (1_000, 7), (5_000, 9)])
@@ -118,6 +126,15 @@ def test_a_lock_in_is_told_of_as_a_warning_only(shipped):
     young = shipped.loans["loan_id"].isin(lives(shipped).query("age < 9 and status == 'prepaid'").index)
     lock_in = (~young & (np.arange(len(young)) % 3 == 0)).astype(int)
     assert told(lint(spells_of(shipped, loans={"lock_in": lock_in}))) <= {("warning", "immortal time", "lock_in")}
+
+
+def test_the_place_of_a_branch_in_the_rollout_is_known_beforehand(shipped):
+    assigned = shipped.interventions.query("intervention == 'faster_service'")
+    branch = shipped.loans.set_index("loan_id")["branch"]
+    wave = assigned.groupby(assigned["loan_id"].map(branch))["assigned_on"].min().dt.strftime("%Y-%m")
+    planned = shipped.loans["branch"].map(wave).fillna("never").to_numpy()
+    arms = assigned.assign(arm=assigned["loan_id"].map(branch).map(wave))
+    assert signs(lint(spells_of(shipped, loans={"wave": planned}), interventions=arms)).empty
 
 
 def test_amounts_that_all_differ_are_no_identifiers(shipped):
@@ -250,11 +267,18 @@ def test_no_type_of_column_crashes_the_linter_or_alarms_it_in_five_loans(values)
     assert signs(lint(tiny(extra=values), strata="vintage")).empty
 
 
-@pytest.mark.parametrize("nothing", [None, np.nan, pd.NaT, ""])
+@pytest.mark.parametrize("nothing", [None, np.nan, pd.NaT])
 def test_a_column_without_any_value_is_said_to_be_so(nothing):
     found = lint(tiny(extra=[nothing] * 5))
     assert told(found) == {("warning", "constant column", "extra")}
     assert signs(found)["evidence"].item() == "no value in 20 spells"
+
+
+def test_blank_text_is_a_value_beside_others_and_none_beside_exits(half):
+    assert signs(lint(tiny(extra=["", "yes", "", "yes", ""]))).empty
+    left = lives(half)["status"] == "charged_off"
+    found = lint(spells_of(half, loans={"note": np.where(left, "sent to the lawyers", "")}))
+    assert ("error", "post-outcome column", "note") in told(found)
 
 
 @pytest.mark.parametrize("status", ["open", "prepaid", "charged off", "done"])
@@ -329,6 +353,15 @@ def test_the_gate_warns_of_warnings_and_gives_the_table(half, half_spells):
     assert told(found) == {("warning", "unlagged column", "csat")}
 
 
+def test_errors_come_before_warnings_and_count_them(half, half_spells):
+    some = unlagged(half, unlagged(half, half_spells, "csat"), "balance")
+    some = replace(some, rules=changed(some.rules, lags={"csat": 0, "balance": 0}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(LeakageError, match=r"(?s)^2 signs of leakage:.*Besides, lint\(\) tells 2 warnings\.$"):
+            check_leakage(some)
+
+
 def test_accepted_signs_pass_the_gate(half, half_spells):
     some = unlagged(half, half_spells, "balance")
     accepted = {
@@ -357,6 +390,8 @@ def test_a_sign_of_several_columns_is_accepted_when_all_are(half):
         ({"columns": "csat"}, r"columns='csat' is one name; give a list, \['csat'\]"),
         ({"strata": "vintag"}, r"strata names 'vintag'.*Did you mean 'vintage'\?"),
         ({"interventions": pd.DataFrame({"loan_id": [1]})}, "interventions table has no column 'intervention'"),
+        ({"published_after": {"gdp": 1}}, "published_after names 'gdp', which is no macro column of the rules"),
+        ({"published_after": {"unemployment_rate": 0.5}}, "0.5; give a whole number of periods from 0"),
         (
             {"accepted": {"immortal": ["csat"]}},
             r"accepted names 'immortal', which is no rule. Did you mean 'immortal time'\?",
@@ -377,3 +412,12 @@ def test_identifiers_of_another_type_are_refused(half, half_spells):
 def test_a_frame_is_not_taken_for_spells(half_spells):
     with pytest.raises(DataError, match="spells is a DataFrame; give what churnsurv.data.build_spells returns"):
         lint(half_spells.frame)
+
+
+def test_the_guide_has_a_section_for_every_rule_and_its_examples_run(spells):
+    guide = (Path(__file__).parents[2] / "docs" / "leakage.md").read_text(encoding="utf-8")
+    assert re.findall(r"^### (.*)$", guide, re.MULTILINE) == list(leakage.RULES)
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", guide, re.DOTALL):
+        exec(compile(block, "leakage.md", "exec"), names)
+    assert len(names["spells"]) == len(spells)

@@ -6,9 +6,8 @@ import re
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
 
-from churnsurv.data.linting.material import MOST_LEVELS, Column, Material
+from churnsurv.data.linting.material import Column, Material
 from churnsurv.data.linting.signs import ERROR, WARNING, Sign, share
 from churnsurv.data.linting.values import Floats
 
@@ -18,7 +17,6 @@ IDENTIFIER, CONSTANT = "identifier", "constant column"
 _FEWEST_OWNERS, _NEARLY_UNIQUE = 20, 0.9
 #: values that would have met by chance among so many whole numbers, though none did
 _EXPECTED_TWINS = 12.0
-_IN_ORDER = 0.999
 
 _NAMED = re.compile(r"(^|_)(id|ids|key|uuid|guid|number|no|nr|account|ref|reference)$")
 
@@ -27,9 +25,9 @@ def identifiers(m: Material) -> list[Sign]:
     """Find columns that name the loan or customer: text that hardly repeats, whole numbers drawn without repetition.
 
     Why it leaks: a flexible model remembers by it which loan left, and numbers given in order hold the date of
-    origination. Seen by: text with a different value for 90 % of the loans; whole numbers all different between loans (or
-    customers) that are named like an identifier, ascend in the order of the loans, or are so close together that equal
-    ones were to be expected by chance. Amounts, all different as they may be, are none of these. At least 20 loans.
+    origination. Seen by: text with a different value for 90 % of the loans (or spells); whole numbers all different
+    between loans (or customers) that are named like an identifier, or so close together that equal ones were to be
+    expected by chance. Amounts, all different as they may be, are neither. At least 20 loans.
     """
     signs = []
     for column in m.columns.values():
@@ -45,11 +43,9 @@ def _unique_text(m: Material, column: Column) -> str:
     at = m.last if column.static else slice(None)
     values = column.values[at][column.known[at]]
     n = len(np.unique(values))
-    # text that varies is unique by loan or by spell
-    owners = len(m.ids) if column.static or n < len(values) * _NEARLY_UNIQUE else len(values)
-    if owners < _FEWEST_OWNERS or n < max(_NEARLY_UNIQUE * owners, 2):
+    if len(values) < _FEWEST_OWNERS or n < _NEARLY_UNIQUE * len(values):
         return ""
-    return f"text with {n:,} different values in {owners:,} {'loans' if owners == len(m.ids) else 'spells'}"
+    return f"text with {n:,} different values in {len(values):,} {'loans' if column.static else 'spells'}"
 
 
 def _unique_numbers(m: Material, column: Column) -> str:
@@ -73,8 +69,6 @@ def _unique_numbers(m: Material, column: Column) -> str:
 def _reason(name: str, number: Floats) -> str:
     if _NAMED.search(re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()):
         return "named like an identifier"
-    if abs(spearmanr(number, np.arange(len(number))).statistic) >= _IN_ORDER:
-        return "in the order of the loans"
     n, width = len(number), np.ptp(number) + 1
     twins = n * (n - 1) / 2 / width
     if twins >= _EXPECTED_TWINS:
@@ -97,8 +91,3 @@ def constant_columns(m: Material) -> list[Sign]:
             evidence += f" in {share(known, len(column.values))} spells" if n else f" in {len(column.values):,} spells"
             signs.append(Sign(WARNING, CONSTANT, column.name, evidence + m.sample, "leave it out"))
     return signs
-
-
-def few_levels(column: Column) -> bool:
-    """Tell whether a column is a category with few enough levels to be one."""
-    return column.kind == "category" and 1 < len(column.levels) <= MOST_LEVELS

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy.linalg import qr, solve_triangular
 
-from churnsurv.data.linting.columns import few_levels
 from churnsurv.data.linting.material import Column, Ints, Material
 from churnsurv.data.linting.signs import ERROR, WARNING, Sign
 from churnsurv.data.linting.values import Floats
@@ -98,38 +98,53 @@ def _centred(values: Floats, group: Ints) -> Floats:
 
 
 def _combinations(m: Material, columns: list[Column]) -> list[Sign]:
-    """Find the columns that pivoting leaves without anything of their own within risk sets."""
+    """Find the columns of which the others leave nothing within risk sets."""
     rows = np.logical_and.reduce([column.known for column in columns]) if columns else np.zeros(len(m.loan), bool)
     if rows.sum() < max(_FEWEST_ROWS, 10 * len(columns)):
         return []
     values = np.column_stack([column.values[rows] for column in columns])
     within = np.column_stack([_centred(x, m.risk_set[rows]) for x in values.T])
-    norm = np.linalg.norm(within, axis=0)
-    free = norm > _SAME * np.abs(values).max(axis=0) * np.sqrt(len(values))
-    names = [column.name for column, kept in zip(columns, free, strict=True) if kept]
-    values, norm = values[:, free], norm[free]
-    within = within[:, free] / norm
-    # no column has less of its own than the smallest eigenvalue
-    if len(names) < 2 or np.linalg.eigvalsh(within.T @ within)[0] > _ROUNDED**2:
-        return []
-    triangle, order = qr(within, mode="r", pivoting=True)
-    triangle = triangle[: len(names)]
-    rank = int(np.count_nonzero(np.abs(np.diag(triangle)) > _ROUNDED))
     signs = []
-    for j in range(rank, len(names)):
-        weight = solve_triangular(triangle[:rank, :rank], triangle[:rank, j])
-        left = float(np.linalg.norm(triangle[rank:, j]))
-        used = np.abs(weight) > max(3 * left, 1e-6)
-        others = order[:rank][used]
-        coefficient = weight[used] * norm[order[j]] / norm[others]
-        remainder = values[:, order[j]] - values[:, others] @ coefficient
-        size = np.abs(values[:, [order[j], *others]]).max()
-        tolerance = float(left * norm[order[j]] / np.sqrt(len(values)) + _SAME * size)
-        terms = [(names[i], float(c)) for i, c in zip(others, coefficient, strict=True)]
+    for found in _dependencies(within, _SAME * np.abs(values).max(axis=0) * np.sqrt(len(values))):
+        terms = [(columns[i].name, c) for i, c in zip(found.others, found.coefficients, strict=True)]
+        remainder = values[:, found.column] - values[:, found.others] @ np.array(found.coefficients)
+        size = float(np.abs(values[:, [found.column, *found.others]]).max())
+        tolerance = found.left / np.sqrt(len(values)) + _SAME * size
         what = _remainder(remainder, m.start[rows], m.period[rows], tolerance, terms)
         what = what or f"{_sum(terms)} + what all loans of a risk set share"
-        signs.append(_dependent(names[order[j]], [name for name, _ in terms], what, left, m.sample))
+        signs.append(_dependent(columns[found.column].name, [name for name, _ in terms], what, found.share, m.sample))
     return signs
+
+
+class _Dependency(NamedTuple):
+    """A column as a combination of others: what is left of it, as a norm and as a share of its own."""
+
+    column: int
+    others: list[int]
+    coefficients: list[float]
+    left: float
+    share: float
+
+
+def _dependencies(within: Floats, smallest: Floats) -> list[_Dependency]:
+    """Give the columns that pivoting leaves without anything of their own; those below their smallest norm are passed over."""
+    norm = np.linalg.norm(within, axis=0)
+    free = np.flatnonzero(norm > smallest)
+    unit = within[:, free] / norm[free]
+    # no column has less of its own than the smallest eigenvalue
+    if len(free) < 2 or np.linalg.eigvalsh(unit.T @ unit)[0] > _ROUNDED**2:
+        return []
+    triangle, order = qr(unit, mode="r", pivoting=True)
+    rank = int(np.count_nonzero(np.abs(np.diag(triangle)) > _ROUNDED))
+    found = []
+    for j in range(rank, len(free)):
+        weight = solve_triangular(triangle[:rank, :rank], triangle[:rank, j])
+        share = float(np.linalg.norm(triangle[rank : len(free), j]))
+        used = np.abs(weight) > max(3 * share, _EXACT)
+        column, others = int(free[order[j]]), free[order[:rank][used]]
+        coefficients = weight[used] * norm[column] / norm[others]
+        found.append(_Dependency(column, others.tolist(), coefficients.tolist(), share * float(norm[column]), share))
+    return found
 
 
 def _dependent(name: str, others: list[str], what: str, left: float, sample: str) -> Sign:
@@ -166,10 +181,10 @@ def _sum(terms: Sequence[tuple[str, float]], constant: float = 0.0) -> str:
 
 def _nested(m: Material) -> list[Sign]:
     """Find static columns that have one value in each level of a category."""
-    static = [c for c in m.columns.values() if c.static and (c.kind != "category" or few_levels(c)) and _varied(m, c)]
+    static = [c for c in m.columns.values() if c.static and (c.kind != "category" or c.few_levels) and _varied(m, c)]
     signs = []
     for fine in static:
-        if not few_levels(fine) or len(m.ids) < _FEWEST_LOANS * len(fine.levels):
+        if not fine.few_levels or len(m.ids) < _FEWEST_LOANS * len(fine.levels):
             continue
         levels = np.where(fine.known, fine.values, -1)[m.last].astype(np.int64) + 1
         for coarse in static:

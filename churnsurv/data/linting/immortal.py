@@ -11,7 +11,7 @@ from scipy.special import pdtr
 
 from churnsurv.data.linting.material import Bools, Column, Ints, Material
 from churnsurv.data.linting.separation import OF_LOANS, RARE
-from churnsurv.data.linting.signs import ERROR, WARNING, Sign, share
+from churnsurv.data.linting.signs import ERROR, OK, WARNING, Sign, share
 from churnsurv.data.periods import period_numbers
 
 IMMORTAL = "immortal time"
@@ -63,6 +63,9 @@ def immortal_time(m: Material, assigned: pd.DataFrame | None) -> list[Sign]:
     for column in m.columns.values():
         sign = _on_too_early(m, column, arms) or (_guaranteed(m, column) if column.static else None)
         signs += [sign] if sign else []
+    if assigned is None and not signs:
+        evidence = f"no table of interventions was given: flags were only looked at for times without an exit{m.sample}"
+        signs.append(Sign(OK, IMMORTAL, "", evidence, ""))
     return signs
 
 
@@ -106,7 +109,7 @@ def _stands_for(column: Column, text: str, marked: Bools, arm: _Arm) -> bool:
     both = int(np.count_nonzero(marked[arm.loans]))
     if _plain(column.name) in (_plain(arm.intervention), _plain(arm.arm)):
         # the column of an intervention may hold the names of its arms
-        return both > 0 and (column.kind != "category" or text == f"equal to {arm.arm!r}")
+        return both > 0 and (column.kind != "category" or (arm.arm != "" and text == f"equal to {arm.arm!r}"))
     n, n_arm, n_marked = len(marked), len(arm.loans), int(np.count_nonzero(marked))
     pure = _PURE_STATIC if column.static else _PURE_VARYING
     if not arm.arm or both < max(_FEWEST_LOANS, pure * n_marked):

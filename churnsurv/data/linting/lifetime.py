@@ -144,8 +144,8 @@ def _partial_rank_correlation(x: Floats, time: Floats, given: list[Floats]) -> f
     both = np.column_stack([rankdata(x), rankdata(time)])
     rest = both - design @ np.linalg.lstsq(design, both, rcond=None)[0]
     norm = np.linalg.norm(rest, axis=0)
-    spread = np.linalg.norm(both - both.mean(axis=0), axis=0)
-    if np.any(norm <= 1e-6 * spread):
+    # nothing is left where all are equal, or where origination and entry say it all
+    if np.any(norm <= 1e-6 * len(x)):
         return 0.0
     return float(abs(rest[:, 0] @ rest[:, 1]) / np.prod(norm))
 

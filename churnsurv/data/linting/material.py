@@ -77,6 +77,11 @@ class Column:
         """The different values, in ascending order."""
         return np.unique(self.values[self.known])
 
+    @property
+    def few_levels(self) -> bool:
+        """Whether the column is a category with few enough levels to look at each."""
+        return self.kind == "category" and 1 < len(self.levels) <= MOST_LEVELS
+
     def marks(self, at: Ints | slice) -> Iterator[Mark]:
         """Give what marks some rows and not others: a value (other than 0), none, each value of a code."""
         return (mark for mark in self._all_marks(at) if mark.rows.any() and not mark.rows.all())
@@ -84,11 +89,12 @@ class Column:
     def _all_marks(self, at: Ints | slice) -> Iterator[Mark]:
         values = self.values[at]
         nothing = "missing or 0" if self.kind == "number" else "missing"
-        filled = np.isfinite(values) & ((values != 0) | (self.kind != "number"))
+        # blank text is the first level
+        blank = self.kind == "number" or self.levels[:1] == ("",)
+        filled = np.isfinite(values) & ((values != 0) | (not blank))
         yield Mark(f"not {nothing}", filled)
         yield Mark(nothing, ~filled & self.expected[at], on=False)
-        codes = len(self.levels) if self.kind == "category" else len(self.distinct)
-        if codes <= (MOST_LEVELS if self.kind == "category" else _MOST_CODES):
+        if self.few_levels or (self.kind != "category" and len(self.distinct) <= _MOST_CODES):
             for value in self.distinct:
                 on = self.kind == "category" or value != 0
                 yield Mark(f"equal to {self.text(value)}", values == value, on=on)
@@ -129,7 +135,6 @@ class Material:
     ids: NDArray[Any]
     ahead_loan: Ints
     start: Floats
-    entry: Floats
     age: Ints
     period: Ints
     cause: Ints
@@ -202,8 +207,8 @@ def material_of(
     position = np.arange(len(loan))
     before = np.where(np.diff(loan, prepend=-1) != 0, -1, position - 1)
     cause = pd.Index(rules.cause_names).get_indexer(pd.Index(frame["cause"].astype(object))).astype(np.int64) + 1
-    start, entry = start[order], frame["entry"].to_numpy(dtype=float)
-    since_entry = start - entry
+    start = start[order]
+    since_entry = start - frame["entry"].to_numpy(dtype=float)
     return Material(
         rules=rules,
         frame=frame,
@@ -213,7 +218,6 @@ def material_of(
         ids=ids,
         ahead_loan=pd.Index(ids).get_indexer(pd.Index(ahead["loan_id"])).astype(np.int64),
         start=start,
-        entry=entry,
         age=np.unique(frame["stop"], return_inverse=True)[1].astype(np.int64),
         period=period_numbers(frame["period"], rules),
         cause=cause,

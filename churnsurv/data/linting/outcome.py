@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import bdtrc
 
-from churnsurv.data.linting.material import MOST_LEVELS, Bools, Column, Ints, Material
+from churnsurv.data.linting.material import Bools, Column, Ints, Material
 from churnsurv.data.linting.names import outcome_words
 from churnsurv.data.linting.separation import (
     FEWEST_EXITS,
@@ -45,7 +45,7 @@ def post_outcome_columns(m: Material) -> list[Sign]:
     """
     signs = []
     for column in m.columns.values():
-        sign = _marked_loans(m, column) or _separated_loans(m, column) if column.static else _marked_spells(m, column)
+        sign = (_marked_loans(m, column) or _separated_loans(m, column)) if column.static else _marked_spells(m, column)
         words = outcome_words(column.name, lagged=column.lagged)
         if sign is None and words:
             sign = Sign(WARNING, POST_OUTCOME, column.name, f"its name speaks of an outcome ({words!r})", _LEAVE_OUT)
@@ -129,26 +129,34 @@ def changes_at_exit(m: Material) -> list[Sign]:
 
 
 def _changed(m: Material, column: Column, seen: Ints, targets: list[tuple[str, Bools]]) -> Sign | None:
-    moved = column.moved[seen]
     level, remedy = (WARNING, _LAST_STAGE) if column.lagged else (ERROR, _LAG)
+    moved = column.moved[seen]
     for target, exits in targets:
+        examples = m.examples(m.loan[seen[moved & exits]])
         only = implied(moved, exits, m.age[seen], OF_SPELLS)
-        often = None if only else _far_more_often(moved, exits)
-        if only or often:
-            evidence = often or f"of {only.marked:,} changes {share(only.exits, only.marked)} lie in spells of exit"  # type: ignore[union-attr]
-            examples = m.examples(m.loan[seen[moved & exits]])
-            level, remedy = (ERROR, _LAG) if only else (level, remedy)
-            return Sign(level, AT_EXIT, column.name, f"{evidence} ({target}){m.sample}", remedy, examples)
-    if column.kind == "category":
+        if only:
+            evidence = f"{share(only.exits, only.marked)} changes lie in spells of exit ({target}){m.sample}"
+            return Sign(ERROR, AT_EXIT, column.name, evidence, _LAG, examples)
+        often = _far_more_often(moved, exits)
+        if often:
+            return Sign(level, AT_EXIT, column.name, f"{often} ({target}){m.sample}", remedy, examples)
+    found, target, exit_loans = _largest_change(m, column)
+    if found is None:
         return None
+    evidence = f"changes most in the {found.exits:,} spells of exit ({target}): {_c(found)}{m.sample}"
+    return Sign(level, AT_EXIT, column.name, evidence, remedy, m.examples(exit_loans))
+
+
+def _largest_change(m: Material, column: Column) -> tuple[Concordance | None, str, Ints]:
+    """Give the concordance of the size of the change with exits, if it is beyond an honest one."""
     rows = m.compared[m.before[m.compared] >= 0]
-    ranks = GroupRanks(np.abs(column.values[rows] - column.values[m.before[rows]]), m.age[rows])
-    for target, exits in m.targets(m.cause[rows]):
-        found = ranks.concordance(exits)
-        if found and found.beyond and found.higher:
-            evidence = f"changes most in the {found.exits:,} spells of exit ({target}): {_c(found)}{m.sample}"
-            return Sign(level, AT_EXIT, column.name, evidence, remedy, m.examples(m.loan[rows[exits]]))
-    return None
+    if column.kind != "category":
+        ranks = GroupRanks(np.abs(column.values[rows] - column.values[m.before[rows]]), m.age[rows])
+        for target, exits in m.targets(m.cause[rows]):
+            found = ranks.concordance(exits)
+            if found and found.beyond and found.higher:
+                return found, target, m.loan[rows[exits]]
+    return None, "", rows
 
 
 def _far_more_often(moved: Bools, exits: Bools) -> str:
@@ -169,7 +177,7 @@ def suspicious_discrimination(m: Material) -> list[Sign]:
 
     Why it leaks: no covariate known before tells so well which of the loans of one age leaves in this very period; what
     does, is made from the exit. Categories are read as the exit rate of their level in the other half of the loans. The
-    concordance must hold at its lower limit (three standard errors above 0.9, at least 8 exits). Of a lagged column it is
+    concordance must hold at its lower limit (three standard errors above 0.92, at least 8 exits). Of a lagged column it is
     an error where practically all spells with values like those of the exits end in one, else a warning: the last stage
     before an exit (three missed payments) ranks as well, but some loans recover from it.
     """
@@ -178,7 +186,7 @@ def suspicious_discrimination(m: Material) -> list[Sign]:
     targets = m.targets(m.cause[rows])
     for column in m.columns.values():
         number = column.kind != "category"
-        if not number and len(column.levels) > MOST_LEVELS:
+        if not number and not column.few_levels:
             continue
         ranks = GroupRanks(column.values[rows], m.age[rows]) if number else None
         for target, exits in targets:

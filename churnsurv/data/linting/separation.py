@@ -25,7 +25,7 @@ RARE = 1e-5
 #: share of marked rows without an exit that dirt in the data explains
 DIRT = 0.02
 #: concordance of no honest covariate, and what its lower limit must exceed
-SUSPICIOUS, AT_LEAST = 0.97, 0.9
+SUSPICIOUS, AT_LEAST = 0.97, 0.92
 #: exits that a concordance must rest on, and rows each of them must be compared with
 FEWEST_EXITS, FEWEST_OTHERS = 8, 10
 

@@ -25,7 +25,7 @@ class Coded(NamedTuple):
 
 
 def coded(values: pd.Series) -> Coded:
-    """Give the values of a column of any type as numbers; blank text and infinite numbers count as missing."""
+    """Give the values of a column of any type as numbers; infinite ones count as missing, blank text is a level of its own."""
     dtype = values.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return _categories(values.astype(object))
@@ -67,7 +67,7 @@ def _categories(values: pd.Series) -> Coded:
         # lists and other containers are compared as they print
         codes, found = pd.factorize(values.map(repr).mask(missing))
     names = np.array([str(value).strip() for value in found], dtype=object)
-    levels = tuple(sorted({name for name in names if name}))
+    levels = tuple(sorted(set(names)))
     number = np.append(pd.Index(levels, dtype=object).get_indexer(pd.Index(names, dtype=object)), -1)
     code = number[codes].astype(float)
     return Coded(np.where(code < 0, np.nan, code), "category", levels)
