@@ -60,7 +60,8 @@ def lint(
     Parameters
     ----------
     spells : Spells
-        From :func:`churnsurv.data.build_spells`, complete or not.
+        From :func:`churnsurv.data.build_spells`; whole rather than complete, as a column that is filled only for loans
+        that left is seen by what is missing.
     interventions : DataFrame, optional
         Assignments of loans to arms, see :func:`churnsurv.data.interventions.read_assignments`: flags that are on before
         are immortal time.
