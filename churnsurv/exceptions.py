@@ -27,6 +27,10 @@ class CollinearityError(DataError):
     """A column is an exact linear combination of others within the risk sets."""
 
 
+class LeakageError(DataError):
+    """A covariate knows the outcome, or what came after the time at which it is used."""
+
+
 class ConvergenceError(ChurnSurvError):
     """The iterations did not reach a maximum."""
 

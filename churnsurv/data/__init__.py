@@ -21,10 +21,12 @@ _HOME = {
     "Spells": "spells",
     "build_spells": "build",
     "catalogue_words": "catalogue",
+    "check_leakage": "leakage",
     "check_tables": "check",
     "covariates": "catalogue",
     "customer_split": "splits",
     "interventions": "catalogue",
+    "lint": "leakage",
     "load_example": "portfolio",
     "out_of_time": "calendar_splits",
     "read_fred": "macro",
@@ -48,10 +50,12 @@ __all__ = [
     "adapters",
     "build_spells",
     "catalogue_words",
+    "check_leakage",
     "check_tables",
     "covariates",
     "customer_split",
     "interventions",
+    "lint",
     "load_example",
     "out_of_time",
     "read_fred",
@@ -69,6 +73,7 @@ if TYPE_CHECKING:
     from churnsurv.data.check import check_tables
     from churnsurv.data.encoder import DesignEncoder
     from churnsurv.data.landmark import Cohort
+    from churnsurv.data.leakage import check_leakage, lint
     from churnsurv.data.macro import read_fred
     from churnsurv.data.portfolio import Portfolio, load_example
     from churnsurv.data.rules import SpellRules

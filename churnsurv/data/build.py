@@ -136,8 +136,8 @@ def expression_of(work: Workspace, rules: SpellRules) -> SpellExpression:
             *((rows.code == i, name) for i, name in enumerate(rules.endings)), else_=ibis.null("string")
         ),
     }
-    others = [name for name in rows.columns if name not in ("loan", "customer", "period", "run", "origination", "code")]
-    table = rows.select(**columns, **{name: rows[name] for name in others}).order_by(["loan_id", "start"])
+    others = [name.removeprefix("c:") for name in rows.columns if name.startswith("c:")]
+    table = rows.select(**columns, **{name: rows[f"c:{name}"] for name in others}).order_by(["loan_id", "start"])
     categories: dict[str, list[Any]] = {"cause": list(rules.endings)}
     if rules.season:
         categories["season"] = seasons(rules)

@@ -46,8 +46,10 @@ def value_column(column: ir.Value, name: str, rules: SpellRules) -> ValueColumn:
         value = value.cast("float64")
     elif kind.is_floating():
         value = ibis.ifelse(value.isnan(), ibis.null(kind), value)
-    elif kind.is_string():
-        value = value.nullif("")
+    elif kind.is_interval():
+        raise DataError(
+            f"Column {name!r} is a duration ({kind}): convert it to a number first, e.g. df[{name!r}] / pd.Timedelta(days=1)."
+        )
     flags = {}
     if name in rules.zero_is_missing or name in rules.plausible:
         _refuse_non_numbers(value, name, "zero_is_missing" if name in rules.zero_is_missing else "plausible")

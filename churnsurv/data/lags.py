@@ -78,7 +78,8 @@ def spell_rows(cleaned: CleanTables, macro: MacroTable | None, rules: SpellRules
     -------
     table
         ``loan``, ``customer``, ``period``, ``run`` (period since which the loan has been observed without a gap),
-        ``origination``, ``code`` (null for the period ahead), the columns of ``rules.keep`` and the covariates by name.
+        ``origination``, ``code`` (null for the period ahead), the columns of ``rules.keep`` and the covariates as "c:" and
+        their name.
     """
     lagged = _lagged(cleaned, rules)
     rows = _with_period_ahead(_watched(cleaned.rows, lagged), lagged, rules)
@@ -91,8 +92,8 @@ def spell_rows(cleaned: CleanTables, macro: MacroTable | None, rules: SpellRules
             rows = macro.joined(rows, columns, lag, region)
     rows = rows.mutate(**_at_origination(rows, lagged, rules))
     rows = _with_derived(rows, cleaned, macro, rules)
-    covariates = {name: _as_double(_covariate(rows, name, rules)) for name in rules.covariate_names}
-    keep = {name: rows[f"l:{name}"] for name in rules.keep if name not in covariates}
+    covariates = {f"c:{name}": _as_double(_covariate(rows, name, rules)) for name in rules.covariate_names}
+    keep = {f"c:{name}": rows[f"l:{name}"] for name in rules.keep if f"c:{name}" not in covariates}
     return rows.select("loan", "customer", "period", "run", "origination", "code", **keep, **covariates)
 
 

@@ -55,8 +55,8 @@ def write_spells(
     loans, performance, rules, macro, progress
         As in :func:`churnsurv.data.build_spells`.
     memory_limit : str, optional
-        What the engine may hold in memory, such as "1GB"; Python itself needs some 0.3 GB beside it. The rest is put into
-        the folder of temporary files.
+        What the engine may hold in memory, such as "1GB"; Python and what the engine does not count need some 0.5 GB beside
+        it. The rest is put into the folder of temporary files.
     overwrite : bool
         Replace a file that is there.
 

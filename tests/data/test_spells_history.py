@@ -177,6 +177,12 @@ def test_rules_of_the_past_that_make_no_sense_are_refused(changes, message):
         rules(**changes)
 
 
+def test_durations_are_refused_with_the_remedy():
+    performance = performance_table((1, 0, "open", 600)).assign(score=pd.Timedelta(days=3))
+    with pytest.raises(DataError, match="'score' is a duration .*convert it to a number first"):
+        build_spells(loan_table((1, 0, 12)), performance, rules())
+
+
 def test_a_window_over_text_is_refused():
     performance = performance_table((1, 0, "open", 600)).assign(mood="good")
     given = rules(windows={"w": {"column": "mood", "width": 3, "statistic": "mean"}})
