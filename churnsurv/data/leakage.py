@@ -139,7 +139,7 @@ def check_leakage(
     >>> cs.data.check_leakage(spells, columns=["credit_score", "closed_after"])
     Traceback (most recent call last):
     churnsurv.exceptions.LeakageError: 1 sign of leakage:
-    - lifetime aggregate, 'closed_after': equals the age at exit in 1,446 of 1,446 (100.0%) loans that left...
+    - lifetime aggregate, 'closed_after': equals the age at exit in 1,851 of 1,851 (100.0%) loans that left...
     """
     signs, material = _looked_for(spells, interventions, strata, columns, published_after)
     honest = _accepted(accepted or {})

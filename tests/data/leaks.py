@@ -171,7 +171,7 @@ def interpolated_growth(portfolio, spells, rng):
         months.dt.month.to_numpy() % 3 == 0
     )
     growth = portfolio.macro["month"].map(quarterly.interpolate(limit_direction="both")).to_numpy()
-    return Leak(spells_of(portfolio, macro={"gdp_growth": growth}), "future macro value", "gdp_growth", "warning")
+    return Leak(spells_of(portfolio, macro={"growth": growth}), "future macro value", "growth", "warning")
 
 
 def offered(portfolio):
@@ -326,20 +326,26 @@ def region_beside_branch(portfolio, spells, rng):
     return Leak(spells, "collinear columns", "region, branch", "error", options)
 
 
+#: columns to look at where others of the portfolio are the same everywhere in a month, too
+BESIDE_NATIONAL = ["national_rate", "rate_incentive", "term", "credit_score", "csat", "unemployment_rate"]
+
+
 def national_rate(portfolio):
-    return {"policy_rate": portfolio.macro.groupby("month")["market_rate"].transform("mean")}
+    return {"national_rate": portfolio.macro.groupby("month")["market_rate"].transform("mean")}
 
 
 def policy_rate_in_monthly_vintages(portfolio, spells, rng):
     planted = spells_of(portfolio, macro=national_rate(portfolio))
     opened = planted.frame["loan_id"].map(portfolio.loans.set_index("loan_id")["origination_date"])
     frame = planted.frame.assign(opened=opened.dt.strftime("%Y-%m"))
-    return Leak(replace(planted, frame=frame), "calendar-only column", "policy_rate", "error", {"strata": ["opened"]})
+    options = {"strata": ["opened"], "columns": BESIDE_NATIONAL}
+    return Leak(replace(planted, frame=frame), "calendar-only column", "national_rate", "error", options)
 
 
 def policy_rate_in_yearly_vintages(portfolio, spells, rng):
     planted = spells_of(portfolio, macro=national_rate(portfolio))
-    return Leak(planted, "calendar-only column", "policy_rate", "warning", {"strata": "vintage"})
+    options = {"strata": "vintage", "columns": BESIDE_NATIONAL}
+    return Leak(planted, "calendar-only column", "national_rate", "warning", options)
 
 
 def number_of_the_contract(portfolio, spells, rng):

@@ -78,7 +78,7 @@ def test_the_configuration_told_in_the_report_holds_no_path(small_config):
     ("old", "new", "message"),
     [
         ("[terms.rate_incentive]", "[terms.rate_incentiv]", r"\[terms\.rate_incentiv\].*Did you mean 'rate_incentive'"),
-        ("per = 12\n", "per = 0\n", r"\[terms\.term\] per = 0"),
+        ('unit = "months"\nper = 12', 'unit = "months"\nper = 0', r"\[terms\.term\] per = 0"),
         ('unit = "months"\nper = 12', "unit = 3", r"\[terms\.term\] unit"),
         (
             'expected = { default = "-" }',
