@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
-from churnsurv.data.build import SpellExpression, expression_of, prepared, refuse_empty
+from churnsurv.data.build import SpellExpression, expression_of, prepared, refuse_empty, split_spells
 from churnsurv.data.engine import Workspace, to_pandas, workspace
 from churnsurv.data.findings import Finding, findings_frame
 from churnsurv.data.frames import as_rules
@@ -187,16 +187,7 @@ class SpellFile:
 
     def load(self) -> Spells:
         """Read all spells into memory."""
-        frame = self._frame(lambda table: table)
-        ahead = frame["cause"].isna().to_numpy()
-        return Spells(
-            frame=frame[~ahead].reset_index(drop=True),
-            ahead=frame[ahead].drop(columns="cause").reset_index(drop=True),
-            rules=self.rules,
-            loans_in=self.loans_in,
-            left_out=self.left_out,
-            findings=self.findings,
-        )
+        return split_spells(self._frame(lambda table: table), self, self.rules, self.findings)
 
     def landmark(self, date: Any) -> Cohort:
         """Give the loans under observation at the end of the day `date`, see :meth:`churnsurv.data.Spells.landmark`."""
