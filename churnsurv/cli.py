@@ -213,6 +213,7 @@ def check(
         interventions=read_table("interventions", files["interventions"]) if "interventions" in files else None,
         strata=settings.model.strata,
         memory_limit=memory_limit,
+        progress=_on_terminal(),
     )
     if json_file is not None:
         json_file.write_text(lines.to_json(orient="records", indent=2) + "\n", encoding="utf-8")

@@ -87,9 +87,9 @@ def build_spells(
     ('attrition', 'default')
     """
     rules = as_rules(rules)
-    with prepared(loans, performance, macro, rules, memory_limit) as work:
+    with prepared(loans, performance, macro, rules, memory_limit=memory_limit, progress=progress) as work:
         made = expression_of(work, rules)
-        table = work.run(made.rows.to_pyarrow, what="spells", progress=progress)
+        table = work.run(made.rows.to_pyarrow, what="spells")
     if len(table) == 0:
         refuse_empty(made.cleaned)
     with workspace(
@@ -115,7 +115,7 @@ def split_spells(
 
 
 def prepared(
-    loans: Any, performance: Any, macro: Any, rules: SpellRules, memory_limit: str | None
+    loans: Any, performance: Any, macro: Any, rules: SpellRules, *, memory_limit: str | None, progress: bool
 ) -> AbstractContextManager[Workspace]:
     """Give the workspace of the tables, see :func:`churnsurv.data.engine.workspace`."""
     if performance is None:
@@ -127,7 +127,8 @@ def prepared(
         )
         warnings.warn(LeakageWarning(words), stacklevel=3)
     tables = {"loans": loans, "performance": performance, "macro": macro}
-    return workspace(tables, columns=columns_used(rules, with_loans=loans is not None), memory_limit=memory_limit)
+    columns = columns_used(rules, with_loans=loans is not None)
+    return workspace(tables, columns=columns, memory_limit=memory_limit, progress=progress)
 
 
 @dataclass(frozen=True)

@@ -62,12 +62,13 @@ def check_tables(
     interventions: Any = None,
     strata: Sequence[str] = (),
     memory_limit: str | None = None,
+    progress: bool = False,
 ) -> pd.DataFrame:
     """Check tables against the rules; dirty data are reported, they raise nothing.
 
     Parameters
     ----------
-    loans, performance, rules, macro, memory_limit
+    loans, performance, rules, macro, memory_limit, progress
         As in :func:`churnsurv.data.build_spells`.
     interventions : DataFrame, optional
         Assignments of loans, see :func:`churnsurv.data.assignments.read_assignments`.
@@ -95,7 +96,7 @@ def check_tables(
     used = columns_used(rules, with_loans=loans is not None)
     lines = [*_unreadable(given, used)]
     if not lines:
-        with workspace(given, columns=used, memory_limit=memory_limit) as work:
+        with workspace(given, columns=used, memory_limit=memory_limit, progress=progress) as work:
             lines += _structure(work, rules)
             if interventions is not None:
                 check = partial(_assigned, interventions, rules, work)
