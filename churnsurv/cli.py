@@ -7,7 +7,9 @@ findings above their threshold (or, for ``check``, errors in the data).
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -186,29 +188,55 @@ def simulate(
 
 @app.command()
 @_explained
-def check(config: Config) -> int:
+def check(
+    config: Config,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Write all checks, also those in order, to this file; made new."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file that is there.")] = False,
+    memory_limit: Annotated[
+        str | None,
+        typer.Option(
+            "--memory-limit", metavar="SIZE", help="What may be held in memory, e.g. 2GB; the rest goes to disk."
+        ),
+    ] = None,
+) -> int:
     """Check a configuration and its data without making the report.
 
-    Prints what is not in order: warnings (handled in the stated way) and errors (to be mended first), then the counts.
+    Prints what is not in order, errors first: where, what, how often, at which loans, and what to do. Errors are to be mended
+    before anything sound can be built; warnings are handled in the stated way. Spells are built and looked at for leaks, too.
     Exit code 3: there are errors.
 
     Examples
     --------
       churnsurv check reports/quarterly.toml
+
+      churnsurv check reports/quarterly.toml --json checks.json
     """
     from churnsurv.data import check_tables
+    from churnsurv.exceptions import ConfigError
     from churnsurv.report import read_config
-    from churnsurv.report.analysis import read_tables
+    from churnsurv.report.analysis import read_table
 
     settings = read_config(config)
-    tables = read_tables(settings)
+    if json_file is not None and json_file.exists() and not force:
+        raise ConfigError(
+            f"{str(json_file)!r} exists and is left as it is. Give another file, or --force to replace it."
+        )
+    files = settings.data.files()
     lines = check_tables(
-        tables.get("loans"),
-        tables["performance"],
+        files.get("loans"),
+        files["performance"],
         settings.spells,
-        macro=tables.get("macro"),
-        interventions=tables.get("interventions"),
+        macro=files.get("macro"),
+        interventions=read_table("interventions", files["interventions"]) if "interventions" in files else None,
+        strata=settings.model.strata,
+        memory_limit=memory_limit,
+        progress=_on_terminal(),
     )
+    if json_file is not None:
+        json_file.write_text(lines.to_json(orient="records", indent=2) + "\n", encoding="utf-8")
     for line in lines[lines["status"] != "ok"].to_dict("records"):
         typer.echo(_line(line))
     counts = lines["status"].value_counts()
@@ -217,11 +245,18 @@ def check(config: Config) -> int:
     return FINDINGS if counts.get("error", 0) else DONE
 
 
+_COLOUR = {"error": "red", "warning": "yellow"}
+
+
 def _line(line: dict[Any, Any]) -> str:
+    """Give a line of a check: where and what, and below it what to do."""
     place = ".".join(str(part) for part in (line["table"], line["column"]) if part)
-    count = f" ({line['count']:,})" if line["count"] else ""
-    remedy = f": {line['remedy']}" if line["remedy"] else ""
-    return f"{line['status']:<8} {place}: {line['rule']}{count}{remedy}"
+    count = f", {line['count']:,} times" if line["count"] > 1 else ""
+    examples = f" (e.g. {line['examples']})" if line["examples"] else ""
+    status = typer.style(f"{line['status']:<8}", fg=_COLOUR.get(line["status"]), bold=True)
+    width = max(60, min(shutil.get_terminal_size().columns, 120))
+    remedy = textwrap.fill(line["remedy"], width, initial_indent=" " * 9, subsequent_indent=" " * 9)
+    return f"{status} {place}: {line['rule']}{count}{examples}" + (f"\n{remedy}" if line["remedy"] else "")
 
 
 if __name__ == "__main__":

@@ -176,3 +176,18 @@ def test_force_leaves_a_folder_with_the_configuration_alone(quick_config, tmp_pa
     failed = runner.invoke(app, ["report", str(project / "report.toml"), "--out", str(project), "--force"])
     assert failed.exit_code == 1
     assert (project / "report.toml").is_file()
+
+
+def test_check_writes_all_checks_as_json_and_leaves_a_file_alone(quick_config, tmp_path):
+    import json
+
+    file = tmp_path / "checks.json"
+    arguments = ["check", str(quick_config), "--json", str(file)]
+    done = runner.invoke(app, [*arguments, "--memory-limit", "1GB"])
+    assert done.exit_code == 0, done.output
+    lines = json.loads(file.read_text(encoding="utf-8"))
+    assert {"loans in = loans out by reason", "unlagged column"} <= {line["rule"] for line in lines}
+    again = runner.invoke(app, arguments)
+    assert again.exit_code == 1
+    assert "exists and is left as it is" in again.output
+    assert runner.invoke(app, [*arguments, "--force"]).exit_code == 0

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ibis
 import ibis.expr.types as ir
+import pandas as pd
 
 from churnsurv.data.clean import CleanTables, clean
 from churnsurv.data.engine import Workspace, to_pandas, workspace
+from churnsurv.data.findings import Finding
 from churnsurv.data.frames import as_rules
 from churnsurv.data.lags import seasons, spell_rows
 from churnsurv.data.macro_table import macro_table
@@ -19,8 +22,11 @@ from churnsurv.data.rules import SpellRules
 from churnsurv.data.schema import columns_used
 from churnsurv.data.spells import Spells
 from churnsurv.data.summary import findings_of
-from churnsurv.exceptions import DataError
+from churnsurv.exceptions import DataError, LeakageWarning
 from churnsurv.messages import first_of
+
+if TYPE_CHECKING:
+    from churnsurv.data.stored import SpellFile
 
 
 def build_spells(
@@ -66,6 +72,12 @@ def build_spells(
     DataError
         A column is absent, a status has no meaning, two different rows describe one loan and period.
 
+    Warns
+    -----
+    LeakageWarning
+        A covariate has lag 0 and is not listed in ``known_ahead``. Leaks that only the data show are found by
+        :func:`churnsurv.data.lint`.
+
     Examples
     --------
     >>> import churnsurv as cs
@@ -75,35 +87,48 @@ def build_spells(
     ('attrition', 'default', 'renewed')
     """
     rules = as_rules(rules)
-    with prepared(loans, performance, macro, rules, memory_limit) as work:
+    with prepared(loans, performance, macro, rules, memory_limit=memory_limit, progress=progress) as work:
         made = expression_of(work, rules)
-        table = work.run(made.rows.to_pyarrow, what="spells", progress=progress)
+        table = work.run(made.rows.to_pyarrow, what="spells")
     if len(table) == 0:
         refuse_empty(made.cleaned)
     with workspace(
         {"spells": table.select(["loan_id", "start", "cause"])}, columns={"spells": table.column_names}
     ) as work:
         findings = [*made.cleaned.findings, *findings_of(work.tables["spells"], rules, work)]
-    frame = to_pandas(table, made.categories)
+    return split_spells(to_pandas(table, made.categories), made.cleaned, rules, findings)
+
+
+def split_spells(
+    frame: pd.DataFrame, counts: CleanTables | SpellFile, rules: SpellRules, findings: list[Finding]
+) -> Spells:
+    """Give spells from a frame of their rows and of the periods ahead, which have no cause."""
     ahead = frame["cause"].isna().to_numpy()
     return Spells(
         frame=frame[~ahead].reset_index(drop=True),
         ahead=frame[ahead].drop(columns="cause").reset_index(drop=True),
         rules=rules,
-        loans_in=made.cleaned.loans_in,
-        left_out=made.cleaned.left_out,
+        loans_in=counts.loans_in,
+        left_out=counts.left_out,
         findings=findings,
     )
 
 
 def prepared(
-    loans: Any, performance: Any, macro: Any, rules: SpellRules, memory_limit: str | None
+    loans: Any, performance: Any, macro: Any, rules: SpellRules, *, memory_limit: str | None, progress: bool
 ) -> AbstractContextManager[Workspace]:
     """Give the workspace of the tables, see :func:`churnsurv.data.engine.workspace`."""
     if performance is None:
         raise DataError("No performance table was given: one row per loan and period.")
+    if rules.unlagged:
+        words = (
+            f"Covariates of lag 0 know the end of the period in which a loan leaves: {first_of(rules.unlagged)}. Give them a "
+            "lag of at least 1, or list in known_ahead what is fixed before."
+        )
+        warnings.warn(LeakageWarning(words), stacklevel=3)
     tables = {"loans": loans, "performance": performance, "macro": macro}
-    return workspace(tables, columns=columns_used(rules, with_loans=loans is not None), memory_limit=memory_limit)
+    columns = columns_used(rules, with_loans=loans is not None)
+    return workspace(tables, columns=columns, memory_limit=memory_limit, progress=progress)
 
 
 @dataclass(frozen=True)

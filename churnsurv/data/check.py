@@ -6,18 +6,21 @@ can be built before it is mended).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import ibis
+import ibis.expr.types as ir
 import pandas as pd
 
 from churnsurv.data.assignments import read_assignments
-from churnsurv.data.build import expression_of, refuse_empty
+from churnsurv.data.build import SpellExpression, expression_of, refuse_empty, split_spells
 from churnsurv.data.column_checks import column_lines
-from churnsurv.data.engine import Workspace, workspace
+from churnsurv.data.engine import Workspace, to_pandas, workspace
 from churnsurv.data.findings import Finding
 from churnsurv.data.frames import as_rules, as_table
+from churnsurv.data.leakage import lint
 from churnsurv.data.lines import Line, any_error, fault, guarded, lines_frame
 from churnsurv.data.rules import SpellRules
 from churnsurv.data.schema import columns_used, loan_columns, macro_columns, performance_columns, require_columns
@@ -27,6 +30,9 @@ from churnsurv.messages import first_of
 
 #: findings of the clean-up that are no fault of the data
 _HARMLESS = ("late entry", "paid at term", "same-period entry and exit")
+
+#: spells of larger portfolios are looked at for leaks in a part of the loans
+_MOST_LINTED = 1_000_000
 
 _REMEDY = {
     "missing loan id": "fill in the identifier",
@@ -54,16 +60,20 @@ def check_tables(
     *,
     macro: Any = None,
     interventions: Any = None,
+    strata: Sequence[str] = (),
     memory_limit: str | None = None,
+    progress: bool = False,
 ) -> pd.DataFrame:
     """Check tables against the rules; dirty data are reported, they raise nothing.
 
     Parameters
     ----------
-    loans, performance, rules, macro, memory_limit
+    loans, performance, rules, macro, memory_limit, progress
         As in :func:`churnsurv.data.build_spells`.
     interventions : DataFrame, optional
         Assignments of loans, see :func:`churnsurv.data.assignments.read_assignments`.
+    strata : sequence of str
+        Columns that a model will be stratified by: what they leave unidentified is told (see :func:`churnsurv.data.lint`).
 
     Returns
     -------
@@ -86,7 +96,7 @@ def check_tables(
     used = columns_used(rules, with_loans=loans is not None)
     lines = [*_unreadable(given, used)]
     if not lines:
-        with workspace(given, columns=used, memory_limit=memory_limit) as work:
+        with workspace(given, columns=used, memory_limit=memory_limit, progress=progress) as work:
             lines += _structure(work, rules)
             if interventions is not None:
                 check = partial(_assigned, interventions, rules, work)
@@ -94,7 +104,9 @@ def check_tables(
             if not any_error(lines):
                 lines += guarded("tables", "", "values can be read", partial(column_lines, work, rules))
             if not any_error(lines):
-                lines += guarded("tables", "", "spells can be built", partial(_spells, work, rules))
+                lines += guarded(
+                    "tables", "", "spells can be built", partial(_spells, work, rules, interventions, strata)
+                )
     return lines_frame(lines)
 
 
@@ -153,8 +165,8 @@ def _assigned(interventions: Any, rules: SpellRules, work: Workspace) -> Iterato
     yield Line("ok", "interventions", "", "assignments can be read", len(assigned), names, "")
 
 
-def _spells(work: Workspace, rules: SpellRules) -> Iterator[Line]:
-    """Build the spells; report what the clean-up counted, and that no loan is lost."""
+def _spells(work: Workspace, rules: SpellRules, interventions: Any, strata: Sequence[str]) -> Iterator[Line]:
+    """Build the spells; report what the clean-up counted, that no loan is lost, and signs of leaks."""
     made = expression_of(work, rules)
     spells = work.kept(made.rows, "spells")
     if work.count(spells.limit(1), what="spells") == 0:
@@ -170,6 +182,34 @@ def _spells(work: Workspace, rules: SpellRules) -> Iterator[Line]:
         status = "warning" if missing["count"] else "ok"
         loans = first_of(missing["loans"])
         yield Line(status, "spells", name, "known before the spell", missing["count"], loans, remedy if loans else "")
+    yield from guarded(
+        "spells", "", "leaks can be looked for", partial(_leaks, spells, made, rules, work, interventions, strata)
+    )
+
+
+def _leaks(
+    spells: ir.Table,
+    made: SpellExpression,
+    rules: SpellRules,
+    work: Workspace,
+    interventions: Any,
+    strata: Sequence[str],
+) -> Iterator[Line]:
+    """Look for leaks in the spells, of large portfolios in those of every k-th loan."""
+    n = work.count(spells, what="spells")
+    every = -(-n // _MOST_LINTED)
+    if every > 1:
+        place = ibis.dense_rank().over(ibis.window(order_by="loan_id"))
+        spells = spells.mutate(place=place).filter(ibis._.place % every == 0).drop("place")
+    frame = to_pandas(work.run(spells.to_pyarrow, what="spells"), made.categories)
+    some = split_spells(frame, made.cleaned, rules, [])
+    assigned = None if interventions is None else as_table(interventions, "interventions")
+    for sign in lint(some, interventions=assigned, strata=strata).to_dict("records"):
+        sampled = f" (in 1 of {every} loans)" if every > 1 and sign["evidence"] else ""
+        words = "; ".join(part for part in (f"{sign['evidence']}{sampled}", sign["remedy"]) if part)
+        fine = sign["level"] == "ok"
+        examples = first_of(sign["examples"])
+        yield Line(sign["level"], "spells", sign["column"], sign["rule"], 0, examples, "" if fine else words)
 
 
 def _found(findings: Iterable[Finding]) -> Iterator[Line]:

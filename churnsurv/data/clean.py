@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 
-from churnsurv.data.columns import inexact_ids, label_column, value_column
+from churnsurv.data.columns import done_by, inexact_ids, label_column, value_column
 from churnsurv.data.duplicates import contradictions, refuse_contradictions, refuse_sparse_rows, row_key
 from churnsurv.data.engine import Workspace
 from churnsurv.data.exits import NO_MEANING, NO_STATUS, exit_code, unexplained
@@ -68,9 +68,9 @@ def clean(work: Workspace, rules: SpellRules) -> CleanTables:
     require_columns(work.columns["performance"], performance_columns(rules), "performance")
     require_corrected_columns(work.columns, rules)
     loans = loan_table(work, rules)
-    staged, masked = _staged(work, rules)
+    staged, changed = _staged(work, rules)
     flagged = _flagged(staged, loans, rules, None)
-    counts = _counts(flagged, masked, work)
+    counts = _counts(flagged, changed, work)
     refuse_sparse_rows(counts, rules)
     if (counts["rule"] == _RULE["exact duplicate"]).any():
         suspects = flagged.filter(flagged.rule == _RULE["exact duplicate"])
@@ -78,9 +78,9 @@ def clean(work: Workspace, rules: SpellRules) -> CleanTables:
         if rules.conflicts == "raise":
             refuse_contradictions(twice, staged, work, rules)
         flagged = _flagged(staged, loans, rules, twice)
-        counts = _counts(flagged, masked, work)
-    findings = [*loans.findings, *_findings(counts, masked, rules)]
-    rows = flagged.filter(flagged.rule.isnull()).drop("rule", "paid", "seen", "step", "status", *masked.values())
+        counts = _counts(flagged, changed, work)
+    findings = [*loans.findings, *_findings(counts, changed, rules)]
+    rows = flagged.filter(flagged.rule.isnull()).drop("rule", "paid", "seen", "step", "status", *changed.values())
     return CleanTables(rows, loans.table, loans.n, _left_out(counts, loans, work), findings)
 
 
@@ -100,20 +100,20 @@ def _staged(work: Workspace, rules: SpellRules) -> tuple[ir.Table, dict[tuple[st
         "code": exit_code(table, rules),
     }
     faults = [*inexact_ids(table[rules.loan_id], rules.loan_id, "performance"), *period.faults]
-    masked: dict[tuple[str, str], str] = {}
+    changed: dict[tuple[str, str], str] = {}
     for name in value_columns(rules, table.columns):
         value = value_column(table[name], name, rules)
         columns[f"p:{name}"] = value.value
         faults += value.faults
-        for rule, flag in value.masked.items():
-            masked[rule, name] = f"{rule}:{name}"
+        for rule, flag in value.changed.items():
+            changed[rule, name] = f"{rule}:{name}"
             columns[f"{rule}:{name}"] = flag
     refuse(table, faults, work, label=rules.loan_id)
     staged = table.select(**columns)
     if rules.status is not None:
         for strange in unexplained(staged, work):
             raise DataError(strange.message(rules))
-    return staged, masked
+    return staged, changed
 
 
 def _flagged(staged: ir.Table, loans: LoanTable, rules: SpellRules, twice: ir.Table | None) -> ir.Table:
@@ -187,7 +187,7 @@ def _with_maturity(rows: ir.Table, rules: SpellRules) -> ir.Table:
     return rows.mutate(code=code, paid=paid).drop("maturity")
 
 
-def _counts(flagged: ir.Table, masked: dict[tuple[str, str], str], work: Workspace) -> pd.DataFrame:
+def _counts(flagged: ir.Table, changed: dict[tuple[str, str], str], work: Workspace) -> pd.DataFrame:
     """Count the rows of every loan by the rule that leaves them out (−1: none), and what else findings need."""
     sums = {
         "rows": flagged.count(),
@@ -196,14 +196,14 @@ def _counts(flagged: ir.Table, masked: dict[tuple[str, str], str], work: Workspa
         "paid": flagged.paid.sum(),
         "steps": (flagged.step > 0).sum(),
         "thirds": ((flagged.step > 0) & (flagged.step % 3 == 0)).sum(),
-        **{flag: flagged[flag].sum() for flag in masked.values()},
+        **{flag: flagged[flag].sum() for flag in changed.values()},
     }
     counts = flagged.group_by(["loan", "rule"]).agg(**sums)
     frame = work.frame(counts, what="clean-up")
     return frame.assign(rule=frame["rule"].fillna(-1).astype(int))
 
 
-def _findings(counts: pd.DataFrame, masked: dict[tuple[str, str], str], rules: SpellRules) -> list[Finding]:
+def _findings(counts: pd.DataFrame, changed: dict[tuple[str, str], str], rules: SpellRules) -> list[Finding]:
     """Give what the counts say; of loans told by their last row alone, loans are counted."""
     unit = "loan" if rules.rows == "loan" else "row"
     status = rules.status or ""
@@ -224,11 +224,11 @@ def _findings(counts: pd.DataFrame, masked: dict[tuple[str, str], str], rules: S
     if len(paid):
         n = int(paid["paid"].sum())
         found.append(_finding("paid at term", status, n, "loan", "matured, not an exit", paid))
-    for (rule, name), flag in masked.items():
+    for (rule, name), flag in changed.items():
         rows = kept[kept[flag] > 0]
         if len(rows):
             n = int(rows[flag].sum())
-            found.append(_finding(rule, name, n, "row", "value made missing", rows))
+            found.append(_finding(rule, name, n, "row", done_by(rule), rows))
     return found
 
 

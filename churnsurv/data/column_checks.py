@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-import ibis
 import ibis.expr.types as ir
 
 from churnsurv.data.columns import require_number, value_column
@@ -102,27 +101,19 @@ def _value(
     if counts["missing"]:
         remedy = "spells that need the values are counted; complete() leaves them out"
         loans = _loans(table, flags["missing"], label, work)
-        yield Line("warning", place, name, "no missing values", counts["missing"], loans, remedy)
+        yield Line("warning", place, name, "missing values", counts["missing"], loans, remedy)
     if counts["infinite"]:
         loans = _loans(table, flags["infinite"], label, work)
-        yield Line("error", place, name, "no infinite values", counts["infinite"], loans, "correct the values")
-    if counts["values"] < 2:
-        yield Line("warning", place, name, "values differ", counts["rows"], str(counts["example"]), "drop the column")
+        yield Line("error", place, name, "infinite values", counts["infinite"], loans, "correct the values")
     if counts["number as text"] > (counts["rows"] - counts["missing"]) / 2:
         remedy = f"numbers stored as text become categories: list the column in the rules' numbers = [{name!r}]"
         examples = repr(counts["example"])
-        yield Line("warning", place, name, "numbers are stored as numbers", counts["number as text"], examples, remedy)
+        yield Line("warning", place, name, "numbers stored as text", counts["number as text"], examples, remedy)
 
 
 def _counts(table: ir.Table, raw: ir.Value, flags: dict[str, ir.BooleanValue], work: Workspace) -> dict[str, Any]:
     sums = {name: flag.fill_null(False).sum() for name, flag in flags.items()}
-    differs = (raw.min() != raw.max()).fill_null(False)
-    query = table.aggregate(
-        rows=table.count(),
-        example=raw.min(),
-        values=ibis.ifelse(differs, 2, ibis.ifelse(raw.count() > 0, 1, 0)),
-        **sums,
-    )
+    query = table.aggregate(rows=table.count(), example=raw.min(), **sums)
     found = work.records(query, what="checking values")[0]
     return {name: (found[name] or 0) if name != "example" else found[name] for name in found}
 

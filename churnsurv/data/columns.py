@@ -13,15 +13,18 @@ from churnsurv.data.rules import SpellRules
 from churnsurv.exceptions import DataError
 from churnsurv.messages import counted
 
+#: rule for numbers that a column holds as text
+AS_TEXT = "number written as text"
+
 _A_NUMBER = r"([-+]?\d+(?:[.]\d+)?(?:[eE][-+]?\d+)?)"
 
 
 @dataclass(frozen=True)
 class ValueColumn:
-    """A column as it may become a covariate, and the rows in which a rule made a value missing (rule → flag)."""
+    """A column as it may become a covariate, and the rows in which a rule changed a value (rule → flag)."""
 
     value: ir.Value
-    masked: dict[str, ir.BooleanValue]
+    changed: dict[str, ir.BooleanValue]
     faults: tuple[Fault, ...] = ()
 
 
@@ -50,7 +53,7 @@ def value_column(column: ir.Value, name: str, rules: SpellRules) -> ValueColumn:
         raise DataError(
             f"Column {name!r} is a duration ({kind}): convert it to a number first, e.g. df[{name!r}] / pd.Timedelta(days=1)."
         )
-    flags = {}
+    flags: dict[str, ir.BooleanValue] = {}
     if name in rules.zero_is_missing or name in rules.plausible:
         _refuse_non_numbers(value, name, "zero_is_missing" if name in rules.zero_is_missing else "plausible")
     if name in rules.zero_is_missing:
@@ -61,6 +64,8 @@ def value_column(column: ir.Value, name: str, rules: SpellRules) -> ValueColumn:
         flags["not plausible"] = impossible & ~flags.get("zero means missing", ibis.literal(False))
     for flag in flags.values():
         value = ibis.ifelse(flag, ibis.null(value.type()), value)
+    if faults:
+        flags[AS_TEXT] = column.notnull()
     return ValueColumn(value, flags, faults)
 
 
@@ -141,3 +146,8 @@ def refuse_different_kinds(one: ir.Value, other: ir.Value, name: str, table: str
     if kinds[0] != kinds[1]:
         types = (str(one.type()), str(other.type()))
         raise DataError(different_kinds_words(name, (table, other_table), (kinds[0], kinds[1]), types))
+
+
+def done_by(rule: str) -> str:
+    """Say what a rule about values does to them."""
+    return "the number is read" if rule == AS_TEXT else "value made missing"

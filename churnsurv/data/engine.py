@@ -28,12 +28,18 @@ from churnsurv.exceptions import DataError
 Result = TypeVar("Result")
 
 _CSV = (".csv", ".csv.gz", ".tsv", ".txt", ".txt.gz")
-_SECONDS_BETWEEN_LOOKS = 0.2
+_SECONDS_BETWEEN_LOOKS = 0.05
+#: queries that take less show no bar
+SECONDS_WITHOUT_BAR = 0.5
 
 
 @contextlib.contextmanager
 def workspace(
-    tables: Mapping[str, Any], *, columns: Mapping[str, list[str]], memory_limit: str | None = None
+    tables: Mapping[str, Any],
+    *,
+    columns: Mapping[str, list[str]],
+    memory_limit: str | None = None,
+    progress: bool = False,
 ) -> Iterator[Workspace]:
     """Give a workspace with the tables; what it creates is removed afterwards.
 
@@ -45,7 +51,9 @@ def workspace(
     columns : mapping
         Name → columns that will be used: those of a frame are converted, others are not looked at.
     memory_limit : str, optional
-        Of the process, roughly, such as "1GB"; what does not fit is put on disk. Default: four fifths of the memory.
+        Of the engine, such as "1GB"; what does not fit is put on disk. Default: four fifths of the memory.
+    progress : bool
+        Show a progress bar for each query that takes longer than a moment; a warehouse shows none.
 
     Raises
     ------
@@ -67,7 +75,7 @@ def workspace(
             spill = stack.enter_context(TemporaryDirectory(prefix="churnsurv-"))
             backend = _duckdb_backend(memory_limit, spill)
             stack.callback(backend.disconnect)
-        made = Workspace(backend)
+        made = Workspace(backend, progress)
         stack.callback(made.forget)
         for name, table in given.items():
             made.add(name, table, columns.get(name, []))
@@ -77,8 +85,8 @@ def workspace(
 class Workspace:
     """Tables on one backend, and the running of what is asked of them."""
 
-    def __init__(self, backend: Any) -> None:
-        self.backend = backend
+    def __init__(self, backend: Any, progress: bool) -> None:
+        self.backend, self.progress = backend, progress
         self.tables: dict[str, ir.Table] = {}
         #: table → names of all its columns; of frames only those that are used were handed over
         self.columns: dict[str, list[str]] = {}
@@ -99,13 +107,10 @@ class Workspace:
         names = table.columns if isinstance(table, pd.DataFrame) else self.tables[name].columns
         self.columns[name] = [str(column) for column in names]
 
-    def run(self, query: Callable[[], Result], *, what: str, progress: bool = False) -> Result:
-        """Run a query; faults of the database become errors that say what was being done.
-
-        DuckDB is asked for its progress from another thread; a warehouse shows none.
-        """
+    def run(self, query: Callable[[], Result], *, what: str) -> Result:
+        """Run a query; faults of the database become errors that say what was being done."""
         try:
-            if not (progress and self.is_duckdb):
+            if not (self.progress and self.is_duckdb):
                 return query()
             return _watched(query, self.backend.con, what)
         except duckdb.OutOfMemoryException as error:
@@ -211,7 +216,7 @@ def _watched(query: Callable[[], Result], connection: Any, what: str) -> Result:
             faults.append(error)
 
     thread = threading.Thread(target=run, daemon=True)
-    with tqdm(total=100, desc=what, unit="%", leave=False) as bar:
+    with tqdm(total=100, desc=what, unit="%", leave=False, delay=SECONDS_WITHOUT_BAR) as bar:
         thread.start()
         try:
             while thread.is_alive():

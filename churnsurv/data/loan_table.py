@@ -13,6 +13,7 @@ import ibis
 import ibis.expr.types as ir
 
 from churnsurv.data.columns import (
+    done_by,
     inexact_ids,
     label_column,
     refuse_different_kinds,
@@ -58,7 +59,7 @@ class _Staged:
 
     table: ir.Table
     faults: tuple[Fault, ...]
-    masked: dict[tuple[str, str], str]  # (rule, column) → flag of the table
+    changed: dict[tuple[str, str], str]  # (rule, column) → flag of the table
 
 
 def loan_table(work: Workspace, rules: SpellRules) -> LoanTable:
@@ -93,8 +94,8 @@ def loan_table(work: Workspace, rules: SpellRules) -> LoanTable:
     table = distinct
     if n["loans"] < n["distinct"]:
         table = _with_contradictions(distinct, told, work, rules)
-    findings += _masked_values(table, staged, work, rules)
-    return LoanTable(table.drop(*staged.masked.values()), n["loans"], findings)
+    findings += _changed_values(table, staged, work, rules)
+    return LoanTable(table.drop(*staged.changed.values()), n["loans"], findings)
 
 
 def _staged(source: ir.Table, rules: SpellRules, name: str, of_performance: Sequence[str]) -> _Staged:
@@ -116,38 +117,30 @@ def _staged(source: ir.Table, rules: SpellRules, name: str, of_performance: Sequ
         acquired = period_column(source[rules.acquired], rules.acquired, rules)
         faults += acquired.faults
         columns["acquired"] = acquired.number
-    age, more = _scheduled_age(source, origination.number, rules, name)
-    faults += more
-    columns["maturity"] = ibis.ifelse(age > 0, age, ibis.null("float64")) if age is not None else ibis.null("float64")
-    masked = {}
-    for column in static_columns(rules, of_performance):
-        value = value_column(source[column], column, rules)
-        if rules.macro is not None and column == rules.macro.region:
-            value_of_label = label_column(source[column], column, name)
-            columns[f"l:{column}"] = value_of_label
-        else:
-            columns[f"l:{column}"] = value.value
-        faults += value.faults
-        for rule, flag in value.masked.items():
-            masked[rule, column] = f"{rule}:{column}"
+    if rules.macro is not None and rules.macro.region is not None:
+        label_column(source[rules.macro.region], rules.macro.region, name)
+    static = static_columns(rules, of_performance)
+    changed = {}
+    values = {}
+    for column in dict.fromkeys([*static, *([rules.term] if rules.term else [])]):
+        values[column] = value_column(source[column], column, rules)
+        faults += values[column].faults
+        for rule, flag in values[column].changed.items():
+            changed[rule, column] = f"{rule}:{column}"
             columns[f"{rule}:{column}"] = flag
+    columns |= {f"l:{column}": values[column].value for column in static}
+    age: ir.NumericValue = ibis.null("float64")
+    if rules.term is not None:
+        age = values[rules.term].value
+        require_number(age, rules.term, name)
+    elif rules.maturity is not None:
+        end = period_column(source[rules.maturity], rules.maturity, rules)
+        faults += end.faults
+        age = end.number - origination.number
+    columns["maturity"] = ibis.ifelse(age > 0, age, ibis.null(age.type())).cast("float64")
     reasons = [(is_one_of(source[column], values), excluded_by(column)) for column, values in rules.exclude.items()]
     columns["out"] = ibis.cases(*reasons, else_=ibis.null("string")) if reasons else ibis.null("string")
-    return _Staged(source.select(**columns), tuple(faults), masked)
-
-
-def _scheduled_age(
-    source: ir.Table, origination: ir.IntegerValue, rules: SpellRules, name: str
-) -> tuple[ir.NumericValue | None, tuple[Fault, ...]]:
-    """Give the age at the scheduled end as it stands, or None where the rules name none."""
-    if rules.term is not None:
-        term = value_column(source[rules.term], rules.term, rules)
-        require_number(term.value, rules.term, name)
-        return term.value.cast("float64"), term.faults
-    if rules.maturity is not None:
-        end = period_column(source[rules.maturity], rules.maturity, rules)
-        return (end.number - origination).cast("float64"), end.faults
-    return None, ()
+    return _Staged(source.select(**columns), tuple(faults), changed)
 
 
 def _with_contradictions(distinct: ir.Table, told: ir.Table, work: Workspace, rules: SpellRules) -> ir.Table:
@@ -167,9 +160,9 @@ def _with_contradictions(distinct: ir.Table, told: ir.Table, work: Workspace, ru
     return work.kept(marked.filter(marked.row == 0).drop("row", "ways"), "loans")
 
 
-def _masked_values(table: ir.Table, staged: _Staged, work: Workspace, rules: SpellRules) -> list[Finding]:
+def _changed_values(table: ir.Table, staged: _Staged, work: Workspace, rules: SpellRules) -> list[Finding]:
     """Count the values that rules made missing, and the loans without a valid term."""
-    flags = {names: table[flag] for names, flag in staged.masked.items()}
+    flags = {names: table[flag] for names, flag in staged.changed.items()}
     found = []
     scheduled = rules.term or rules.maturity
     if scheduled is not None:
@@ -179,7 +172,7 @@ def _masked_values(table: ir.Table, staged: _Staged, work: Workspace, rules: Spe
     for i, ((rule, column), flag) in enumerate(flags.items()):
         if counts[f"n{i}"]:
             ids = work.labels(table.filter(flag), "loan", what="loans")
-            action = "no scheduled end assumed" if rule == "no valid term" else "value made missing"
+            action = "no scheduled end assumed" if rule == "no valid term" else done_by(rule)
             found.append(Finding(rule, "loans", column, int(counts[f"n{i}"]), "loan", action, tuple(ids)))
     return found
 

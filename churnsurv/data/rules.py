@@ -279,6 +279,13 @@ class SpellRules(ConfigTable):
         return self.lags.get(column, self.lag)
 
     @property
+    def unlagged(self) -> Names:
+        """Columns taken from the spell's own period though nothing says that they are known before it."""
+        own = [self.rate_incentive.own, self.rate_incentive.market] if self.rate_incentive else []
+        used = [*self.covariates.performance, *self.covariates.macro, *(w.column for w in self.windows.values()), *own]
+        return tuple(name for name in dict.fromkeys(used) if self.lag_of(name) == 0 and name not in self.known_ahead)
+
+    @property
     def covariate_names(self) -> Names:
         """Names of the covariates of the spells, in order."""
         derived = {"rate_incentive": self.rate_incentive is not None, "burnout": self.burnout, "season": self.season}

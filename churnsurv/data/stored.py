@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
-from churnsurv.data.build import SpellExpression, expression_of, prepared, refuse_empty
+from churnsurv.data.build import SpellExpression, expression_of, prepared, refuse_empty, split_spells
 from churnsurv.data.engine import Workspace, to_pandas, workspace
 from churnsurv.data.findings import Finding, findings_frame
 from churnsurv.data.frames import as_rules
@@ -86,9 +86,9 @@ def write_spells(
         raise DataError(f"{str(target.parent)!r} is no folder; make it first.")
     unfinished = target.with_name(f".{target.name}.unfinished")
     try:
-        with prepared(loans, performance, macro, rules, memory_limit) as work:
+        with prepared(loans, performance, macro, rules, memory_limit=memory_limit, progress=progress) as work:
             made = expression_of(work, rules)
-            _write(made, rules, work, unfinished, progress)
+            _write(made, rules, work, unfinished)
         if pq.read_metadata(unfinished).num_rows == 0:
             refuse_empty(made.cleaned)
         unfinished.replace(target)
@@ -97,7 +97,7 @@ def write_spells(
     return SpellFile.open(target)
 
 
-def _write(made: SpellExpression, rules: SpellRules, work: Workspace, file: Path, progress: bool) -> None:
+def _write(made: SpellExpression, rules: SpellRules, work: Workspace, file: Path) -> None:
     kept = {
         "version": _VERSION,
         "rules": rules.model_dump(mode="json", exclude_defaults=True),
@@ -112,7 +112,7 @@ def _write(made: SpellExpression, rules: SpellRules, work: Workspace, file: Path
         path = str(file).replace("'", "''")
         options = f"FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{_KEY.decode()}: '{quoted}'}}"
         statement = f"COPY ({ibis.to_sql(made.rows, dialect='duckdb')}) TO '{path}' ({options})"
-        work.run(lambda: work.backend.con.execute(statement).fetchall(), what="spells", progress=progress)
+        work.run(lambda: work.backend.con.execute(statement).fetchall(), what="spells")
         return
     batches = work.run(made.rows.to_pyarrow_batches, what="spells")
     schema = batches.schema.with_metadata({_KEY: words.encode()})
@@ -187,16 +187,7 @@ class SpellFile:
 
     def load(self) -> Spells:
         """Read all spells into memory."""
-        frame = self._frame(lambda table: table)
-        ahead = frame["cause"].isna().to_numpy()
-        return Spells(
-            frame=frame[~ahead].reset_index(drop=True),
-            ahead=frame[ahead].drop(columns="cause").reset_index(drop=True),
-            rules=self.rules,
-            loans_in=self.loans_in,
-            left_out=self.left_out,
-            findings=self.findings,
-        )
+        return split_spells(self._frame(lambda table: table), self, self.rules, self.findings)
 
     def landmark(self, date: Any) -> Cohort:
         """Give the loans under observation at the end of the day `date`, see :meth:`churnsurv.data.Spells.landmark`."""

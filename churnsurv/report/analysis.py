@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -118,18 +119,20 @@ def ratios(model: Any, config: ReportConfig, extra: dict[str, Term] | None = Non
 
 
 def read_tables(config: ReportConfig) -> dict[str, pd.DataFrame]:
-    """Read the Parquet (or, by their suffix, CSV) files of the configuration."""
-    tables = {}
-    for role, path in config.data.files().items():
-        try:
-            tables[role] = pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
-        except (OSError, ValueError) as error:
-            kind = "CSV" if path.suffix.lower() == ".csv" else "Parquet"
-            raise DataError(
-                f"[data] {role}: {path.name!r} cannot be read as {kind}: {error}. Give a Parquet file, or a CSV file whose "
-                "name ends in .csv."
-            ) from None
-    return tables
+    """Read the files of the configuration."""
+    return {role: read_table(role, path) for role, path in config.data.files().items()}
+
+
+def read_table(role: str, path: Path) -> pd.DataFrame:
+    """Read a Parquet file, or, by its suffix, a CSV file."""
+    is_csv = path.suffix.lower() == ".csv"
+    try:
+        return pd.read_csv(path) if is_csv else pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"[data] {role}: {path.name!r} cannot be read as {'CSV' if is_csv else 'Parquet'}: {error}. Give a Parquet file, "
+            "or a CSV file whose name ends in .csv."
+        ) from None
 
 
 def analyse(config: ReportConfig, step: Callable[[str], None] = lambda name: None) -> Analysis:

@@ -24,9 +24,22 @@ def changed(rules, **keys):
     return SpellRules(**(rules.model_dump(exclude_none=True) | keys))
 
 
+def lean(rules):
+    """Give the rules of a portfolio with some of its covariates, none of them the same everywhere in a month."""
+    few = {
+        "loans": ("term", "approval_days"),
+        "performance": (
+            "balance", "credit_score", "debt_to_income", "fees_12m", "response_hours", "complaints_12m", "csat",
+            "outage_minutes", "months_since_contact", "products_held", "loyalty_tier", "rate_offer", "faster_service",
+        ),
+        "macro": ("unemployment_rate",),
+    }  # fmt: skip
+    return changed(rules, covariates=few, burnout=False)
+
+
 def spells_of(portfolio, *, loans=None, performance=None, macro=None):
     """Build the spells of a portfolio with more columns in its tables, all of them covariates."""
-    rules, tables = portfolio.rules, {}
+    rules, tables = lean(portfolio.rules), {}
     names = rules.covariates.model_dump()
     for table, more in (("loans", loans), ("performance", performance), ("macro", macro)):
         tables[table] = getattr(portfolio, table).assign(**(more or {}))
@@ -171,7 +184,7 @@ def interpolated_growth(portfolio, spells, rng):
         months.dt.month.to_numpy() % 3 == 0
     )
     growth = portfolio.macro["month"].map(quarterly.interpolate(limit_direction="both")).to_numpy()
-    return Leak(spells_of(portfolio, macro={"growth": growth}), "future macro value", "growth", "warning")
+    return Leak(spells_of(portfolio, macro={"gdp_growth": growth}), "future macro value", "gdp_growth", "warning")
 
 
 def offered(portfolio):
@@ -326,26 +339,20 @@ def region_beside_branch(portfolio, spells, rng):
     return Leak(spells, "collinear columns", "region, branch", "error", options)
 
 
-#: columns to look at where others of the portfolio are the same everywhere in a month, too
-BESIDE_NATIONAL = ["national_rate", "rate_incentive", "term", "credit_score", "csat", "unemployment_rate"]
-
-
 def national_rate(portfolio):
-    return {"national_rate": portfolio.macro.groupby("month")["market_rate"].transform("mean")}
+    return {"policy_rate": portfolio.macro.groupby("month")["market_rate"].transform("mean")}
 
 
 def policy_rate_in_monthly_vintages(portfolio, spells, rng):
     planted = spells_of(portfolio, macro=national_rate(portfolio))
     opened = planted.frame["loan_id"].map(portfolio.loans.set_index("loan_id")["origination_date"])
     frame = planted.frame.assign(opened=opened.dt.strftime("%Y-%m"))
-    options = {"strata": ["opened"], "columns": BESIDE_NATIONAL}
-    return Leak(replace(planted, frame=frame), "calendar-only column", "national_rate", "error", options)
+    return Leak(replace(planted, frame=frame), "calendar-only column", "policy_rate", "error", {"strata": ["opened"]})
 
 
 def policy_rate_in_yearly_vintages(portfolio, spells, rng):
     planted = spells_of(portfolio, macro=national_rate(portfolio))
-    options = {"strata": "vintage", "columns": BESIDE_NATIONAL}
-    return Leak(planted, "calendar-only column", "national_rate", "warning", options)
+    return Leak(planted, "calendar-only column", "policy_rate", "warning", {"strata": "vintage"})
 
 
 def number_of_the_contract(portfolio, spells, rng):

@@ -57,7 +57,7 @@ def test_infinite_values_are_errors_and_missing_ones_warnings_with_the_loans():
 def test_a_constant_column_and_numbers_as_text_are_warnings():
     performance = PERFORMANCE.assign(score=PERFORMANCE["score"].astype(str))
     checks = check_tables(LOANS.assign(amount=5.0), performance, RULES)
-    assert lines(checks, "warning")["rule"].tolist() == ["values differ", "numbers are stored as numbers"]
+    assert lines(checks, "warning")["rule"].tolist() == ["numbers stored as text", "constant column"]
 
 
 def test_what_the_clean_up_counts_is_a_warning_with_a_remedy():

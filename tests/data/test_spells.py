@@ -198,7 +198,10 @@ def test_columns_kept_by_the_rules_and_the_customers_travel_along():
     assert "branch" not in spells.X
 
 
-def test_progress_is_shown_when_asked_for(capsys):
+def test_progress_is_shown_when_asked_for(capsys, monkeypatch):
+    monkeypatch.setattr("churnsurv.data.engine.SECONDS_WITHOUT_BAR", 0)
+    build_spells(loan_table((1, 0, 12)), performance_table((1, 0, "open", 600)), RULES)
+    assert capsys.readouterr().err == ""
     build_spells(loan_table((1, 0, 12)), performance_table((1, 0, "open", 600)), RULES, progress=True)
     assert "spells" in capsys.readouterr().err
 

@@ -188,3 +188,26 @@ def test_a_window_over_text_is_refused():
     given = rules(windows={"w": {"column": "mood", "width": 3, "statistic": "mean"}})
     with pytest.raises(DataError, match="'mood' of the performance table is string, not numeric"):
         build_spells(loan_table((1, 0, 12)), performance, given)
+
+
+@settings(max_examples=15, deadline=None)
+@given(ROWS, st.integers(-6, 0), st.integers(0, 11))
+def test_nothing_from_a_spells_own_month_or_later_is_used(rows, opened, now):
+    """Values, market and statuses of month `now` and later are changed: the spells until then stay as they were."""
+    loans = loan_table(*[(loan, opened, 60) for loan in (1, 2, 3)])
+    loans = loans.assign(region=["north", "south", "north"], contract_rate=[5.0, 6.5, 5.5])
+    performance = performance_table(*[(loan, n, "open", score) for (loan, n), (score, _) in rows.items()])
+    performance["dues"] = [float(dues) for _, dues in rows.values()]
+    later = performance["month"] >= month(now)
+    perturbed = performance.assign(
+        score=performance["score"].mask(later, -1.0), dues=performance["dues"].mask(later, 99.0)
+    )
+    macro = MACRO.assign(
+        **{name: MACRO[name].mask(MACRO["month"] >= month(now), 77.0) for name in ("market_rate", "unemployment_rate")}
+    )
+    before = build_spells(loans, performance, HISTORY, macro=MACRO)
+    after = build_spells(loans, perturbed, HISTORY, macro=macro)
+    for one, other in ((before.frame, after.frame), (before.ahead, after.ahead)):
+        so_far = one["period"] <= month(now)
+        pd.testing.assert_frame_equal(one[so_far], other[so_far])
+        assert so_far.all() or not one.equals(other)

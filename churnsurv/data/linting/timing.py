@@ -27,7 +27,7 @@ def unlagged_columns(m: Material) -> list[Sign]:
     """
     signs = []
     for column in m.columns.values():
-        sources = [name for name in _sources(column.name, m.rules) if _now(name, m.rules)]
+        sources = [name for name in _sources(column.name, m.rules) if name in m.rules.unlagged]
         if column.source == "performance" and sources:
             where = "" if sources == [column.name] else f" of {' and '.join(map(repr, sources))}"
             remedy = "give it a lag of at least 1, or list it in known_ahead if a schedule or contract fixes it before"
@@ -44,10 +44,6 @@ def _sources(name: str, rules: SpellRules) -> list[str]:
     if name in ("rate_incentive", "burnout") and rules.rate_incentive is not None:
         return [rules.rate_incentive.own, rules.rate_incentive.market]
     return []
-
-
-def _now(name: str, rules: SpellRules) -> bool:
-    return rules.lag_of(name) == 0 and name not in rules.known_ahead
 
 
 def _moves(m: Material, column: Column) -> str:
@@ -75,7 +71,7 @@ def future_macro_values(m: Material, published_after: Mapping[str, int]) -> list
             if delay is not None and lag <= delay:
                 evidence = f"{name!r} has lag {lag}, but is published {delay} periods after the end of its period"
                 signs.append(Sign(ERROR, FUTURE_MACRO, column.name, evidence, f"set lags.{name} = {delay + 1} or more"))
-            elif column.source == "macro" and _now(name, m.rules):
+            elif column.source == "macro" and name in m.rules.unlagged:
                 remedy = "give it the lag with which it is published, at least 1, or list it in known_ahead"
                 signs.append(Sign(WARNING, FUTURE_MACRO, column.name, "lag 0: the period is not over", remedy))
         if column.source == "macro":

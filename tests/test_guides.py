@@ -1,4 +1,4 @@
-"""The guides to the public formats work as written: their examples run and print what stands below them."""
+"""The guides work as written: their examples run and print what stands below them."""
 
 import contextlib
 import io
@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-GUIDES = sorted((Path(__file__).parents[3] / "docs" / "adapters").glob("*.md"))
+DOCS = Path(__file__).parents[1] / "docs"
+GUIDES = [DOCS / "spells.md", *sorted((DOCS / "adapters").glob("*.md"))]
 
 #: a block of Python, and the block of text that shows what it prints, if one follows
 BLOCK = re.compile(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)
