@@ -73,7 +73,7 @@ def test_the_clean_up_counts_the_dirt_that_was_put_in(dirty):
     spells = build_spells(dirty.loans, dirty.performance, dirty.rules, macro=dirty.macro)
     planted = counts(pd.DataFrame(dirty.truth["dirt"]))
     # what moves is seen in panels only, a missing value by the check
-    elsewhere = planted.index.get_level_values("rule").isin(["static column moves", "no missing values"])
+    elsewhere = planted.index.get_level_values("rule").isin(["static column moves", "missing values"])
     found = counts(spells.cleaning)
     pd.testing.assert_series_equal(found, planted[~elsewhere], check_dtype=False)
     assert (found > 0).all()
@@ -83,9 +83,9 @@ def test_the_clean_up_counts_the_dirt_that_was_put_in(dirty):
 
 def test_the_check_counts_the_missing_values_that_were_put_in(dirty):
     checks = check_tables(dirty.loans, dirty.performance, dirty.rules, macro=dirty.macro)
-    found = checks[(checks["rule"] == "no missing values") & (checks["status"] == "warning")]
+    found = checks[(checks["rule"] == "missing values") & (checks["status"] == "warning")]
     # what cannot be true is made missing first
-    missing = ("no missing values", "zero means missing", "not plausible")
+    missing = ("missing values", "zero means missing", "not plausible")
     planted = {d["column"]: d["count"] for d in dirty.truth["dirt"] if d["rule"] in missing}
     assert dict(zip(found["column"], found["count"], strict=True)) == planted
 

@@ -136,7 +136,7 @@ class Soiled:
 
     def _missing_value(self, loans: Rows) -> None:
         self._set("response_hours", self._middle[loans], np.nan)
-        self._note("no missing values", "response_hours", len(loans))
+        self._note("missing values", "response_hours", len(loans))
 
     def _unknown(self, loans: Rows) -> None:
         rows = self.performance.iloc[self._middle[loans]]
