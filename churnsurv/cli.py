@@ -215,9 +215,9 @@ def check(
       churnsurv check reports/quarterly.toml --json checks.json
     """
     from churnsurv.data import check_tables
+    from churnsurv.data.files import frame_of_file
     from churnsurv.exceptions import ConfigError
     from churnsurv.report import read_config
-    from churnsurv.report.analysis import read_table
 
     settings = read_config(config)
     if json_file is not None and json_file.exists() and not force:
@@ -230,13 +230,16 @@ def check(
         files["performance"],
         settings.spells,
         macro=files.get("macro"),
-        interventions=read_table("interventions", files["interventions"]) if "interventions" in files else None,
+        interventions=frame_of_file("interventions", files["interventions"]) if "interventions" in files else None,
         strata=settings.model.strata,
         memory_limit=memory_limit,
         progress=_on_terminal(),
     )
     if json_file is not None:
-        json_file.write_text(lines.to_json(orient="records", indent=2) + "\n", encoding="utf-8")
+        try:
+            json_file.write_text(lines.to_json(orient="records", indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{str(json_file)!r} cannot be written: {error.strerror}.") from None
     for line in lines[lines["status"] != "ok"].to_dict("records"):
         typer.echo(_line(line))
     counts = lines["status"].value_counts()

@@ -166,10 +166,27 @@ def expression_of(work: Workspace, rules: SpellRules) -> SpellExpression:
     categories: dict[str, list[Any]] = {"cause": list(rules.endings)}
     if rules.season:
         categories["season"] = seasons(rules)
-    # the categories of frames, in the order they had there
-    for known in work.categories.values():
-        categories |= {name: levels for name, levels in known.items() if name in others}
+    categories |= {name: levels for name in others if (levels := _levels(name, table[name], work, rules)) is not None}
     return SpellExpression(table, cleaned, categories)
+
+
+def _levels(name: str, column: ir.Value, work: Workspace, rules: SpellRules) -> list[Any] | None:
+    """Give the categories that a frame had for a covariate in an order, None where it had none or they no longer apply."""
+    of_loans = work.categories.get("loans" if "loans" in work.tables else "performance", {})
+    if name not in rules.covariates.performance:
+        levels = of_loans.get(name)
+    else:
+        levels = work.categories.get("performance", {}).get(name)
+        if name in rules.at_origination and levels is not None:
+            first = of_loans.get(rules.at_origination[name])
+            levels = None if first is None else list(dict.fromkeys([*levels, *first]))
+    if levels is None:
+        return None
+    kind = column.type()
+    wanted = str if kind.is_string() else (int, float)
+    possible = kind.is_string() or kind.is_numeric()
+    same = all(isinstance(level, wanted) and not isinstance(level, bool) for level in levels)
+    return levels if possible and same else None
 
 
 def _per_year(rules: SpellRules) -> int:

@@ -33,39 +33,47 @@ def since_origination(rows: ir.Table, loans: ir.Table, macro: MacroTable, rules:
     region = f"l:{rules.macro.region}" if rules.macro is not None and rules.macro.region else None
     own = f"l:{incentive.own}"
     history = _cumulative(loans, macro, own, region, incentive.market)
-    # up to the period before the spell, and up to the one before origination
+    # from the period of origination to the one before the spell, at the market's lag
+    rows = _joined(rows, history, own, region, rows.origination - lag, "from")
     rows = _joined(rows, history, own, region, rows.period - 1 - lag, "until")
-    rows = _joined(rows, history, own, region, rows.origination - 1 - lag, "before")
     age = rows.period - rows.origination
-    months = rows["until months"].coalesce(0) - rows["before months"].coalesce(0)
-    total = rows["until sum"].coalesce(0.0) - rows["before sum"].coalesce(0.0)
-    known = (months == age) & rows[own].notnull()
-    burnout = ibis.cases((age == 0, 0.0), (known, ibis.greatest(total, 0.0)), else_=ibis.null("float64"))
-    return rows.mutate(burnout=burnout).drop("until months", "until sum", "before months", "before sum")
+    months = rows["until months"] - rows["from earlier months"]
+    total = rows["until sum"] - rows["from earlier sum"]
+    burnout = ibis.cases((age == 0, 0.0), (months == age, ibis.greatest(total, 0.0)), else_=ibis.null("float64"))
+    return rows.mutate(burnout=burnout).drop(*(f"{end} {name}" for end in ("from", "until") for name in _SUMS))
 
 
 def _cumulative(loans: ir.Table, macro: MacroTable, own: str, region: str | None, market: str) -> ir.Table:
-    """Give the sum of positive incentives and the number of known months, by rate, region and period."""
+    """Give positive incentives, summed and counted up to every period and before it, by rate and region."""
     keys = {"rate": loans[own].cast("float64"), "place": loans[region] if region else ibis.literal("")}
     rates = loans.select(**keys).filter(ibis._.rate.notnull()).distinct()
     months = macro.table.select("region", "period", market=macro.table[f"m:{market}"])
     pairs = rates.cross_join(months) if region is None else rates.inner_join(months, rates.place == months.region)
-    so_far = ibis.window(group_by=["rate", "place"], order_by="period", preceding=None, following=0)
-    positive = ibis.greatest(pairs.rate - pairs.market, 0.0)
-    return pairs.select(
-        "rate", "place", month=pairs.period, sum=positive.sum().over(so_far), months=pairs.market.count().over(so_far)
+    seen = pairs.market.notnull()
+    pairs = pairs.mutate(
+        positive=ibis.ifelse(seen, ibis.greatest(pairs.rate - pairs.market, 0.0), 0.0), known=ibis.ifelse(seen, 1, 0)
     )
+    to_here = ibis.window(group_by=["rate", "place"], order_by="period", preceding=None, following=0)
+    totals = pairs.mutate(sum=pairs.positive.sum().over(to_here), months=pairs.known.sum().over(to_here))
+    return totals.select(
+        "rate",
+        "place",
+        "sum",
+        "months",
+        **{"month": totals.period, "earlier sum": totals["sum"] - totals.positive},
+        **{"earlier months": totals.months - totals.known},
+    )
+
+
+_KEYS = ("rate", "place", "month")
+_SUMS = ("sum", "months", "earlier sum", "earlier months")
 
 
 def _joined(
     rows: ir.Table, history: ir.Table, own: str, region: str | None, month: ir.IntegerValue, name: str
 ) -> ir.Table:
-    keys = ("rate", "place", "month")
-    right = history.select(
-        **{f"{name} {key}": history[key] for key in keys},
-        **{f"{name} sum": history["sum"], f"{name} months": history.months},
-    )
+    right = history.select(**{f"{name} {column}": history[column] for column in (*_KEYS, *_SUMS)})
     on = [rows[own].cast("float64") == right[f"{name} rate"], month == right[f"{name} month"]]
     if region is not None:
         on.append(rows[region] == right[f"{name} place"])
-    return rows.left_join(right, on).drop(*(f"{name} {key}" for key in keys))
+    return rows.left_join(right, on).drop(*(f"{name} {key}" for key in _KEYS))

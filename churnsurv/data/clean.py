@@ -18,6 +18,7 @@ from churnsurv.data.faults import refuse
 from churnsurv.data.findings import Finding
 from churnsurv.data.loan_table import LoanTable, loan_table
 from churnsurv.data.period_columns import period_column
+from churnsurv.data.reasons import LEFT_BEFORE, NO_ORIGINATION, NO_ROW, NOT_OBSERVED
 from churnsurv.data.rules import MATURED, OPEN, SpellRules
 from churnsurv.data.schema import performance_columns, require_columns, require_corrected_columns, value_columns
 from churnsurv.exceptions import DataError
@@ -29,7 +30,7 @@ ROW_RULES = (
     "loan left out",
     "missing period",
     "missing status",
-    "origination unknown",
+    NO_ORIGINATION,
     "before origination",
     "contradicting rows",
     "exact duplicate",
@@ -137,7 +138,7 @@ def _flagged(staged: ir.Table, loans: LoanTable, rules: SpellRules, twice: ir.Ta
         _LOAN_OUT: rows.out.notnull(),
         "missing period": rows.period.isnull(),
         "missing status": rows.code == NO_STATUS,
-        "origination unknown": rows.origination.isnull(),
+        NO_ORIGINATION: rows.origination.isnull(),
         "before origination": rows.period < rows.origination,
         "contradicting rows": contradicting,
     }
@@ -207,7 +208,7 @@ def _findings(counts: pd.DataFrame, changed: dict[tuple[str, str], str], rules: 
     """Give what the counts say; of loans told by their last row alone, loans are counted."""
     unit = "loan" if rules.rows == "loan" else "row"
     status = rules.status or ""
-    column = {"missing loan id": rules.loan_id, "unknown loan": rules.loan_id, "origination unknown": rules.origination}
+    column = {"missing loan id": rules.loan_id, "unknown loan": rules.loan_id, NO_ORIGINATION: rules.origination}
     column |= {"missing status": status, "after the exit": status}
     kept_one = "one of the equal rows kept"
     found = []
@@ -250,7 +251,7 @@ def _left_out(counts: pd.DataFrame, loans: LoanTable, work: Workspace) -> dict[s
             ~lost.index.isin(counts["loan"]),
             ~lost.index.isin(kept["loan"]),
         ],
-        [lost["out"], "origination unknown", "not in the performance table", "no usable row"],
-        "left before its acquisition",
+        [lost["out"], NO_ORIGINATION, NOT_OBSERVED, NO_ROW],
+        LEFT_BEFORE,
     )
     return {str(name): int(n) for name, n in pd.Series(reason).value_counts(sort=False).items()}

@@ -44,15 +44,15 @@ def value_column(column: ir.Value, name: str, rules: SpellRules) -> ValueColumn:
         value, faults = _number_in_text(column, name)
     kind = value.type()
     if kind.is_boolean():
-        value = value.cast("int8")
+        value = truth_as_number(value)
     elif kind.is_decimal():
         value = value.cast("float64")
-    elif kind.is_floating():
-        value = ibis.ifelse(value.isnan(), ibis.null(kind), value)
     elif kind.is_interval():
         raise DataError(
             f"Column {name!r} is a duration ({kind}): convert it to a number first, e.g. df[{name!r}] / pd.Timedelta(days=1)."
         )
+    elif kind.is_nested() or kind.is_json() or kind.is_binary():
+        raise DataError(f"Column {name!r} is {kind}: give numbers, text or dates.")
     flags: dict[str, ir.BooleanValue] = {}
     if name in rules.zero_is_missing or name in rules.plausible:
         _refuse_non_numbers(value, name, "zero_is_missing" if name in rules.zero_is_missing else "plausible")
@@ -67,6 +67,11 @@ def value_column(column: ir.Value, name: str, rules: SpellRules) -> ValueColumn:
     if faults:
         flags[AS_TEXT] = column.notnull()
     return ValueColumn(value, flags, faults)
+
+
+def truth_as_number(column: ir.BooleanValue) -> ir.IntegerValue:
+    """Give 1 for true and 0 for false; not every database casts."""
+    return ibis.cases((column, 1), (~column, 0))
 
 
 def _number_in_text(column: ir.StringValue, name: str) -> tuple[ir.FloatingValue, tuple[Fault, ...]]:
@@ -115,8 +120,8 @@ def label_column(column: ir.Value, name: str, table: str) -> ir.Value:
             f"Column {name!r} of the {table} table holds {'lists' if kind.is_array() else str(kind)}, which name nothing. Give "
             "numbers or text."
         )
-    if kind.is_floating():
-        return ibis.ifelse(column.isnan(), ibis.null(kind), column)
+    if kind.is_boolean():
+        return truth_as_number(column)
     return column.cast("string") if kind.is_uuid() else column
 
 
@@ -135,17 +140,26 @@ def inexact_ids(column: ir.Value, name: str, table: str) -> tuple[Fault, ...]:
 
 
 def refuse_different_kinds(one: ir.Value, other: ir.Value, name: str, table: str, other_table: str) -> None:
-    """Refuse numbers in one table where the other has text: nothing would be found.
+    """Refuse numbers in one table where the other has text or dates: nothing would be found.
 
     Raises
     ------
     DataError
         Naming the column, both tables and their types.
     """
-    kinds = ["text" if column.type().is_string() else "number" for column in (one, other)]
+    kinds = [_kind(column) for column in (one, other)]
     if kinds[0] != kinds[1]:
         types = (str(one.type()), str(other.type()))
         raise DataError(different_kinds_words(name, (table, other_table), (kinds[0], kinds[1]), types))
+
+
+def _kind(column: ir.Value) -> str:
+    kind = column.type()
+    if kind.is_string():
+        return "text"
+    if kind.is_boolean():
+        return "true or false"
+    return "number" if kind.is_numeric() else "date"
 
 
 def done_by(rule: str) -> str:

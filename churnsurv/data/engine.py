@@ -18,16 +18,15 @@ import ibis
 import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
-import pyarrow.dataset
 from ibis.common.exceptions import IbisError
 from tqdm import tqdm
 
+from churnsurv.data.files import table_of_file
 from churnsurv.data.staging import arrow_of
 from churnsurv.exceptions import DataError
 
 Result = TypeVar("Result")
 
-_CSV = (".csv", ".csv.gz", ".tsv", ".txt", ".txt.gz")
 _SECONDS_BETWEEN_LOOKS = 0.05
 #: queries that take less show no bar
 SECONDS_WITHOUT_BAR = 0.5
@@ -61,7 +60,7 @@ def workspace(
         A file that cannot be read, something that is no table, tables of two databases, a limit that is no size.
     """
     given = {name: table for name, table in tables.items() if table is not None}
-    homes = {id(home): home for table in given.values() if (home := _backend_of(table)) is not None}
+    homes = {id(home): home for name, table in given.items() if (home := _backend_of(table, name)) is not None}
     if len(homes) > 1:
         raise DataError("The tables lie in different databases; copy them into one, or give files or frames.")
     with contextlib.ExitStack() as stack:
@@ -97,15 +96,19 @@ class Workspace:
 
     def add(self, name: str, table: Any, columns: list[str]) -> None:
         """Make a table known by a name."""
+        _refuse_case_alone(columns, name)
         if isinstance(table, ir.Table):
-            self.tables[name] = table
+            made = table
         elif isinstance(table, str | Path):
-            self.tables[name] = self._of_file(name, Path(table))
+            if not str(table).strip():
+                raise DataError(f"The {name} table: the path is empty.")
+            made = self._of_file(name, Path(table), columns)
         else:
             arrow, self.categories[name] = arrow_of(table, name, columns)
-            self.tables[name] = self._of_arrow(name, arrow)
-        names = table.columns if isinstance(table, pd.DataFrame) else self.tables[name].columns
+            made = self._of_arrow(name, arrow)
+        names = table.columns if isinstance(table, pd.DataFrame) else made.columns
         self.columns[name] = [str(column) for column in names]
+        self.tables[name] = made.mutate(**_nan_as_null(made, columns))
 
     def run(self, query: Callable[[], Result], *, what: str) -> Result:
         """Run a query; faults of the database become errors that say what was being done."""
@@ -162,21 +165,12 @@ class Workspace:
             else:
                 self.backend.drop_table(name, force=True)
 
-    def _of_file(self, name: str, path: Path) -> ir.Table:
-        if not path.exists():
-            raise DataError(f"The {name} table: there is no file {str(path)!r}.")
-        if not self.is_duckdb:
-            return self._of_arrow(name, pyarrow.dataset.dataset(path).to_table())
-        is_text = path.name.lower().endswith(_CSV)
-        source = str(path / "**" / "*.parquet") if path.is_dir() else str(path)
-        try:
-            # all rows decide the types: a text in the last row must not stop the reading
-            return self.backend.read_csv(source, sample_size=-1) if is_text else self.backend.read_parquet(source)
-        except (duckdb.Error, IbisError) as error:
-            raise DataError(
-                f"The {name} table: {str(path)!r} cannot be read as {'CSV' if is_text else 'Parquet'} "
-                f"({_first_line(error)}). CSV files are known by the endings {', '.join(_CSV)}."
-            ) from None
+    def _of_file(self, name: str, path: Path, columns: list[str]) -> ir.Table:
+        if self.is_duckdb:
+            return table_of_file(self.backend, name, path, columns)
+        with contextlib.closing(duckdb.connect()) as connection:
+            file = table_of_file(ibis.duckdb.from_connection(connection), name, path, columns)
+            return self._of_arrow(name, file.to_pyarrow())
 
     def _of_arrow(self, name: str, table: Any) -> ir.Table:
         known_as = ibis.util.gen_name(f"churnsurv_{name}")
@@ -187,13 +181,33 @@ class Workspace:
         return self.backend.create_table(known_as, table, temp=True)
 
 
-def _backend_of(table: Any) -> Any:
-    return table.get_backend() if isinstance(table, ir.Table) else None
+def _backend_of(table: Any, name: str) -> Any:
+    try:
+        return table.get_backend() if isinstance(table, ir.Table) else None
+    except IbisError as error:
+        raise DataError(f"The {name} table is an Ibis table without a database ({_first_line(error)}).") from None
+
+
+def _refuse_case_alone(columns: list[str], name: str) -> None:
+    """Refuse used columns that are told apart by case alone: DuckDB does not."""
+    known: dict[str, str] = {}
+    for column in columns:
+        other = known.setdefault(column.casefold(), column)
+        if other != column:
+            raise DataError(f"Columns {other!r} and {column!r} of the {name} table differ by case alone: rename one.")
+
+
+def _nan_as_null(table: ir.Table, columns: list[str]) -> dict[str, ir.Value]:
+    """Give the used columns of doubles with NaN as null; in databases it is a number, larger than all others."""
+    doubles = [name for name in dict.fromkeys(columns) if name in table.columns and table[name].type().is_floating()]
+    return {name: ibis.ifelse(table[name].isnan(), ibis.null(table[name].type()), table[name]) for name in doubles}
 
 
 def _duckdb_backend(memory_limit: str | None, spill: str) -> Any:
     settings: dict[str, Any] = {"temp_directory": spill, "preserve_insertion_order": False}
     if memory_limit is not None:
+        if str(memory_limit).strip().startswith("-"):
+            raise DataError(f"memory_limit={memory_limit!r} is no size; give e.g. '2GB'.")
         settings["memory_limit"] = memory_limit
     try:
         connection = duckdb.connect(config=settings)

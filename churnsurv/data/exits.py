@@ -11,7 +11,9 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
+from churnsurv.data.columns import truth_as_number
 from churnsurv.data.engine import Workspace
+from churnsurv.data.ids import LARGEST_EXACT
 from churnsurv.data.rule_tables import Condition
 from churnsurv.data.rules import SpellRules
 from churnsurv.data.staging import plain_text
@@ -36,16 +38,36 @@ def exit_code(table: ir.Table, rules: SpellRules) -> ir.IntegerValue:
 
 
 def is_one_of(column: ir.Value, values: Sequence[Any]) -> ir.BooleanValue:
-    """Tell the rows that have one of the values; text and numbers are the same when they read the same."""
+    """Tell the rows that have one of the values; text and numbers are the same when they read the same.
+
+    A column of numbers has lost the zeros in front of its codes, so "03" is 3 there.
+    """
     kind = column.type()
     if kind.is_string():
         return column.isin([plain_text(value) for value in values])
-    numbers = [value for value in values if not isinstance(value, str)]
     if kind.is_boolean():
-        column, numbers = column.cast("int8"), [int(value) for value in numbers]
+        column = truth_as_number(column)
     elif not kind.is_numeric():
-        numbers = []
+        return ibis.literal(False)
+    numbers = [number for value in values if (number := _number(value, kind.is_boolean())) is not None]
     return column.isin(numbers) if numbers else ibis.literal(False)
+
+
+_BEYOND_INTEGERS = 2**63
+_TRUE_OR_FALSE = {"true": 1, "t": 1, "false": 0, "f": 0}
+
+
+def _number(value: Any, truth: bool) -> int | float | None:
+    """Give what a value of the rules is in a column of numbers, or of truth values; None: nothing."""
+    if truth and isinstance(value, str) and value.strip().lower() in _TRUE_OR_FALSE:
+        return _TRUE_OR_FALSE[value.strip().lower()]
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    if isinstance(value, int) and abs(value) < _BEYOND_INTEGERS:
+        return int(value)
+    return int(number) if number.is_integer() and abs(number) < LARGEST_EXACT else number
 
 
 def _holds(table: ir.Table, conditions: Sequence[Condition]) -> ir.BooleanValue:

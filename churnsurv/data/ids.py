@@ -63,10 +63,10 @@ def check_same_type(ids: pd.Series, known: pd.Series, table: str, known_table: s
 def different_kinds_words(name: str, tables: tuple[str, str], kinds: tuple[str, str], types: tuple[str, str]) -> str:
     """Say that identifiers are numbers in one table and text in the other."""
     column = f"{tables[0]}[{name!r}]"
+    how = {"text": f", e.g. {column} = {column}.astype(str)", "number": f", e.g. {column} = {column}.astype(int)"}
     return (
         f"Column {name!r} is {kinds[0]} in the {tables[0]} table ({types[0]}) and {kinds[1]} in the {tables[1]} table "
-        f"({types[1]}): no loan can be found. Give both the same type, e.g. {column} = "
-        f"{column}.astype({'str' if kinds[1] == 'text' else 'int'})."
+        f"({types[1]}): nothing can be joined. Give both the same type{how.get(kinds[1], '')}."
     )
 
 

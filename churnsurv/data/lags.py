@@ -16,13 +16,15 @@ import ibis.expr.types as ir
 
 from churnsurv.data.burnout import since_first_seen, since_origination
 from churnsurv.data.clean import CleanTables
-from churnsurv.data.columns import require_number
+from churnsurv.data.columns import refuse_different_kinds, require_number
 from churnsurv.data.macro_table import MacroTable
 from churnsurv.data.rule_tables import Window
 from churnsurv.data.rules import OPEN, SpellRules
+from churnsurv.exceptions import DataError
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _QUARTERS = ("Q1", "Q2", "Q3", "Q4")
+_KINDS = ("is_numeric", "is_string", "is_temporal")
 
 
 def seasons(rules: SpellRules) -> list[str]:
@@ -44,6 +46,7 @@ class _Lagged:
         values, lag = rows[f"p:{self.column}"], self.lag - shift
         if self.window is None:
             return _value_at(rows, values, lag)
+        values = values.cast("float64")
         if self.window.statistic == "change":
             return _value_at(rows, values, lag) - _value_at(rows, values, lag + self.window.width)
         frame = ibis.window(group_by="loan", order_by="period", range=(-(lag + self.window.width - 1), -lag))
@@ -67,8 +70,8 @@ def _statistic(rows: ir.Table, values: ir.NumericValue, statistic: str, frame: A
     if statistic == "slope":
         when = ibis.ifelse(values.notnull(), rows.period.cast("float64"), ibis.null("float64"))
         spread = when.var(how="pop").over(frame)
-        return when.cov(values.cast("float64"), how="pop").over(frame) / spread.nullif(0)
-    return getattr(values, statistic)().over(frame).cast("float64")
+        return when.cov(values, how="pop").over(frame) / spread.nullif(0)
+    return getattr(values, statistic)().over(frame)
 
 
 def spell_rows(cleaned: CleanTables, macro: MacroTable | None, rules: SpellRules) -> ir.Table:
@@ -88,6 +91,8 @@ def spell_rows(cleaned: CleanTables, macro: MacroTable | None, rules: SpellRules
     rows = rows.inner_join(of_loan, rows.loan == of_loan.known).drop("known")
     region = f"l:{rules.macro.region}" if rules.macro is not None and rules.macro.region else None
     if macro is not None:
+        if region is not None:
+            refuse_different_kinds(rows[region], macro.table.region, region.removeprefix("l:"), "loans", "macro")
         for lag, columns in _macro_lags(rules).items():
             rows = macro.joined(rows, columns, lag, region)
     rows = rows.mutate(**_at_origination(rows, lagged, rules))
@@ -148,7 +153,14 @@ def _at_origination(rows: ir.Table, lagged: list[_Lagged], rules: SpellRules) ->
         first = rules.at_origination.get(value.column)
         if first is not None and value.window is None:
             too_early = rows.period - value.lag < rows.origination
-            result[f"v:{value.name}"] = ibis.ifelse(too_early, rows[f"l:{first}"], rows[f"v:{value.name}"])
+            at_first, later = rows[f"l:{first}"], rows[f"v:{value.name}"]
+            if any(getattr(at_first.type(), kind)() != getattr(later.type(), kind)() for kind in _KINDS):
+                raise DataError(
+                    f"Column {first!r} of the loans table is {at_first.type()}, and {value.column!r} of the performance table, "
+                    f"which it fills at origination, is {later.type()}: give both as numbers or both as text. (A column "
+                    "without any value counts as a number: take it out of at_origination.)"
+                )
+            result[f"v:{value.name}"] = ibis.ifelse(too_early, at_first, later)
     return result
 
 

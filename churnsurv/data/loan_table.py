@@ -25,18 +25,11 @@ from churnsurv.data.exits import is_one_of
 from churnsurv.data.faults import Fault, refuse
 from churnsurv.data.findings import Finding
 from churnsurv.data.period_columns import period_column
+from churnsurv.data.reasons import CONTRADICTING, excluded_by
 from churnsurv.data.rules import SpellRules
 from churnsurv.data.schema import loan_columns, require_columns, static_columns
 from churnsurv.exceptions import DataError
 from churnsurv.messages import counted, first_of
-
-#: why a loan of the loan table is not looked at
-CONTRADICTING = "contradicting rows in the loan table"
-
-
-def excluded_by(column: str) -> str:
-    """Give the reason of the reconciliation for loans that the rules exclude by a column."""
-    return f"excluded by {column}"
 
 
 @dataclass(frozen=True)

@@ -78,8 +78,10 @@ def macro_table(work: Workspace, rules: SpellRules) -> MacroTable | None:
             f"The macro table has {counted(n, 'row')}, none with {' and '.join(map(repr, by))}: fill them in."
         )
     _refuse_repeated(usable, by, work)
-    means = {f"m:{name}": usable[f"m:{name}"].mean() for name in columns}
-    averaged = usable.group_by(["region", "period"]).agg(**means)
+    # a month that is written twice counts once
+    months = usable.drop("seen").distinct()
+    means = {f"m:{name}": months[f"m:{name}"].mean() for name in columns}
+    averaged = months.group_by(["region", "period"]).agg(**means)
     return MacroTable(work.kept(averaged, "macro table"), keys.region is not None)
 
 

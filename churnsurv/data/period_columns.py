@@ -15,6 +15,7 @@ import ibis.expr.types as ir
 import pandas as pd
 
 from churnsurv.data.faults import Fault, Words
+from churnsurv.data.ids import LARGEST_EXACT
 from churnsurv.data.periods import YEARS
 from churnsurv.data.rules import SpellRules
 from churnsurv.messages import counted
@@ -50,7 +51,7 @@ def period_column(column: ir.Value, name: str, rules: SpellRules) -> PeriodColum
     kind = column.type()
     form = rules.dates.get(name)
     if form is not None:
-        text = column.cast("string") if not kind.is_floating() else column.cast("int64").cast("string")
+        text = _whole(column).cast("string") if kind.is_floating() else column.cast("string")
         return _text(text, name, rules, _formatted(text, form), f"text of the form {form!r}")
     if kind.is_boolean():
         return PeriodColumn(ibis.null("int32"), (_no_date(column, column.notnull(), name, rules),))
@@ -193,22 +194,31 @@ def _no_date(
 
 
 def _numbered(column: ir.NumericValue, name: str, rules: SpellRules) -> PeriodColumn:
-    present = column.notnull() if not column.type().is_floating() else column.notnull() & ~column.isnan()
-    month = ibis.ifelse(column >= 10_000_000, (column // 100) % 100, column % 100)
+    present = column.notnull()
+    near = ibis.ifelse(column.abs() < LARGEST_EXACT, column, ibis.null(column.type()))
+    month = ibis.ifelse(near >= 10_000_000, (near // 100) % 100, near % 100)
     as_date = column.between(190_001, 209_912) | column.between(19_000_101, 20_991_231)
     faults = [Fault(name, as_date & month.between(1, 12), column, _looks_like_a_date(name))]
     if rules.period_one is None:
         faults.append(Fault(name, present, column, _needs_a_first_period(name)))
         return PeriodColumn(ibis.null("int32"), tuple(faults))
     first = pd.Period(rules.period_one, freq="M" if rules.period == "month" else "Q").ordinal - 1
-    far = (column + first).abs() >= _FARTHEST * (12 if rules.period == "month" else 4)
-    whole = column.round() if column.type().is_floating() else column
+    farthest = _FARTHEST * (12 if rules.period == "month" else 4)
+    # no sum: it could overflow
+    far = (column >= farthest - first) | (column <= -farthest - first)
+    whole = column
     if column.type().is_floating():
-        faults.append(Fault(name, present & ~far & (column != column.floor()), column, _fractions(name)))
+        whole = near.round()
+        faults.append(Fault(name, present & ~far & (near != near.floor()), column, _fractions(name)))
     faults.append(Fault(name, present & far, column, _far_away(name, rules)))
     readable = present & ~far
     number = ibis.ifelse(readable, whole, ibis.null(whole.type())).cast("int32") + first
     return PeriodColumn(number.cast("int32"), tuple(faults))
+
+
+def _whole(column: ir.FloatingValue) -> ir.Value:
+    """Give numbers as text, whole ones without a fraction."""
+    return column.cast("string").re_replace(r"[.]0$", "")
 
 
 def _looks_like_a_date(name: str) -> Words:

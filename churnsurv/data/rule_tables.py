@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from churnsurv.data.config import ConfigTable
 from churnsurv.exceptions import ConfigError
 
-Names = tuple[str, ...]
-Values = tuple[str | int | float | bool, ...]
+#: databases know no character 0
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+Name = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00]*$")]
+Names = tuple[Name, ...]
+Values = tuple[Text | int | float | bool, ...]
+#: in periods
+Lag = Annotated[int, Field(ge=0, le=600)]
+Bound = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Covariates(ConfigTable):
@@ -28,8 +34,8 @@ class MacroKeys(ConfigTable):
 
     table: ClassVar[str] = "spells.macro"
 
-    period: str
-    region: str | None = None
+    period: Name
+    region: Name | None = None
 
 
 class RateIncentive(ConfigTable):
@@ -37,8 +43,8 @@ class RateIncentive(ConfigTable):
 
     table: ClassVar[str] = "spells.rate_incentive"
 
-    own: str
-    market: str
+    own: Name
+    market: Name
 
 
 class Window(ConfigTable):
@@ -51,7 +57,7 @@ class Window(ConfigTable):
 
     table: ClassVar[str] = "spells.windows"
 
-    column: str
+    column: Name
     width: int = Field(ge=2, le=120)
     statistic: Literal["mean", "sum", "min", "max", "change", "slope"]
     least: int = Field(default=1, ge=1)
@@ -62,10 +68,10 @@ class Condition(ConfigTable):
 
     table: ClassVar[str] = "spells.exits.when"
 
-    column: str
-    values: Values | None = None
-    at_least: float | None = None
-    at_most: float | None = None
+    column: Name
+    values: Annotated[Values, Field(min_length=1)] | None = None
+    at_least: Bound | None = None
+    at_most: Bound | None = None
     present: bool | None = None
 
     @model_validator(mode="after")
@@ -73,6 +79,11 @@ class Condition(ConfigTable):
         if self.values is None and self.at_least is None and self.at_most is None and self.present is None:
             raise ConfigError(
                 f"[spells.exits.when] of column {self.column!r} asks nothing: give values, at_least, at_most or present."
+            )
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            raise ConfigError(
+                f"[spells.exits.when] of column {self.column!r} never holds: at_least = {self.at_least:g} is more than "
+                f"at_most = {self.at_most:g}."
             )
         return self
 
@@ -85,5 +96,5 @@ class ExitRule(ConfigTable):
 
     table: ClassVar[str] = "spells.exits"
 
-    cause: str
+    cause: Name
     when: tuple[Condition, ...] = Field(min_length=1)

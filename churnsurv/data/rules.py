@@ -13,7 +13,19 @@ import pandas as pd
 from pydantic import Field, field_validator, model_validator
 
 from churnsurv.data.config import ConfigTable, did_you_mean, read_toml
-from churnsurv.data.rule_tables import Covariates, ExitRule, MacroKeys, Names, RateIncentive, Values, Window
+from churnsurv.data.reasons import REASONS
+from churnsurv.data.rule_tables import (
+    Covariates,
+    ExitRule,
+    Lag,
+    MacroKeys,
+    Name,
+    Names,
+    RateIncentive,
+    Text,
+    Values,
+    Window,
+)
 from churnsurv.exceptions import ConfigError
 
 #: how the last spell of a loan ends without an event
@@ -123,37 +135,37 @@ class SpellRules(ConfigTable):
 
     period: Literal["month", "quarter"] = "month"
     period_one: str | None = None
-    loan_id: str = "loan_id"
-    customer_id: str | None = None
-    origination: str
-    term: str | None = None
-    maturity: str | None = None
-    observed: str
+    loan_id: Name = "loan_id"
+    customer_id: Name | None = None
+    origination: Name
+    term: Name | None = None
+    maturity: Name | None = None
+    observed: Name
     rows: Literal["period", "loan"] = "period"
-    acquired: str | None = None
-    status: str | None = None
+    acquired: Name | None = None
+    status: Name | None = None
     open: Values = ()
     matured: Values = ()
-    causes: dict[str, Values] = Field(default_factory=dict)
-    censored: dict[str, Values] = Field(default_factory=dict)
+    causes: dict[Name, Values] = Field(default_factory=dict)
+    censored: dict[Name, Values] = Field(default_factory=dict)
     exits: tuple[ExitRule, ...] = ()
     paid_at_term: Names = ()
     covariates: Covariates = Covariates()
-    lag: int = Field(default=1, ge=1)
-    lags: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    lag: Annotated[Lag, Field(ge=1)] = 1
+    lags: dict[Name, Lag] = Field(default_factory=dict)
     known_ahead: Names = ()
-    at_origination: dict[str, str] = Field(default_factory=dict)
+    at_origination: dict[Name, Name] = Field(default_factory=dict)
     macro: MacroKeys | None = None
     rate_incentive: RateIncentive | None = None
     burnout: bool = False
     season: bool = False
-    windows: dict[str, Window] = Field(default_factory=dict)
-    dates: dict[str, str] = Field(default_factory=dict)
+    windows: dict[Name, Window] = Field(default_factory=dict)
+    dates: dict[Name, Text] = Field(default_factory=dict)
     numbers: Names = ()
-    exclude: dict[str, Values] = Field(default_factory=dict)
+    exclude: dict[Name, Values] = Field(default_factory=dict)
     conflicts: Literal["raise", "leave out"] = "raise"
     zero_is_missing: Names = ()
-    plausible: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    plausible: dict[Name, tuple[float, float]] = Field(default_factory=dict)
     keep: Names = ()
 
     @classmethod
@@ -166,11 +178,11 @@ class SpellRules(ConfigTable):
     @classmethod
     def _is_a_period(cls, value: str | None) -> str | None:
         try:
-            pd.Period(value, freq="M")
+            known = value is None or isinstance(pd.Period(value, freq="M"), pd.Period)
         except (ValueError, TypeError):
-            raise ConfigError(
-                f"[spells] period_one = {value!r} is not a period such as '2000Q1' or '2000-01'."
-            ) from None
+            known = False
+        if not known:
+            raise ConfigError(f"[spells] period_one = {value!r} is not a period such as '2000Q1' or '2000-01'.")
         return value
 
     @model_validator(mode="after")
@@ -193,11 +205,12 @@ class SpellRules(ConfigTable):
             faults.append("open, matured and causes list values of status, which is not given.")
         if self.status is not None and not self.open:
             faults.append("open is empty: list the values of status of loans under observation, e.g. open = ['open'].")
-        endings = (OPEN, MATURED)
         for key, names in (("causes", self.cause_names), ("censored", tuple(self.censored))):
             for name in names:
-                if name in endings:
+                if name in (OPEN, MATURED):
                     faults.append(f"{key}.{name}: the name is taken; list these values in {name} = [...].")
+                if name in REASONS:
+                    faults.append(f"{key}: the reconciliation has a line {name!r} of its own; choose another name.")
         both = [name for name in self.censored if name in self.cause_names]
         if both:
             faults.append(f"{both[0]!r} is a cause and in censored: it is one of them.")
@@ -214,11 +227,13 @@ class SpellRules(ConfigTable):
 
     def _faults_of_covariates(self) -> list[str]:
         faults = []
-        twice = _repeated(list(self.covariate_names))
+        twice = _repeated([name.casefold() for name in self.covariate_names])
         if twice:
-            faults.append(f"covariates names {twice[0]!r} twice.")
-        own = (*SPELL_COLUMNS, *COHORT_COLUMNS)
-        taken = [name for name in (*self.covariate_names, *self.keep) if name in own]
+            faults.append(f"covariates names {twice[0]!r} twice (names that differ by case alone are one).")
+        kept = [name for name in self.keep if name not in self.covariate_names]
+        own = {name.casefold() for name in (*SPELL_COLUMNS, *COHORT_COLUMNS)}
+        taken = [name for name in (*self.covariate_names, *kept) if name.casefold() in own]
+        taken += [name for name in kept if name.casefold() in {other.casefold() for other in self.covariate_names}]
         if taken:
             faults.append(f"the name {taken[0]!r} is taken by a column of the spells: rename the column of the table.")
         for name, (lowest, highest) in self.plausible.items():

@@ -20,8 +20,9 @@ from numpy.typing import ArrayLike, NDArray
 from churnsurv.data.findings import Finding, findings_frame
 from churnsurv.data.landmark import Cohort, HasCovariates, landmark_cohort, outcome_of, stacked
 from churnsurv.data.periods import last_complete_period, one_date, period_numbers, period_starts
+from churnsurv.data.reasons import OPEN_EARLIER
 from churnsurv.data.rules import OPEN, SpellRules
-from churnsurv.data.summary import OPEN_EARLIER, named_endings, reconciled
+from churnsurv.data.summary import named_endings, reconciled
 from churnsurv.exceptions import DataError
 from churnsurv.messages import first_of
 from churnsurv.outcome import Outcome

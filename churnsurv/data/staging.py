@@ -54,6 +54,8 @@ def arrow_of(table: Any, name: str, columns: Iterable[str]) -> tuple[Any, dict[s
     if isinstance(table, pd.DataFrame):
         return _of_pandas(table, name, dict.fromkeys(columns))
     if isinstance(table, pyarrow.dataset.Dataset):
+        for column in columns:
+            _refuse_twice(table.schema.names.count(column), column, name)
         return table, {}
     if hasattr(table, "collect") and hasattr(table, "lazy"):
         table = table.collect()
@@ -62,8 +64,21 @@ def arrow_of(table: Any, name: str, columns: Iterable[str]) -> tuple[Any, dict[s
             f"The {name} table is a {type(table).__name__}; give a DataFrame, an Arrow or Ibis table, or the path of a file, "
             f"e.g. pd.read_parquet('{name}.parquet')."
         )
-    arrow = pa.table(table)
-    return _local_times(arrow.select([column for column in dict.fromkeys(columns) if column in arrow.column_names])), {}
+    try:
+        arrow = pa.table(table)
+    except pa.ArrowException as error:
+        raise DataError(
+            f"The {name} table has a column of a type that Arrow does not know ({error}): convert it."
+        ) from None
+    used = [column for column in dict.fromkeys(columns) if column in arrow.column_names]
+    for column in used:
+        _refuse_twice(arrow.column_names.count(column), column, name)
+    return _local_times(_known_to_databases(arrow.select(used))), {}
+
+
+def _refuse_twice(n: int, column: str, table: str) -> None:
+    if n > 1:
+        raise DataError(f"The {table} table has {n} columns called {column!r}; rename or drop all but one.")
 
 
 def _of_pandas(frame: pd.DataFrame, name: str, columns: Iterable[str]) -> tuple[pa.Table, dict[str, list[Any]]]:
@@ -72,22 +87,23 @@ def _of_pandas(frame: pd.DataFrame, name: str, columns: Iterable[str]) -> tuple[
     categories: dict[str, list[Any]] = {}
     for column in columns:
         n = int(np.count_nonzero(frame.columns == column))
-        if n > 1:
-            raise DataError(f"The {name} table has {n} columns called {column!r}; rename or drop all but one.")
+        _refuse_twice(n, column, name)
         if n == 0:
             continue
         values = frame[column]
-        if isinstance(values.dtype, pd.CategoricalDtype):
-            categories[column] = values.cat.categories.tolist()
-            values = values.astype(values.cat.categories.dtype)
         try:
-            arrays[column] = _array(values, name)
-        except pa.ArrowException as error:
+            if isinstance(values.dtype, pd.CategoricalDtype):
+                levels = _array(values.cat.categories.to_series(name=column), name)
+                arrays[column] = levels.take(pa.array(values.cat.codes, mask=values.isna().to_numpy()))
+                categories[column] = levels.to_pylist()
+            else:
+                arrays[column] = _array(values, name)
+        except (pa.ArrowException, OverflowError) as error:
             raise DataError(
                 f"Column {column!r} of the {name} table is {frame[column].dtype} and cannot be used ({error}): convert it to "
                 "numbers, text or dates."
             ) from None
-    return _local_times(pa.table(arrays)), categories
+    return _local_times(_known_to_databases(pa.table(arrays))), categories
 
 
 _ROWS = "churnsurv rows"
@@ -134,6 +150,19 @@ def plain_text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
+
+
+def _known_to_databases(table: pa.Table) -> pa.Table:
+    """Give a table without the number types that DuckDB does not read."""
+    for position, column in enumerate(table.schema):
+        wanted = None
+        if pa.types.is_float16(column.type):
+            wanted = pa.float32()
+        elif pa.types.is_decimal256(column.type):
+            wanted = pa.float64()
+        if wanted is not None:
+            table = table.set_column(position, column.name, table.column(position).cast(wanted))
+    return table
 
 
 def _local_times(table: pa.Table) -> pa.Table:

@@ -7,6 +7,7 @@ counts in its metadata. Rows of the period ahead (see :attr:`churnsurv.data.Spel
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -80,21 +81,27 @@ def write_spells(
     """
     rules = as_rules(rules)
     target = Path(file)
-    if target.exists() and not overwrite:
-        raise DataError(f"{str(target)!r} exists and is left as it is. Give another file, or overwrite=True.")
+    _refuse_to_replace(target, overwrite)
     if not target.parent.is_dir():
         raise DataError(f"{str(target.parent)!r} is no folder; make it first.")
-    unfinished = target.with_name(f".{target.name}.unfinished")
+    # a name of its own: two may write at once
+    unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}.unfinished")
     try:
         with prepared(loans, performance, macro, rules, memory_limit=memory_limit, progress=progress) as work:
             made = expression_of(work, rules)
             _write(made, rules, work, unfinished)
         if pq.read_metadata(unfinished).num_rows == 0:
             refuse_empty(made.cleaned)
+        _refuse_to_replace(target, overwrite)
         unfinished.replace(target)
     finally:
         unfinished.unlink(missing_ok=True)
     return SpellFile.open(target)
+
+
+def _refuse_to_replace(target: Path, overwrite: bool) -> None:
+    if target.exists() and not overwrite:
+        raise DataError(f"{str(target)!r} exists and is left as it is. Give another file, or overwrite=True.")
 
 
 def _write(made: SpellExpression, rules: SpellRules, work: Workspace, file: Path) -> None:

@@ -10,11 +10,10 @@ import ibis.expr.types as ir
 
 from churnsurv.data.engine import Workspace
 from churnsurv.data.findings import Finding
+from churnsurv.data.reasons import LOANS_IN, OPEN_AT_END, OPEN_EARLIER
 from churnsurv.data.rules import MATURED, OPEN, SpellRules
 from churnsurv.exceptions import DataError
 from churnsurv.messages import counted
-
-OPEN_AT_END, OPEN_EARLIER = "open at the end of observation", "open when last observed, earlier"
 
 
 def findings_of(spells: ir.Table, rules: SpellRules, work: Workspace) -> list[Finding]:
@@ -66,7 +65,7 @@ def reconciled(endings: dict[str, int], left_out: dict[str, int], loans_in: int)
         raise DataError(
             f"The reconciliation does not balance: {loans_in:,} loans in, {sum(counts.values()):,} out ({counts})."
         )
-    return {"loans in": loans_in, **counts}
+    return {LOANS_IN: loans_in, **counts}
 
 
 def endings_of(spells: ir.Table, rules: SpellRules, work: Workspace) -> dict[str, int]:

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from churnsurv.data import Spells, build_spells
 from churnsurv.data.config import did_you_mean
+from churnsurv.data.files import frame_of_file
 from churnsurv.estimators.cause_specific import CauseSpecificCox
-from churnsurv.exceptions import ChurnSurvError, ConfigError, DataError
+from churnsurv.exceptions import ChurnSurvError, ConfigError
 from churnsurv.report.config import ReportConfig, Term
 from churnsurv.report.content import Section
 from churnsurv.report.hazard_ratios import HazardRatioTable, Unit, hazard_ratio_table, known_names
@@ -120,19 +120,7 @@ def ratios(model: Any, config: ReportConfig, extra: dict[str, Term] | None = Non
 
 def read_tables(config: ReportConfig) -> dict[str, pd.DataFrame]:
     """Read the files of the configuration."""
-    return {role: read_table(role, path) for role, path in config.data.files().items()}
-
-
-def read_table(role: str, path: Path) -> pd.DataFrame:
-    """Read a Parquet file, or, by its suffix, a CSV file."""
-    is_csv = path.suffix.lower() == ".csv"
-    try:
-        return pd.read_csv(path) if is_csv else pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"[data] {role}: {path.name!r} cannot be read as {'CSV' if is_csv else 'Parquet'}: {error}. Give a Parquet file, "
-            "or a CSV file whose name ends in .csv."
-        ) from None
+    return {role: frame_of_file(role, path) for role, path in config.data.files().items()}
 
 
 def analyse(config: ReportConfig, step: Callable[[str], None] = lambda name: None) -> Analysis:

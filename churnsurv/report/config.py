@@ -302,7 +302,7 @@ def read_config(config: str | Path | ReportConfig) -> ReportConfig:
         document["data"] = {role: _located(value, role, path) for role, value in data.items()}
     parsed = ReportConfig(**document)
     for role, file in parsed.data.files().items():
-        if not file.is_file():
+        if not file.exists():
             given = data[role] if isinstance(data, dict) else file
             raise ConfigError(
                 f"[data] {role} = {given!r} in {str(config)!r}: there is no file {str(file)!r}. "

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from churnsurv.data import SpellRules, build_spells, check_tables, write_spells
+from churnsurv.data.rule_tables import Covariates
 from churnsurv.exceptions import DataError
 from tests.data import postgres, test_spells_exits, test_spells_history
 from tests.data.test_spells_sources import GIVEN, LOANS, PERFORMANCE, TABLES, same
@@ -54,6 +55,17 @@ def test_frames_are_sent_to_the_warehouse_of_the_others(stored, warehouse):
     table = stored(performance=PERFORMANCE)["performance"]
     same(build_spells(LOANS, table, GIVEN, macro=TABLES["macro"]), build_spells(rules=GIVEN, **TABLES))
     assert ours(warehouse) == ["performance"]
+
+
+def test_truth_values_are_those_of_duckdb(stored):
+    given = GIVEN.model_copy(
+        update={"covariates": Covariates(loans=("amount", "secured"), performance=("score", "paid"))}
+    )
+    tables = TABLES | {
+        "loans": LOANS.assign(secured=pd.array([True, False, None], dtype="boolean")),
+        "performance": PERFORMANCE.assign(paid=PERFORMANCE["status"] == "prepaid"),
+    }
+    same(build_spells(rules=given, **stored(**tables)), build_spells(rules=given, **tables))
 
 
 def test_windows_lags_and_burnout_are_those_of_duckdb(stored):

@@ -125,6 +125,17 @@ def test_burnout_is_missing_where_a_month_of_the_market_is():
     assert frame.loc[frame["start"] == 0, "burnout"].tolist() == [0]
 
 
+def test_a_month_of_the_market_before_origination_is_not_needed_for_burnout():
+    given = HISTORY.model_copy(update={"windows": {}, "lags": {}})
+    loans = loan_table((1, 0, 60)).assign(region="north", contract_rate=6.0)
+    performance = performance_table((1, 0, "open", 600), (1, 1, "open", 600)).assign(dues=0.0)
+    whole = build_spells(loans, performance, given, macro=MACRO).frame["burnout"]
+    # the first incentive is that of origination, at a lag of one month
+    gap = build_spells(loans, performance, given, macro=MACRO[MACRO["month"] != month(-2)]).frame["burnout"]
+    assert whole.notna().all()
+    assert gap.tolist() == whole.tolist()
+
+
 def test_seasons_are_in_the_order_of_the_year_and_quarters_have_four():
     performance = performance_table(*[(1, n, "open", 600) for n in (0, 1, 4)])
     spells = build_spells(loan_table((1, 0, 60)), performance, rules(season=True))

@@ -70,6 +70,15 @@ def test_macro_rows_of_one_month_that_differ_are_refused_and_equal_ones_are_not(
         build_spells(loans, performance, MACRO_RULES, macro=pd.concat([MACRO, later.assign(market_rate=9.9)]))
 
 
+def test_a_month_that_is_written_twice_counts_once_in_its_quarter():
+    quarterly = rules(period="quarter", covariates={"macro": ["rate"]}, macro={"period": "month"}, term=None)
+    days = ["2024-01-01", "2024-01-31", "2024-02-01", "2024-03-01"]
+    macro = pd.DataFrame({"month": days, "rate": [1.0, 1.0, 4.0, 7.0]})
+    performance = performance_table((1, 0, "open", 600), (1, 3, "open", 600))
+    frame = build_spells(loan_table((1, 0, 12)), performance, quarterly, macro=macro).frame
+    assert frame["rate"].tolist()[1] == 4
+
+
 def test_a_month_of_a_macro_table_that_is_there_twice_is_refused_in_quarters_too():
     quarterly = rules(period="quarter", covariates={"macro": ["rate"]}, macro={"period": "month"}, term=None)
     macro = pd.DataFrame({"month": ["2024-01-01", "2024-01-31", "2024-02-29"], "rate": [3.0, 4.0, 5.0]})

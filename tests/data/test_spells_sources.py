@@ -130,7 +130,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     checks = check_tables(tmp_path / "broken.parquet", PERFORMANCE, RULES)
     assert checks["rule"].tolist() == ["table can be read"]
     (tmp_path / "empty.csv").write_text("")
-    with pytest.raises(DataError, match=r"macro table has no column 'region'"):
+    with pytest.raises(DataError, match=r"macro table: the file '.*empty.csv' is empty"):
         build_spells(LOANS, PERFORMANCE, GIVEN, macro=tmp_path / "empty.csv")
     with pytest.raises(DataError, match="memory_limit='little' is no size"):
         build_spells(LOANS, PERFORMANCE, RULES, memory_limit="little")
