@@ -16,21 +16,18 @@ from scipy.stats import chi2, norm
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from churnsurv.curves import Curves, check_size, within_support
+from churnsurv.curves import Curves, within_support
 from churnsurv.data.encoder import DesignEncoder
 from churnsurv.data.features import feature_frame
-from churnsurv.estimators import cox_fit
+from churnsurv.estimators.cox_curves import hazard_steps, predicted_hazard
+from churnsurv.estimators.cox_fit import fit_rows
+from churnsurv.estimators.cox_rows import read_rows
 from churnsurv.estimators.inputs import (
     RowArgument,
     as_outcome,
     columns_named,
-    known_codes,
-    offset_argument,
-    requested_start,
-    requested_times,
 )
 from churnsurv.exceptions import DataError, NotIdentifiedError
-from churnsurv.kernels.times import step_values
 from churnsurv.messages import confidence_level
 from churnsurv.outcome import Missing, Outcome
 
@@ -142,8 +139,8 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
         self.cause_ = self._modelled_cause(outcome)
         arguments = {"strata": strata, "sample_weight": sample_weight, "cluster": cluster, "offset": offset}
         self.argument_columns_ = {k: list(columns_named(v, frame)) for k, v in arguments.items() if v is not None}
-        rows = cox_fit.read_rows(frame, outcome, arguments, self.formula, self.missing, self.cause_)
-        fit = cox_fit.fit_rows(
+        rows = read_rows(frame, outcome, arguments, self.formula, self.missing, self.cause_)
+        fit = fit_rows(
             rows,
             self.ties == "efron",
             self.max_iter,
@@ -286,40 +283,13 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
     ) -> tuple[Floats, Floats, Floats, Floats, pd.Index]:
         """Give the cumulative hazard since `start` (n, T), with times, origin, end of support and row labels."""
         check_is_fitted(self)
-        frame = feature_frame(X, self.feature_names_in_)
-        design = self.encoder_.design(frame)
-        log_ratio = (design - self.center_.to_numpy()) @ self.coef_.to_numpy()
-        shift = offset_argument(self._remembered("offset", offset, frame), frame)
-        if shift is None and "offset" in self.argument_columns_:
-            raise DataError("The model was fitted with an offset: pass offset= for the new rows too.")
-        # beyond e^±600 the curve is at 0 or 1 anyhow; products with hazards must stay numbers
-        ratio = np.exp(np.clip(log_ratio if shift is None else log_ratio + shift - self.offset_center_, -600, 600))
-        stratum = np.zeros(len(frame), dtype=np.int64)
-        if self.strata_ is not None:
-            stratum = known_codes(self._remembered("strata", strata, frame), frame, self.strata_, "strata")
-        grid = requested_times(times, self.event_times_)
-        check_size(len(frame), 2, len(grid), asked=times is not None)
-        origin = requested_start(start, len(frame), np.asarray(self.first_)[stratum])
-        hazard = np.empty((len(frame), len(grid)))
-        for code in np.unique(stratum):
-            rows = np.flatnonzero(stratum == code)
-            step_time, step_hazard = self.hazard_steps(int(code))
-            on_grid = step_values(step_time, step_hazard, grid, before=0.0)
-            if start is None:  # from the first age on; exits at a closed origin 0 count
-                hazard[rows] = on_grid[None, :] * ratio[rows, None]
-                continue
-            at_origin = step_values(step_time, step_hazard, origin[rows], before=0.0)
-            hazard[rows] = np.clip(on_grid[None, :] - at_origin[:, None], 0.0, None) * ratio[rows, None]
-        return hazard, grid, origin, np.asarray(self.last_)[stratum], frame.index
+        return predicted_hazard(self, X, times, start=start, strata=strata, offset=offset)
 
     def hazard_steps(self, stratum: int) -> tuple[Floats, Floats]:
         """Give times and cumulative hazard at the centre of the covariates, of the stratum with this code."""
-        frame = self.centred_hazard_
-        if self.strata_ is not None:
-            frame = frame[(frame["stratum"] == self.strata_[stratum]).to_numpy()]
-        return frame["time"].to_numpy(), frame["hazard"].to_numpy()
+        return hazard_steps(self, stratum)
 
-    def _remembered(self, argument: str, value: RowArgument, frame: pd.DataFrame) -> RowArgument:
+    def remembered(self, argument: str, value: RowArgument, frame: pd.DataFrame) -> RowArgument:
         """Give the argument, or the column(s) of X that had this role in the fit."""
         columns = self.argument_columns_.get(argument, [])
         if value is not None or not columns:
