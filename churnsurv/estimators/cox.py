@@ -7,34 +7,31 @@ stratum s (Cox 1972). β maximises the partial likelihood with Efron's or Breslo
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import chi2, norm
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
 
-from churnsurv.curves import Curves, within_support
 from churnsurv.data.encoder import DesignEncoder
 from churnsurv.data.features import feature_frame
-from churnsurv.estimators.cox_curves import hazard_steps, predicted_hazard
 from churnsurv.estimators.cox_fit import fit_rows
+from churnsurv.estimators.cox_inference import CoxInference
+from churnsurv.estimators.cox_prediction import CoxPrediction
 from churnsurv.estimators.cox_rows import read_rows
 from churnsurv.estimators.inputs import (
     RowArgument,
     as_outcome,
     columns_named,
 )
-from churnsurv.exceptions import DataError, NotIdentifiedError
-from churnsurv.messages import confidence_level
+from churnsurv.exceptions import DataError
 from churnsurv.outcome import Missing, Outcome
 
 Floats = NDArray[np.float64]
 
 
-class CoxPH(BaseEstimator):  # type: ignore[misc]
+class CoxPH(CoxInference, CoxPrediction, BaseEstimator):  # type: ignore[misc]
     """Cox proportional hazards regression of the time to one kind of exit.
 
     Delayed entry, (start, stop] rows with time-varying covariates, strata, case and sampling weights and clusters are
@@ -168,136 +165,6 @@ class CoxPH(BaseEstimator):  # type: ignore[misc]
         self.n_observations_, self.n_subjects_ = len(rows.outcome), rows.outcome.n_subjects
         self.n_dropped_ = len(outcome) - len(rows.outcome)
         return self
-
-    @property
-    def baseline_cumulative_hazard_(self) -> pd.DataFrame:
-        """Cumulative baseline hazard at all covariates zero (columns stratum, time, hazard)."""
-        check_is_fitted(self)
-        exponent = -float(self.coef_.to_numpy() @ self.center_.to_numpy()) - self.offset_center_
-        if abs(exponent) > 700:
-            raise NotIdentifiedError(
-                f"The hazard at all covariates zero is exp({exponent:.0f}) times that at their means, which no double "
-                "represents: zero lies far outside the data. Centre the covariates, or use predict_curves."
-            )
-        frame = self.centred_hazard_.copy()
-        frame["hazard"] *= np.exp(exponent)
-        return frame
-
-    def summary(self, level: float = 0.95) -> pd.DataFrame:
-        """Give coefficients, hazard ratios and Wald intervals, one row per term.
-
-        Columns: coef, se, statistic (coef / se), p_value (two-sided), hazard_ratio, hr_lower, hr_upper.
-        """
-        check_is_fitted(self)
-        se = pd.Series(np.sqrt(np.diag(self.covariance_)), index=self.coef_.index)
-        statistic = self.coef_ / se
-        margin = norm.ppf(0.5 + confidence_level(level) / 2) * se
-        # a covariate in tiny units has a hazard ratio per unit that no double holds: inf is the right answer
-        with np.errstate(over="ignore"):
-            ratio, lower, upper = (
-                np.exp(self.coef_.to_numpy() + d) for d in (0.0, -margin.to_numpy(), margin.to_numpy())
-            )
-        return pd.DataFrame(
-            {
-                "coef": self.coef_,
-                "se": se,
-                "statistic": statistic,
-                "p_value": 2 * norm.sf(np.abs(statistic)),
-                "hazard_ratio": ratio,
-                "hr_lower": lower,
-                "hr_upper": upper,
-            }
-        )
-
-    def tests(self) -> pd.DataFrame:
-        """Test that all coefficients are zero: likelihood_ratio, wald, score (and robust_score with clusters).
-
-        Columns: statistic, df, p_value. The likelihood-ratio and score tests assume independent rows; with clusters or
-        sampling weights rely on the Wald and robust score tests (NaN when there are too few clusters for them).
-        """
-        check_is_fitted(self)
-        coef = self.coef_.to_numpy()
-        full_rank = self.covariance_rank_ == len(coef)
-        statistics = {
-            "likelihood_ratio": 2 * (self.log_likelihood_ - self.null_log_likelihood_),
-            "wald": float(coef @ np.linalg.solve(self.covariance_.to_numpy(), coef)) if full_rank else np.nan,
-            "score": self.score_statistic_,
-        }
-        if self.robust_score_statistic_ is not None:
-            statistics["robust_score"] = self.robust_score_statistic_ if full_rank else np.nan
-        frame = pd.DataFrame({"statistic": statistics, "df": len(coef)})
-        frame["p_value"] = chi2.sf(frame["statistic"], frame["df"])
-        return frame.rename_axis("test")
-
-    def predict(self, X: pd.DataFrame | ArrayLike) -> Floats:
-        """Give the linear predictor x'β, uncentred, without offset; higher leaves sooner. NaN where a value is missing."""
-        check_is_fitted(self)
-        frame = feature_frame(X, self.feature_names_in_)
-        return np.asarray(self.encoder_.design(frame) @ self.coef_.to_numpy())
-
-    def predict_curves(
-        self,
-        X: pd.DataFrame | ArrayLike,
-        times: ArrayLike | None = None,
-        *,
-        start: ArrayLike | None = None,
-        strata: RowArgument = None,
-        offset: RowArgument = None,
-    ) -> Curves:
-        """Predict the probability of staying, S(t|x) = exp(−Λ(t) e^{x'β}), for covariates that stay as given.
-
-        Parameters
-        ----------
-        X : frame or array
-            Covariates; a row with a missing value gives NaN.
-        times : array, optional
-            Default: the event times of the fit.
-        start : number or array of n, optional
-            Current age: probabilities are conditional on being a customer then. Default: the first age at which
-            customers were watched (0 without late entry); an earlier start is refused.
-        strata, offset
-            As in :meth:`fit`; column names are remembered from there.
-
-        Returns
-        -------
-        Curves
-            When the model is of one cause among several, or of recurrent events: the cumulative hazard only
-            (``complete=False``), since a probability needs the other causes too. NaN past the follow-up.
-        """
-        hazard, grid, origin, last, index = self.predicted_hazard(X, times, start=start, strata=strata, offset=offset)
-        if len(self.causes_) > 1 or self.is_recurrent_:
-            curves = Curves(grid, hazard[:, None, :], origin, last, (self.cause_,), index, complete=False)
-        else:
-            survival = np.exp(-hazard)
-            curves = Curves(grid, np.stack([survival, 1 - survival], axis=1), origin, last, tuple(self.causes_), index)
-        return within_support(curves, times is not None, self.event_times_, stacklevel=2)
-
-    def predicted_hazard(
-        self,
-        X: pd.DataFrame | ArrayLike,
-        times: ArrayLike | None,
-        *,
-        start: ArrayLike | None,
-        strata: RowArgument,
-        offset: RowArgument,
-    ) -> tuple[Floats, Floats, Floats, Floats, pd.Index]:
-        """Give the cumulative hazard since `start` (n, T), with times, origin, end of support and row labels."""
-        check_is_fitted(self)
-        return predicted_hazard(self, X, times, start=start, strata=strata, offset=offset)
-
-    def hazard_steps(self, stratum: int) -> tuple[Floats, Floats]:
-        """Give times and cumulative hazard at the centre of the covariates, of the stratum with this code."""
-        return hazard_steps(self, stratum)
-
-    def remembered(self, argument: str, value: RowArgument, frame: pd.DataFrame) -> RowArgument:
-        """Give the argument, or the column(s) of X that had this role in the fit."""
-        columns = self.argument_columns_.get(argument, [])
-        if value is not None or not columns:
-            return value
-        absent = [c for c in columns if c not in frame.columns]
-        if absent:
-            raise DataError(f"X lacks the column {absent[0]!r}, which was {argument} in the fit.")
-        return cast(RowArgument, columns)
 
     def _modelled_cause(self, y: Outcome) -> str:
         if self.cause is not None:

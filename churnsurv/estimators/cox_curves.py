@@ -15,13 +15,13 @@ from churnsurv.exceptions import DataError
 from churnsurv.kernels.times import step_values
 
 if TYPE_CHECKING:
-    from churnsurv.estimators.cox import CoxPH
+    from churnsurv.estimators.cox_prediction import CoxPrediction
 
 Floats = NDArray[np.float64]
 
 
 def predicted_hazard(
-    model: CoxPH,
+    model: CoxPrediction,
     X: pd.DataFrame | ArrayLike,
     times: ArrayLike | None,
     *,
@@ -57,7 +57,7 @@ def predicted_hazard(
     return hazard, grid, origin, np.asarray(model.last_)[stratum], frame.index
 
 
-def hazard_steps(model: CoxPH, stratum: int) -> tuple[Floats, Floats]:
+def hazard_steps(model: CoxPrediction, stratum: int) -> tuple[Floats, Floats]:
     """Give times and cumulative hazard at the centre of the covariates, of the stratum with this code."""
     frame = model.centred_hazard_
     if model.strata_ is not None:
