@@ -254,4 +254,5 @@ def _left_out(counts: pd.DataFrame, loans: LoanTable, work: Workspace) -> dict[s
         [lost["out"], NO_ORIGINATION, NOT_OBSERVED, NO_ROW],
         LEFT_BEFORE,
     )
-    return {str(name): int(n) for name, n in pd.Series(reason).value_counts(sort=False).items()}
+    # by name: the database gives rows in any order
+    return {str(name): int(n) for name, n in pd.Series(reason).value_counts().sort_index().items()}
