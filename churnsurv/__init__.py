@@ -29,6 +29,13 @@ _HOME = {
     "CauseSpecificCox": "estimators.cause_specific",
     "RandomSurvivalForest": "estimators.forest",
     "predict_curves": "estimators.predict",
+    "proportional_hazards_test": "estimators.ph_test",
+    "diagnose": "estimators.diagnosis",
+    "events_per_parameter": "estimators.diagnostics",
+    "functional_form": "estimators.diagnostics",
+    "hazard_ratio_over_time": "estimators.diagnostics",
+    "influence": "estimators.diagnostics",
+    "variance_inflation": "estimators.diagnostics",
     "save": "persistence",
     "load": "persistence",
 }
