@@ -1,4 +1,4 @@
-"""The score test of proportional hazards: does a coefficient change with time?"""
+"""The score test of proportional hazards: of coefficients that change with time."""
 
 from __future__ import annotations
 
@@ -95,25 +95,33 @@ def proportional_hazards_test(
     ['rate_incentive', 'GLOBAL']
     """
     at = seen(model, X, y, strata=strata, sample_weight=sample_weight, cluster=cluster, offset=offset)
-    g = _time_function(at, transform)
+    return ph_table(model, at, transform, terms=terms)
+
+
+def ph_table(model: CoxPH, at: Seen, transform: Transform, *, terms: bool = True) -> pd.DataFrame:
+    """Give the table of :func:`proportional_hazards_test`."""
+    g = time_function(at, transform)
+    ones = np.ones(len(g))
+    shard, buckets = at.data.shard, at.data.buckets
+    i11, i12, i22 = (weighted_information(shard, ResidualArg(at.state, buckets, m)) for m in (ones, g, g**2))
+    refuse_other_rows(model, at, i11)
+    rows, difference = events_minus_means(shard, ResidualArg(at.state, buckets, ones))
+    u = (shard.weight[rows] * g[shard.death[rows]]) @ difference
+    test = added_test(at, u, i11, i12, i22)
     groups = term_groups(model.encoder_) if terms else {name: [j] for j, name in enumerate(model.coef_.index)}
     groups = {**groups, "GLOBAL": list(range(len(model.coef_)))}
-    score = _score(model, at, g)
-    tested = [_quadratic(score.u, score.variance, columns, score.scale) for columns in groups.values()]
-    table = pd.DataFrame(tested, index=pd.Index(groups, name="term"), columns=["statistic", "df"])
-    table["p_value"] = chi2.sf(table["statistic"], table["df"])
+    residual = None
     if model.is_robust_:
-        meat = _between_clusters(at, score, g)
-        # fewer clusters than coefficients cannot give them a variance: ranks fall short, and the test has no answer
-        robust = [_quadratic(score.u, meat, columns, np.diag(meat)) for columns in groups.values()]
-        enough = np.array([df for _, df in robust]) == table["df"].to_numpy()
-        table["robust_statistic"] = np.where(enough, [statistic for statistic, _ in robust], np.nan)
-        table["robust_p_value"] = chi2.sf(table["robust_statistic"], table["df"])
-    return table
+        changing, constant = (row_scores(shard, ResidualArg(at.state, buckets, m)) for m in (g, ones))
+        residual = changing - constant @ test.regression
+    return table_of(at, test, groups, residual)
 
 
-class _Score(NamedTuple):
-    """Score for x g(t) at θ = 0, its variance given the estimated β, the regression on the score for x, and diag I22."""
+class AddedTest(NamedTuple):
+    """Score of added covariates at coefficient 0, its variance given the estimated β, the regression on the others' score.
+
+    scale: the variances if β were known, against which the variance is judged.
+    """
 
     u: Floats
     variance: Floats
@@ -121,31 +129,48 @@ class _Score(NamedTuple):
     scale: Floats
 
 
-def _score(model: CoxPH, at: Seen, g: Floats) -> _Score:
-    """Give the score and its variance, the Schur complement I22 − I21 I11⁻¹ I12 of I = Σ (1, g; g, g²) ⊗ V(t)."""
-    shard, buckets = at.data.shard, at.data.buckets
-    i11, i12, i22 = (weighted_information(shard, ResidualArg(at.state, buckets, g**power)) for power in (0, 1, 2))
-    _refuse_other_rows(model, at, i11)
-    rows, difference = events_minus_means(shard, ResidualArg(at.state, buckets, np.ones(len(g))))
+def added_test(at: Seen, u: Floats, i11: Floats, i12: Floats, i22: Floats) -> AddedTest:
+    """Give the score test's parts from the blocks of the information: variance I22 − I21 I11⁻¹ I12, weights as given."""
     factor = at.data.factor
-    u = (factor * shard.weight[rows] * g[shard.death[rows]]) @ difference
-    regression = np.linalg.solve(i11, i12)
-    return _Score(u, factor * (i22 - i12 @ regression), regression, factor * np.diag(i22))
+    regression = np.asarray(np.linalg.solve(i11, i12), dtype=np.float64)
+    return AddedTest(factor * u, factor * (i22 - i12.T @ regression), regression, factor * np.diag(i22))
 
 
-def _between_clusters(at: Seen, score: _Score, g: Floats) -> Floats:
-    """Give Σ_c z_c z_c', z the score residuals for x g(t) less their regression on those for x, summed by cluster."""
-    shard, buckets = at.data.shard, at.data.buckets
-    changing, constant = (row_scores(shard, ResidualArg(at.state, buckets, m)) for m in (g, np.ones(len(g))))
-    z = (changing - constant @ score.regression) * (at.data.factor * shard.weight)[:, None]
-    cluster = at.rows.cluster
-    codes = np.asarray(pd.factorize(at.rows.outcome.subject)[0] if cluster is None else cluster, dtype=np.int64)
-    total = np.nan_to_num(summed(z, codes, int(codes.max()) + 1))
+def table_of(at: Seen, test: AddedTest, groups: dict[str, list[int]], residual: Floats | None) -> pd.DataFrame:
+    """Give statistic, df and p-value of groups of the added covariates, robust also when rows' residuals are given."""
+    tested = [_quadratic(test.u, test.variance, columns, test.scale) for columns in groups.values()]
+    table = pd.DataFrame(tested, index=pd.Index(groups, name="term"), columns=["statistic", "df"])
+    table["p_value"] = chi2.sf(table["statistic"], table["df"])
+    if residual is not None:
+        meat = _between_clusters(at, residual)
+        # fewer clusters than coefficients cannot give them a variance: ranks fall short, and the test has no answer
+        robust = [_quadratic(test.u, meat, columns, np.diag(meat)) for columns in groups.values()]
+        enough = np.array([df for _, df in robust]) == table["df"].to_numpy()
+        table["robust_statistic"] = np.where(enough, [statistic for statistic, _ in robust], np.nan)
+        table["robust_p_value"] = chi2.sf(table["robust_statistic"], table["df"])
+    return table
+
+
+def _between_clusters(at: Seen, residual: Floats) -> Floats:
+    """Give Σ_c z_c z_c', z the residuals of the rows times their weights, summed by cluster."""
+    codes = cluster_codes(at)
+    total = np.nan_to_num(summed(residual * case_weight(at)[:, None], codes, int(codes.max()) + 1))
     return np.asarray(total.T @ total)
 
 
+def case_weight(at: Seen) -> Floats:
+    """Give the weights of the rows as they were passed (n,)."""
+    return at.data.factor * at.data.shard.weight
+
+
+def cluster_codes(at: Seen) -> NDArray[np.int64]:
+    """Give the clusters of a robust variance: those passed, else the subjects."""
+    cluster = at.rows.cluster
+    return np.asarray(pd.factorize(at.rows.outcome.subject)[0] if cluster is None else cluster, dtype=np.int64)
+
+
 def _quadratic(u: Floats, variance: Floats, columns: list[int], scale: Floats) -> tuple[float, int]:
-    """Give u' V⁻ u over some columns and the rank of V there, judged against `scale` (the variances without estimation)."""
+    """Give u' V⁻ u over some columns and the rank of V there, judged against `scale`."""
     root = np.sqrt(np.where(scale[columns] > 0, scale[columns], 1.0))
     values, vectors = np.linalg.eigh(variance[np.ix_(columns, columns)] / np.outer(root, root))
     kept = values > LEAST_INFORMATION
@@ -154,7 +179,7 @@ def _quadratic(u: Floats, variance: Floats, columns: list[int], scale: Floats) -
     return (float(np.sum(along[kept] ** 2 / values[kept])) if rank else np.nan), rank
 
 
-def _time_function(at: Seen, transform: Transform) -> Floats:
+def time_function(at: Seen, transform: Transform) -> Floats:
     """Give g of each bucket, centred at its mean over the events and of unit size, which changes no statistic."""
     shard, times, y = at.data.shard, at.data.buckets.time, at.rows.outcome
     used = shard.weight > 0
@@ -179,7 +204,8 @@ def _time_function(at: Seen, transform: Transform) -> Floats:
     return np.asarray(g / spread)
 
 
-def _refuse_other_rows(model: CoxPH, at: Seen, information: Floats) -> None:
+def refuse_other_rows(model: CoxPH, at: Seen, information: Floats) -> None:
+    """Refuse rows at which the likelihood is not at its maximum: they are not those of the fit."""
     score = gradient(at.state.sums, at.state.terms)
     off = float(score @ np.linalg.solve(information, score)) * at.data.factor
     if len(at.rows.outcome) != model.n_observations_ or off > MOST_OFF:

@@ -21,3 +21,13 @@ def term_groups(encoder: DesignEncoder) -> dict[str, list[int]]:
             for c in encoder.columns_
         }
     return {name: columns for name, columns in found.items() if columns}
+
+
+def term_columns(encoder: DesignEncoder) -> dict[str, set[str]]:
+    """Give the columns of X of which each term is made."""
+    if encoder.formula_ is None:
+        return {column: {column} for column in encoder.columns_}
+    return {
+        str(term): {str(v) for v in variables if v.source == "data"}
+        for term, variables in encoder.spec_.term_variables.items()
+    }

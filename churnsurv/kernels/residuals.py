@@ -76,7 +76,8 @@ def _row_hazard(eta, first, last, death, weight, shift, stratum, hazard, e1):  #
 def row_scores(shard: Shard, arg: ResidualArg) -> Floats:
     r"""Give the score residual of each row for the covariates x g(t), (n, p), without its weight. O(n p).
 
-    .. math:: u_i = e_i g (x_i - m) - r_i \{x_i (\Lambda[last] - \Lambda[first] - e_i E_1) - (Q_1[last] - Q_1[first] - e_i q_2)\}
+    .. math:: u_i = e_i g (x_i - m)
+       - r_i \{x_i (\Lambda[last] - \Lambda[first] - e_i E_1) - (Q_1[last] - Q_1[first] - e_i q_2)\}
 
     with m the mean of :func:`tied_means`, and Λ, E1, Q1, q2 of the buckets' terms times g (Therneau and Grambsch 2000,
     sec. 4.6; their Efron form). Rows of weight 0 get NaN.

@@ -44,7 +44,9 @@ def _residuals(fit: Any, type: Any = ("martingale",), **other: Any) -> Any:
     return Later(lambda: _values(fit, type[0]))
 
 
-def residual_pack(fit: Any, data: Any = None, weighted_dfbeta: Any = None, types: Any = KINDS, first: Any = None) -> Any:
+def residual_pack(
+    fit: Any, data: Any = None, weighted_dfbeta: Any = None, types: Any = KINDS, first: Any = None
+) -> Any:
     """Give all kinds; of the first entries only, with sums over all, where a case keeps no more."""
     if not isinstance(fit, CoxFit | HeldFit):
         return Outside("residuals of this")
