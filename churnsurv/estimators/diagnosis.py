@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from churnsurv.data.features import feature_frame
+from churnsurv.estimators import remedies
 from churnsurv.estimators.cox_state import Seen, seen
 from churnsurv.estimators.diagnostics import events_per_parameter, influence_table, variance_inflation
 from churnsurv.estimators.inputs import RowArgument
@@ -98,7 +99,7 @@ def diagnose(
     X, y : frame or array, Outcome
         The rows of the fit.
     alpha : float
-        Tests with a p-value of at most this, times the number of terms tested (Bonferroni's correction), are findings.
+        Tests are findings when their p-value is at most this divided by the number of terms tested (Bonferroni).
     strata, sample_weight, cluster, offset
         As in :meth:`CoxPH.fit`.
 
@@ -106,7 +107,8 @@ def diagnose(
     -------
     Diagnosis
         ``findings`` (serious ones first), ``tables`` of all results, ``to_frame()``; printed, it is a list with remedies and
-        code. Labels of customers appear as the caller passed them, in words and in the table "influence" (20 groups).
+        code, for which ``from sklearn.base import clone`` and np, pd, cs are taken for granted. Labels of customers appear
+        as the caller passed them, in words and in the table "influence" (20 groups).
 
     Examples
     --------
@@ -132,7 +134,7 @@ def diagnose(
     findings = [
         *_changing(model, at, tables["proportional_hazards"], alpha),
         *_curved(model, tables["linearity"], alpha),
-        *_influential(tables["influence"], "cluster" if has_clusters else "subject"),
+        *_influential(model, tables["influence"], "cluster" if has_clusters else "subject"),
         *_inflated(tables["variance_inflation"]),
         *_few_events(model),
     ]
@@ -151,34 +153,35 @@ def _tested(table: pd.DataFrame, alpha: float) -> Iterator[tuple[str, float, flo
 
 def _changing(model: CoxPH, at: Seen, table: pd.DataFrame, alpha: float) -> Iterator[Finding]:
     columns, made_of = term_groups(model.encoder_), term_columns(model.encoder_)
+    times, deaths = at.data.buckets.time, at.state.sums.deaths.astype(np.int64)
+    middle = float(np.median(np.repeat(times, deaths)))
     for term, statistic, df, p_value in _tested(table, alpha):
-        ratios = [_change(model, at, j) for j in columns[term]]
-        largest = max(ratios, key=lambda r: abs(np.log(r[1] / r[0])))
-        factor = float(np.exp(abs(np.log(largest[1] / largest[0]))))
-        category = made_of[term] & set(model.encoder_.levels_)
-        column = sorted(made_of[term])[0]
-        middle = float(np.median(at.data.buckets.time))
+        early, late, unit = max(
+            (_change(model, at, j) for j in columns[term]), key=lambda change: abs(np.log(change[1] / change[0]))
+        )
+        category = sorted(made_of[term] & set(model.encoder_.levels_))
+        column = (category or sorted(made_of[term]))[0]
         if category:
-            name = sorted(category)[0]
-            remedy = (
-                f"Give each {name} a baseline hazard of its own; it then has no coefficient, and needs none to adjust."
-            )
-            code = f"model.fit(X, y, strata={name!r})"
+            remedy = f"Give each {column} a baseline hazard of its own; it then has no coefficient, and needs none to adjust."
+            code = remedies.stratified(model, column) or f"cs.NelsonAalen().fit(y, by=X[{column!r}])"
         else:
-            remedy = (
-                "Let the effect differ before and after a time (rows must not cross it: monthly spells do not), or stratify by "
-                "bands of the column where its effect is not of interest."
-            )
-            code = (
-                f'model.fit(X.assign(later=X["{column}"] * (y.start >= {middle:g})), y)\n'
-                f'model.fit(X.assign(band=pd.qcut(X["{column}"], 4, duplicates="drop")), y, strata="band")'
-            )
+            remedy = f"Let the effect differ before and after a time, here {middle:g}"
+            code = remedies.changing(model, column, middle)
+            if (bands := remedies.banded(model, column)) is not None:
+                remedy += "; or, where it is only adjusted for, stratify by bands of it"
+                code += f"\n{bands}"
+            remedy += "."
         yield Finding(
-            "proportional_hazards", term, "serious" if factor >= MATTERS else "note", statistic, df, p_value,
-            f"The effect of {term} changes with time (p = {p_value:.2g}): its hazard ratio goes from {largest[0]:.2f} at "
-            f"early to {largest[1]:.2f} at late events{largest[2]}.",
+            "proportional_hazards", term, _severity(max(early, late) / min(early, late), (0.0, MATTERS)),
+            statistic, df, p_value,
+            f"The effect of {term} changes with time (p = {p_value:.2g}): its hazard ratio goes from {early:.2f} at early to "
+            f"{late:.2f} at late events{unit}.",
             remedy, code,
         )  # fmt: skip
+
+
+def _severity(value: float, limits: tuple[float, float]) -> Severity:
+    return "serious" if value >= limits[1] else "note"
 
 
 def _change(model: CoxPH, at: Seen, j: int) -> tuple[float, float, str]:
@@ -195,35 +198,38 @@ def _change(model: CoxPH, at: Seen, j: int) -> tuple[float, float, str]:
 
 def _curved(model: CoxPH, table: pd.DataFrame, alpha: float) -> Iterator[Finding]:
     for column, statistic, df, p_value in _tested(table, alpha):
-        others = [name for name in term_groups(model.encoder_) if name != column]
-        formula = " + ".join([*others, f"cs({column}, df=4)"])
         yield Finding(
             "linearity", column, "serious", statistic, df, p_value,
             f"The log hazard is not linear in {column} (p = {p_value:.2g}).",
-            "Look at its shape with functional_form, and enter it as a natural spline, or as bands that mean something.",
-            f'cs.functional_form(model, X, y, "{column}")\ncs.CoxPH({formula!r}).fit(X, y)',
+            "Look at its shape, and enter it as a natural spline, or as bands that mean something.",
+            f"cs.functional_form(model, X, y, {column!r}{_arguments(model)})\n{remedies.curved(model, column)}",
         )  # fmt: skip
 
 
-def _influential(table: pd.DataFrame, by: str) -> Iterator[Finding]:
+def _arguments(model: CoxPH) -> str:
+    """Give the arguments of a call that have to be passed again: those that were arrays."""
+    return "".join(f", {name}={name}" for name, columns in model.argument_columns_.items() if not columns)
+
+
+def _influential(model: CoxPH, table: pd.DataFrame, by: str) -> Iterator[Finding]:
     size = table["dfbetas"].abs()
     strong = table[size >= MOVED[0]]
     if len(strong):
         worst = strong.loc[[strong["dfbetas"].abs().idxmax()]].iloc[0]
         yield Finding(
-            "influence", str(worst["term"]), "serious" if abs(worst["dfbetas"]) >= MOVED[1] else "note",
+            "influence", str(worst["term"]), _severity(abs(worst["dfbetas"]), MOVED),
             float(abs(worst["dfbetas"])), np.nan, np.nan,
             f"{counted(len(strong), by)} (the first: {first_of(strong.index, 3)}) move a coefficient by half of its standard "
             f"error or more; the most, {worst['term']} by {worst['dfbetas']:+.2f}.",
             "Look for errors in their data; report the model with and without them if they are right.",
-            f'cs.influence(model, X, y, by="{by}")',
+            f"cs.influence(model, X, y, by={by!r}{_arguments(model)})",
         )  # fmt: skip
 
 
 def _inflated(table: pd.DataFrame) -> Iterator[Finding]:
     for term, row in table[table["factor"] >= INFLATION[0]].iterrows():
         yield Finding(
-            "variance_inflation", str(term), "serious" if row["factor"] >= INFLATION[1] else "note",
+            "variance_inflation", str(term), _severity(row["factor"], INFLATION),
             float(row["factor"]), float(row["df"]), np.nan,
             f"The variance of {term} is {row['factor']:.1f} times what it were if it did not go along with other terms.",
             "Keep one of the columns that tell the same, or combine them; predictions need no change.",

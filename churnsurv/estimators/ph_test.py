@@ -142,20 +142,21 @@ def table_of(at: Seen, test: AddedTest, groups: dict[str, list[int]], residual: 
     table = pd.DataFrame(tested, index=pd.Index(groups, name="term"), columns=["statistic", "df"])
     table["p_value"] = chi2.sf(table["statistic"], table["df"])
     if residual is not None:
-        meat = _between_clusters(at, residual)
-        # fewer clusters than coefficients cannot give them a variance: ranks fall short, and the test has no answer
+        parts = _by_cluster(at, residual)
+        meat = np.asarray(parts.T @ parts)
         robust = [_quadratic(test.u, meat, columns, np.diag(meat)) for columns in groups.values()]
-        enough = np.array([df for _, df in robust]) == table["df"].to_numpy()
+        # G clusters give G coefficients the statistic G whatever the data, and more of them no variance
+        df = table["df"].to_numpy()
+        enough = (np.array([rank for _, rank in robust]) == df) & (df < len(parts)) & (df > 0)
         table["robust_statistic"] = np.where(enough, [statistic for statistic, _ in robust], np.nan)
         table["robust_p_value"] = chi2.sf(table["robust_statistic"], table["df"])
     return table
 
 
-def _between_clusters(at: Seen, residual: Floats) -> Floats:
-    """Give Σ_c z_c z_c', z the residuals of the rows times their weights, summed by cluster."""
-    codes = cluster_codes(at)
-    total = np.nan_to_num(summed(residual * case_weight(at)[:, None], codes, int(codes.max()) + 1))
-    return np.asarray(total.T @ total)
+def _by_cluster(at: Seen, residual: Floats) -> Floats:
+    """Sum the rows' residuals times their weights by cluster, (G, q)."""
+    total = summed(residual * case_weight(at)[:, None], *cluster_codes(at))
+    return total[np.isfinite(total).all(axis=1)]
 
 
 def case_weight(at: Seen) -> Floats:
@@ -163,10 +164,11 @@ def case_weight(at: Seen) -> Floats:
     return at.data.factor * at.data.shard.weight
 
 
-def cluster_codes(at: Seen) -> NDArray[np.int64]:
-    """Give the clusters of a robust variance: those passed, else the subjects."""
+def cluster_codes(at: Seen) -> tuple[NDArray[np.int64], int]:
+    """Give the clusters of a robust variance, those passed, else the subjects, as codes (n,), and one above the largest."""
     cluster = at.rows.cluster
-    return np.asarray(pd.factorize(at.rows.outcome.subject)[0] if cluster is None else cluster, dtype=np.int64)
+    codes = np.asarray(pd.factorize(at.rows.outcome.subject)[0] if cluster is None else cluster, dtype=np.int64)
+    return codes, int(codes.max()) + 1
 
 
 def _quadratic(u: Floats, variance: Floats, columns: list[int], scale: Floats) -> tuple[float, int]:

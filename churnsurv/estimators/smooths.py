@@ -110,9 +110,8 @@ def coefficient_over_time(
         # the fit is Σ w H' s: its influence by row is that of the score for x times each column of the basis
         columns = natural_basis(g, knots).T
         influence = [row_scores(shard, ResidualArg(at.state, buckets, column)) @ toward for column in columns]
-        codes = cluster_codes(at)
         part = np.column_stack(influence) * case_weight(at)[:, None]
-        part = np.nan_to_num(summed(part, codes, int(codes.max()) + 1))
+        part = np.nan_to_num(summed(part, *cluster_codes(at)))
         covariance = np.asarray(bread @ (part.T @ part) @ bread)
     distinct, first = np.unique(at_event, return_index=True)
     shown = np.unique(np.searchsorted(distinct, np.linspace(distinct[0], distinct[-1], N_POINTS)))
@@ -209,8 +208,8 @@ def shape_of_column(at: Seen, values: Floats, df: int, level: float) -> pd.DataF
     basis = natural_basis(x, knots)
     fitted, bread, mean = _poisson(basis, events, expected, w)
     influence = basis * (w * (events - mean))[:, None]
-    codes = cluster_codes(at)[used]
-    part = np.nan_to_num(summed(influence, codes, int(codes.max()) + 1))
+    codes, n_clusters = cluster_codes(at)
+    part = np.nan_to_num(summed(influence, codes[used], n_clusters))
     covariance = bread @ (part.T @ part) @ bread
     shown = np.unique(np.quantile(x, np.linspace(0, 1, N_POINTS), method="nearest"))
     here = natural_basis(shown, knots)

@@ -56,7 +56,14 @@ def test_residuals_follow_their_definitions(seed, ties, zero_weights):
     # an offset is a covariate whose coefficient is 1
     x = np.column_stack([X.to_numpy(dtype=float), arguments["offset"]])
     martingale, score, schoenfeld, _, _ = by_definition(
-        np.append(model.coef_, 1.0), x, y.start, y.stop, y.event > 0, arguments["sample_weight"], arguments["strata"], ties
+        np.append(model.coef_, 1.0),
+        x,
+        y.start,
+        y.stop,
+        y.event > 0,
+        arguments["sample_weight"],
+        arguments["strata"],
+        ties,
     )
     score = score[:, :3]
     v = model.naive_covariance_.to_numpy()
@@ -183,7 +190,9 @@ def test_the_order_of_rows_changes_nothing(seed, kind):
 
 def test_columns_named_at_the_fit_are_remembered():
     X, y, arguments = spells(2)
-    wide = X.assign(region=arguments["strata"], w=arguments["sample_weight"], log_exposure=arguments["offset"], customer=1)
+    wide = X.assign(
+        region=arguments["strata"], w=arguments["sample_weight"], log_exposure=arguments["offset"], customer=1
+    )
     wide["customer"] = np.arange(len(X)) // 3
     names = {"strata": "region", "sample_weight": "w", "offset": "log_exposure", "cluster": "customer"}
     named = cs.CoxPH().fit(wide, y, **names)
@@ -225,7 +234,9 @@ def test_deviance_by_subject_is_that_of_the_summed_residuals():
     X, y, _ = spells(7)
     subject = np.arange(len(X)) // 2
     start = np.where(np.arange(len(X)) % 2, 4.0, 0.0)
-    recurrent = cs.Outcome(start + np.minimum(y.stop - y.start, 4), y.event, start=start, subject=subject, recurrent=True)
+    recurrent = cs.Outcome(
+        start + np.minimum(y.stop - y.start, 4), y.event, start=start, subject=subject, recurrent=True
+    )
     model = cs.CoxPH().fit(X, recurrent)
     m = model.residuals(X, recurrent, "martingale", by="subject")
     n = pd.Series(recurrent.event).groupby(subject).sum()
@@ -239,7 +250,9 @@ def test_a_saved_model_gives_the_same_residuals(tmp_path):
     X, y, arguments = spells(8)
     model = cs.CoxPH().fit(X, y, **arguments)
     again = cs.load(cs.save(model, tmp_path / "m.churnsurv"))
-    pd.testing.assert_frame_equal(model.residuals(X, y, "dfbeta", **arguments), again.residuals(X, y, "dfbeta", **arguments))
+    pd.testing.assert_frame_equal(
+        model.residuals(X, y, "dfbeta", **arguments), again.residuals(X, y, "dfbeta", **arguments)
+    )
 
 
 def test_an_array_without_names_gets_a_plain_index():
