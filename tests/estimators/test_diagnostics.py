@@ -181,9 +181,17 @@ def test_functional_form_of_a_two_valued_column_is_the_log_ratio_of_observed_to_
 # ---- influence, inflation, events ----
 
 
+def with_one_who_stays(data):
+    """Let the first customer stay longest, with a rate at which all others leave soon."""
+    X, y = data
+    X.loc[0, "rate"] = 4.0
+    stop, event = y.stop.copy(), y.event.copy()
+    stop[0], event[0] = stop.max() + 0.1, 0
+    return X, cs.Outcome(stop, event)
+
+
 def test_influence_lists_the_planted_customer_first():
-    X, y, _ = spells(5)
-    X.iloc[0] = [25.0, 650.0, 1]
+    X, y = with_one_who_stays(well_behaved(9))
     model = cs.CoxPH().fit(X, y)
     table = cs.influence(model, X, y, most=3)
     assert table.index[0] == 0
@@ -348,19 +356,26 @@ def model_with_spline(X, y, column):
     return cs.CoxPH().fit(X[["rate"]].assign(**{f"b{j}": basis[:, j] for j in range(basis.shape[1])}), y)
 
 
-def test_influence_inflation_and_few_events_are_found():
-    X, y = well_behaved(7, 60)
-    X["double"] = X["rate"] + 0.15 * np.random.default_rng(1).normal(size=len(X))
-    X.loc[0, "score"] = 30.0
+def test_an_influential_customer_is_found_by_the_label_passed():
+    X, y = with_one_who_stays(well_behaved(9))
     labelled = cs.Outcome(y.stop, y.event, subject=[f"loan {i}" for i in range(len(X))])
     model = cs.CoxPH().fit(X, labelled)
     diagnosis = cs.diagnose(model, X, labelled)
-    found = {f.check: f for f in diagnosis.findings}
-    assert {"influence", "variance_inflation", "events_per_parameter"} <= set(found)
-    assert "loan 0" in found["influence"].finding
+    finding = next(f for f in diagnosis.findings if f.check == "influence")
+    assert "loan 0" in finding.finding
+    assert finding.term == "rate"
+    remedies_run(diagnosis, model, X, labelled)
+
+
+def test_inflation_and_few_events_are_found_serious_ones_first():
+    X, y = well_behaved(7, 60)
+    X["double"] = X["rate"] + 0.15 * np.random.default_rng(1).normal(size=len(X))
+    model = cs.CoxPH().fit(X, y)
+    diagnosis = cs.diagnose(model, X, y)
+    assert {"variance_inflation", "events_per_parameter"} <= {f.check for f in diagnosis.findings}
     severities = [f.severity for f in diagnosis.findings]
     assert severities == sorted(severities, reverse=True)
-    remedies_run(diagnosis, model, X, labelled)
+    remedies_run(diagnosis, model, X, y)
 
 
 def test_alpha_is_a_significance_level():
