@@ -40,7 +40,7 @@ def linearity_tests(model: CoxPH, at: Seen, frame: pd.DataFrame) -> pd.DataFrame
     problem = Problem(one_shard(shard), at.data.buckets, at.data.problem.efron, shard.x.shape[1], *row_bounds(shard))
     state = evaluate(problem, np.concatenate((at.state.beta, np.zeros(shard.x.shape[1] - p))))
     unit = ResidualArg(state, at.data.buckets, np.ones(len(at.data.buckets.time)))
-    information = weighted_information(shard, unit)
+    (information,) = weighted_information(shard, state, at.data.buckets, unit.multiplier[None])
     i11, i12, i22 = information[:p, :p], information[:p, p:], information[p:, p:]
     refuse_other_rows(model, at, i11)
     test = added_test(at, gradient(state.sums, state.terms)[p:], i11, i12, i22)

@@ -103,7 +103,7 @@ def ph_table(model: CoxPH, at: Seen, transform: Transform, *, terms: bool = True
     g = time_function(at, transform)
     ones = np.ones(len(g))
     shard, buckets = at.data.shard, at.data.buckets
-    i11, i12, i22 = (weighted_information(shard, ResidualArg(at.state, buckets, m)) for m in (ones, g, g**2))
+    i11, i12, i22 = weighted_information(shard, at.state, buckets, np.stack([ones, g, g**2]))
     refuse_other_rows(model, at, i11)
     rows, difference = events_minus_means(shard, ResidualArg(at.state, buckets, ones))
     u = (shard.weight[rows] * g[shard.death[rows]]) @ difference

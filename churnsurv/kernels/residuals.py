@@ -129,18 +129,23 @@ def events_minus_means(shard: Shard, arg: ResidualArg) -> tuple[NDArray[np.int64
     return rows, shard.x[rows] - tied_means(state.sums, state.terms)[shard.death[rows]]
 
 
-def weighted_information(shard: Shard, arg: ResidualArg) -> Floats:
-    r"""Give :math:`\sum_t g(t) V(t)`, with V the weighted variance of x over the risk set(s) of the deaths at t, (p, p).
+def weighted_information(shard: Shard, state: State, buckets: Buckets, multipliers: Floats) -> Floats:
+    r"""Give :math:`\sum_t g(t) V(t)` for each g of `multipliers` (m, B), as (m, p, p).
 
-    With g = 1 it is the observed information. Exchanging the sums over deaths and rows makes the first part a Gram matrix
-    of the rows with weights :math:`w_i r_i (\Lambda_g[last] - \Lambda_g[first] - e_i g E_1)`, which may be negative here.
-    O(n p²), one matrix product per chunk of rows.
+    V is the weighted variance of x over the risk set(s) of the deaths at t; with g = 1 it is the observed information.
+    Exchanging the sums over deaths and rows makes the first part a Gram matrix of the rows with weights
+    :math:`w_i r_i (\Lambda_g[last] - \Lambda_g[first] - e_i g E_1)`, which may be negative here. O(m n p²), one matrix
+    product per chunk of rows.
     """
-    sums, terms = arg.state.sums, weighted_terms(arg.state.terms, arg.multiplier)
-    v = np.where(shard.weight > 0, shard.weight * row_hazard(shard, arg), 0.0)
-    p = shard.x.shape[1]
-    total = np.zeros((p, p))
-    for begin in range(0, len(v), CHUNK):
-        rows = slice(begin, begin + CHUNK)
-        total += shard.x[rows].T @ (shard.x[rows] * v[rows, None])
-    return information(total, sums, terms)
+    n, p = shard.x.shape
+    v = np.empty((n, len(multipliers)))
+    for k, multiplier in enumerate(multipliers):
+        hazard = row_hazard(shard, ResidualArg(state, buckets, multiplier))
+        v[:, k] = np.where(shard.weight > 0, shard.weight * hazard, 0.0)
+    total = np.zeros((p, len(multipliers) * p))
+    for begin in range(0, n, CHUNK):
+        x = shard.x[begin : begin + CHUNK]
+        total += x.T @ (v[begin : begin + CHUNK, :, None] * x[:, None, :]).reshape(len(x), -1)
+    parts = [total[:, k * p : (k + 1) * p] for k in range(len(multipliers))]
+    terms = [weighted_terms(state.terms, multiplier) for multiplier in multipliers]
+    return np.stack([information(gram, state.sums, term) for gram, term in zip(parts, terms, strict=True)])
