@@ -29,6 +29,13 @@ _HOME = {
     "CauseSpecificCox": "estimators.cause_specific",
     "RandomSurvivalForest": "estimators.forest",
     "predict_curves": "estimators.predict",
+    "proportional_hazards_test": "estimators.ph_test",
+    "diagnose": "estimators.diagnosis",
+    "events_per_parameter": "estimators.diagnostics",
+    "functional_form": "estimators.smooths",
+    "hazard_ratio_over_time": "estimators.smooths",
+    "influence": "estimators.diagnostics",
+    "variance_inflation": "estimators.diagnostics",
     "save": "persistence",
     "load": "persistence",
 }
@@ -47,14 +54,21 @@ __all__ = [
     "RandomSurvivalForest",
     "TestResult",
     "data",
+    "diagnose",
     "effects",
+    "events_per_parameter",
     "exceptions",
+    "functional_form",
+    "hazard_ratio_over_time",
+    "influence",
     "load",
     "metrics",
     "plot",
     "predict_curves",
+    "proportional_hazards_test",
     "report",
     "save",
+    "variance_inflation",
 ]
 
 if TYPE_CHECKING:
@@ -62,8 +76,12 @@ if TYPE_CHECKING:
     from churnsurv.curves import Curves
     from churnsurv.estimators.cause_specific import CauseSpecificCox
     from churnsurv.estimators.cox import CoxPH
+    from churnsurv.estimators.diagnosis import diagnose
+    from churnsurv.estimators.diagnostics import events_per_parameter, influence, variance_inflation
     from churnsurv.estimators.forest import RandomSurvivalForest
+    from churnsurv.estimators.ph_test import proportional_hazards_test
     from churnsurv.estimators.predict import predict_curves
+    from churnsurv.estimators.smooths import functional_form, hazard_ratio_over_time
     from churnsurv.nonparametric import AalenJohansen, CensoringModel, KaplanMeier, NelsonAalen
     from churnsurv.outcome import Outcome
     from churnsurv.persistence import load, save

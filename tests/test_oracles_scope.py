@@ -20,7 +20,9 @@ LEAST = {
     "rmst": 14,
     "aalen-johansen": 10,
     "logrank": 45,
-    "value": 125,
+    "residuals": 30,
+    "ph-test": 114,
+    "value": 158,
 }
 
 

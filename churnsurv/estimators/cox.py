@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator
 
 from churnsurv.data.encoder import DesignEncoder
 from churnsurv.data.features import feature_frame
+from churnsurv.estimators.cox_diagnostics import CoxDiagnostics
 from churnsurv.estimators.cox_fit import fit_rows
 from churnsurv.estimators.cox_inference import CoxInference
 from churnsurv.estimators.cox_prediction import CoxPrediction
@@ -31,7 +32,7 @@ from churnsurv.outcome import Missing, Outcome
 Floats = NDArray[np.float64]
 
 
-class CoxPH(CoxInference, CoxPrediction, BaseEstimator):  # type: ignore[misc]
+class CoxPH(CoxInference, CoxPrediction, CoxDiagnostics, BaseEstimator):  # type: ignore[misc]
     """Cox proportional hazards regression of the time to one kind of exit.
 
     Delayed entry, (start, stop] rows with time-varying covariates, strata, case and sampling weights and clusters are

@@ -42,6 +42,8 @@ class Rows(NamedTuple):
     weight: Floats | None
     cluster: NDArray[np.int64] | None
     offset: Floats | None
+    #: rows of the input that are kept (n,); None: all of them
+    kept: NDArray[np.bool_] | None = None
 
 
 class Prepared(NamedTuple):
@@ -113,6 +115,7 @@ def read_rows(
         cut(weight),
         cut(cluster[0]) if cluster else None,
         cut(offset),
+        kept if isinstance(kept, np.ndarray) else None,
     )
 
 

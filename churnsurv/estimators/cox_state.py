@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from churnsurv.data.features import feature_frame
 from churnsurv.estimators.cox_rows import Prepared, Rows, prepared, read_rows
 from churnsurv.estimators.inputs import RowArgument, as_outcome
+from churnsurv.exceptions import DataError
 from churnsurv.kernels.newton import State, evaluate
 from churnsurv.outcome import Outcome
 
@@ -51,6 +52,9 @@ def seen(
     frame, outcome = feature_frame(X, model.feature_names_in_), as_outcome(y)
     given = {"strata": strata, "sample_weight": sample_weight, "cluster": cluster, "offset": offset}
     arguments = {name: model.remembered(name, value, frame) for name, value in given.items()}
+    for name in ("strata", "sample_weight", "offset"):
+        if arguments[name] is None and name in model.argument_columns_:
+            raise DataError(f"The model was fitted with {name}: pass {name}= for these rows too.")
     rows = read_rows(frame, outcome, arguments, model.encoder_, model.missing, model.cause_, stacklevel)
     data = prepared(rows, model.ties == "efron")
     return Seen(rows, data, evaluate(data.problem, model.coef_.to_numpy() * data.scale))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -100,6 +101,20 @@ class CoxFit(Record):
         return Later(lambda: quantity(self))
 
 
+class HeldFit(Record):
+    """A Cox fit whose coefficients are held at a value: ``init`` without iterations."""
+
+    def __init__(self, fit: CoxFit, coefficients: np.ndarray) -> None:
+        self.fit, self.coefficients = fit, coefficients
+
+    @property
+    def model(self) -> cs.CoxPH:
+        """Give churnsurv's fit with these coefficients; the rest of it is that of the maximum."""
+        held = copy.copy(self.fit.model)
+        held.coef_ = pd.Series(np.resize(self.coefficients, len(held.coef_)), index=held.coef_.index)
+        return held
+
+
 def _coxph(node: Call, scope: Scope) -> Any:
     arguments = given(_COXPH, node)
     formula = evaluate(arguments.pop("formula"), scope)
@@ -107,8 +122,11 @@ def _coxph(node: Call, scope: Scope) -> Any:
     in_data = {name: arguments.pop(name, None) for name in _IN_DATA}
     options = {name: evaluate(value, scope) for name, value in arguments.items()}
     control = {**options, **(options.get("control") or {})} if isinstance(options.get("control"), dict) else options
-    if "init" in options or (control.get("iter.max") is not None and control["iter.max"][0] == 0):
-        return Outside("outside the scope: coefficients held fixed")
+    held = options.pop("init", None)
+    if isinstance(held, Later | Outside):
+        return held if isinstance(held, Outside) else Outside("outside the scope: coefficients held at those of a fit")
+    if (held is not None) != (control.get("iter.max") is not None and control["iter.max"][0] == 0):
+        return Outside("outside the scope: iterations that stop early")
     if control.get("timefix") is not None and not control["timefix"][0]:
         return Outside("outside the scope: ties by rounding left apart on purpose (timefix = FALSE)")
     ties = str((options.get("ties", options.get("method")) or ["efron"])[0])
@@ -129,7 +147,8 @@ def _coxph(node: Call, scope: Scope) -> Any:
     by_default = "cluster" in extra or not is_whole(extra.get("weights"))
     if "id" in extra:
         by_default = by_default or has_repeated_events(extra["id"], np.asarray(frame.response.event, dtype=float))
-    return CoxFit(formula, data, frame, ties, by_default if robust is None else bool(robust[0]))
+    fit = CoxFit(formula, data, frame, ties, by_default if robust is None else bool(robust[0]))
+    return fit if held is None else HeldFit(fit, np.asarray(held, dtype=float))
 
 
 def has_repeated_events(subject: np.ndarray, event: np.ndarray) -> bool:

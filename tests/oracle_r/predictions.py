@@ -11,6 +11,7 @@ from tests.oracle_r.cox import CoxFit, baseline_pack, cox_pack
 from tests.oracle_r.evaluator import within
 from tests.oracle_r.formula import model_frame, stratum_labels, terms_of
 from tests.oracle_r.parser import Call, Node
+from tests.oracle_r.residuals import FORMER, residual_pack, zph_pack
 from tests.oracle_r.values import Builtin, Frame, Later, Outside, Pack, Record, Scope
 
 
@@ -87,10 +88,15 @@ def _cox_full(formula: Any, data: Any, newdata: Any = None, times: Any = None, *
         block: dict[str, Any] = {
             "fit": fit if isinstance(fit, Outside) else cox_pack(fit),
             "basehaz_x0": fit if isinstance(fit, Outside) else baseline_pack(fit),
-            "residuals": Outside("outside the scope: capability residuals"),
-            "zph": Outside("outside the scope: capability ph-test"),
-            "zph_old_approx": Outside("outside the scope: capability ph-test"),
         }
+        if options.get("resid") is None or options["resid"][0]:
+            first = None if options.get("nres") is None else int(options["nres"][0])
+            block["residuals"] = residual_pack(fit, first=first)
+        if options.get("zph") is None or options["zph"][0]:
+            event_times = frame.response.stop[np.asarray(frame.response.event) == 1]
+            transforms = ("km", "identity", "rank", "log") if min(event_times) > 0 else ("km", "identity", "rank")
+            block["zph"] = zph_pack(fit, transforms)
+            block["zph_old_approx"] = Outside(FORMER)
         if newdata is not None and isinstance(fit, CoxFit):
             block["newdata"] = newdata
             block["pred"] = _curves_pack(fit, newdata, times)
