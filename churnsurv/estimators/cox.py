@@ -17,8 +17,8 @@ from sklearn.base import BaseEstimator
 from churnsurv.data.encoder import DesignEncoder
 from churnsurv.data.features import feature_frame
 from churnsurv.estimators.cox_fit import fit_rows
+from churnsurv.estimators.cox_forecasts import CoxForecasts
 from churnsurv.estimators.cox_inference import CoxInference
-from churnsurv.estimators.cox_prediction import CoxPrediction
 from churnsurv.estimators.cox_rows import read_rows
 from churnsurv.estimators.inputs import (
     RowArgument,
@@ -31,7 +31,7 @@ from churnsurv.outcome import Missing, Outcome
 Floats = NDArray[np.float64]
 
 
-class CoxPH(CoxInference, CoxPrediction, BaseEstimator):  # type: ignore[misc]
+class CoxPH(CoxInference, CoxForecasts, BaseEstimator):  # type: ignore[misc]
     """Cox proportional hazards regression of the time to one kind of exit.
 
     Delayed entry, (start, stop] rows with time-varying covariates, strata, case and sampling weights and clusters are
@@ -144,6 +144,7 @@ class CoxPH(CoxInference, CoxPrediction, BaseEstimator):  # type: ignore[misc]
             self.tol,
             robust=self.weight_type == "sampling" or outcome.recurrent,
             stacklevel=3,
+            is_sampling=self.weight_type == "sampling",
         )
         self.is_recurrent_ = outcome.recurrent
         self.encoder_: DesignEncoder = rows.encoder
@@ -159,6 +160,7 @@ class CoxPH(CoxInference, CoxPrediction, BaseEstimator):  # type: ignore[misc]
         self.score_statistic_, self.robust_score_statistic_ = fit.score_statistic, fit.robust_score_statistic
         self.center_ = pd.Series(fit.center, index=terms)
         self.centred_hazard_, self.event_times_ = fit.centred_hazard, np.unique(fit.centred_hazard["time"].to_numpy())
+        self.hazard_variance_, self.hazard_gradient_ = fit.hazard_variance, fit.hazard_gradient
         self.offset_center_, self.first_, self.last_ = fit.offset_center, fit.first, fit.last
         self.covariance_rank_ = fit.covariance_rank
         self.n_iter_, self.n_events_ = fit.n_iter, fit.n_events
