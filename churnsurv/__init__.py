@@ -29,6 +29,8 @@ _HOME = {
     "CauseSpecificCox": "estimators.cause_specific",
     "RandomSurvivalForest": "estimators.forest",
     "predict_curves": "estimators.predict",
+    "StandardisedCurves": "estimators.standardise",
+    "standardised_curves": "estimators.standardise",
     "save": "persistence",
     "load": "persistence",
 }
@@ -45,6 +47,7 @@ __all__ = [
     "NelsonAalen",
     "Outcome",
     "RandomSurvivalForest",
+    "StandardisedCurves",
     "TestResult",
     "data",
     "effects",
@@ -55,6 +58,7 @@ __all__ = [
     "predict_curves",
     "report",
     "save",
+    "standardised_curves",
 ]
 
 if TYPE_CHECKING:
@@ -64,6 +68,7 @@ if TYPE_CHECKING:
     from churnsurv.estimators.cox import CoxPH
     from churnsurv.estimators.forest import RandomSurvivalForest
     from churnsurv.estimators.predict import predict_curves
+    from churnsurv.estimators.standardise import StandardisedCurves, standardised_curves
     from churnsurv.nonparametric import AalenJohansen, CensoringModel, KaplanMeier, NelsonAalen
     from churnsurv.outcome import Outcome
     from churnsurv.persistence import load, save

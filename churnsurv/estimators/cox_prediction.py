@@ -40,6 +40,7 @@ class CoxPrediction:
     causes_: list[str]
     cause_: str
     is_recurrent_: bool
+    n_events_: int
 
     @property
     def baseline_cumulative_hazard_(self) -> pd.DataFrame:

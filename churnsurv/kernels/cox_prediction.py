@@ -12,7 +12,7 @@ and QL are needed, so that c'Vc is a sum of squares.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -185,37 +185,33 @@ def _lifetimes(  # type: ignore[no-untyped-def]
         variance[i] = v + np.sum(c * c)
 
 
-def standardised_sums(
-    weight: Floats, ratio: Floats, u: Floats, low: Integers, at: Integers, steps: Steps
-) -> tuple[float, Floats, Floats]:
-    r"""Average survival over rows at one time, with what its variance is made of.
+def average_derivatives(
+    value: Floats, ratio: Floats, u: Floats, low: Integers, at: Integers, steps: Steps
+) -> tuple[Floats, Floats]:
+    r"""Differentiate an average survival Σ w S over rows by what it is estimated from; `value` holds the rows' w S.
 
-    Returns :math:`\sum w S`, its derivative in the baseline's increments, −Σ w S r over the rows that an increment
-    concerns, (R,), and in β, :math:`-L'\sum w S c` (q,). A row is at risk in the rows of steps low < k ≤ at. O(n q + R).
+    In the increment of a step it is −Σ w S r over the rows that are at risk there (low < step ≤ at), (R,); in β it is
+    :math:`-L' \sum w S c`, (q,). O(n q + R).
     """
     by_step, by_coef = np.zeros(len(steps.hazard) + 1), np.zeros(u.shape[1])
-    total = _standardised_sums(weight, ratio, u, low, at, *steps, by_step, by_coef)
-    return float(total), np.cumsum(by_step)[:-1], by_coef
+    _average_derivatives(value, ratio, u, low, at, steps.hazard, steps.gradient, by_step, by_coef)
+    return np.cumsum(by_step)[:-1], by_coef
 
 
 @njit(cache=True, nogil=True)
-def _standardised_sums(  # type: ignore[no-untyped-def]
-    weight, ratio, u, low, at, base, base_variance, base_gradient, by_step, by_coef
+def _average_derivatives(  # type: ignore[no-untyped-def]
+    value, ratio, u, low, at, base, base_gradient, by_step, by_coef
 ):
-    total = 0.0
-    for i in range(len(weight)):
-        upper = max(at[i], low[i])
-        rise = base[upper] - base[low[i]]
-        value = weight[i] * np.exp(-ratio[i] * rise)
-        total += value
-        by_step[low[i] + 1] -= value * ratio[i]
-        by_step[upper + 1] += value * ratio[i]
+    for i in range(len(value)):
+        pull = value[i] * ratio[i]
+        rise = base[at[i]] - base[low[i]]
+        by_step[low[i] + 1] -= pull
+        by_step[at[i] + 1] += pull
         for j in range(u.shape[1]):
-            by_coef[j] -= value * ratio[i] * (u[i, j] * rise - (base_gradient[upper, j] - base_gradient[low[i], j]))
-    return total
+            by_coef[j] -= pull * (u[i, j] * rise - (base_gradient[at[i], j] - base_gradient[low[i], j]))
 
 
-def joint_covariance(by_step: Floats, by_coef: Floats, steps: Steps, zero_rows: Any) -> Floats:
+def joint_covariance(by_step: Floats, by_coef: Floats, steps: Steps, zero_rows: Integers) -> Floats:
     """Give the covariance (G, G) of averages from their derivatives by_step (G, R) and by_coef (G, q).
 
     zero_rows: the rows of steps that begin a stratum, where nothing happens.
