@@ -140,7 +140,8 @@ def survival_bounds(hazard: Floats, se: Floats, level: float, conf_type: str) ->
         if conf_type == "log":
             return np.exp(-(hazard + z * se)), np.exp(-np.maximum(hazard - z * se, 0.0))
         survival = np.exp(-hazard)
-        return np.maximum(survival * (1 - z * se), 0.0), np.minimum(survival * (1 + z * se), 1.0)
+        half = np.where(survival > 0, z * se * survival, 0.0)
+        return np.maximum(survival - half, 0.0), np.minimum(survival + half, 1.0)
 
 
 class Lives(NamedTuple):
