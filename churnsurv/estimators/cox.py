@@ -66,6 +66,10 @@ class CoxPH(CoxInference, CoxForecasts, BaseEstimator):  # type: ignore[misc]
         Log partial likelihood at the estimate and at zero.
     baseline_cumulative_hazard_ : DataFrame
         Columns stratum, time, hazard: the cumulative hazard at all covariates zero, by the tie rule of the fit.
+    hazard_variance_, hazard_gradient_ : array (B,), (B, p)
+        By stratum and event time, cumulated: variance of the hazard at the centre and mean covariates of the risk sets times
+        its steps, which standard errors of predictions need. They say much of the few customers of thin risk sets:
+        ``cs.save(model, path, intervals=False)`` leaves them out.
     n_observations_, n_subjects_, n_events_, n_iter_ : int
         Rows and subjects used, events of the cause, Newton steps.
 

@@ -89,7 +89,8 @@ class CoxPrediction:
         level : float, optional
             Adds pointwise confidence bounds of this level as ``lower`` and ``upper``. They carry the uncertainty of the
             baseline hazard and, by the delta method, of the coefficients (Tsiatis 1981; Link 1984; with Efron's ties by
-            the same sums over the tied exits), the robust covariance where the fit has one. Offsets count as known.
+            the same sums over the tied exits), the robust covariance where the fit has one (the baseline's own part stays
+            that of independent customers, as in R). Offsets count as known.
         conf_type : {"log-log", "log", "plain"}
             The scale on which the bounds are symmetric; all lie within 0 and 1.
 

@@ -37,8 +37,9 @@ class Baseline(NamedTuple):
     def rows_at(self, stratum: Integers, times: Floats) -> Integers:
         """Give for each pair of a stratum and a time the row of the last step that is not later."""
         rows = self.begin[stratum]
-        for code in np.unique(stratum):
-            of_stratum = stratum == code
+        order = np.argsort(stratum, kind="stable")
+        codes, first = np.unique(stratum[order], return_index=True)
+        for code, of_stratum in zip(codes, np.split(order, first[1:]), strict=True):
             steps = self.time[self.begin[code] + 1 : self.begin[code + 1]]
             rows[of_stratum] += steps_until(steps, times[of_stratum])
         return rows
