@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from churnsurv.estimators.cox_curves import Placed, Predicted
 from churnsurv.exceptions import DataError, NotIdentifiedError
-from churnsurv.kernels.cox_prediction import Pieces, Steps, along_paths, root_of, survival_bounds
+from churnsurv.kernels.cox_prediction import Pieces, Steps, along_paths, hazard_bounds, root_of
 from churnsurv.kernels.times import steps_until
 from churnsurv.messages import confidence_level
 
@@ -105,23 +104,15 @@ def state_bounds(
     hazard: Floats, variance: Floats, level: float, conf_type: str, complete: bool
 ) -> tuple[Floats, Floats]:
     """Give bounds of the states (n, states, T): staying and gone, or of an incomplete model the cumulative hazard."""
-    lower, upper = survival_interval(hazard, np.sqrt(variance), level, conf_type)
-    if complete:
-        return np.stack([lower, 1 - upper], axis=1), np.stack([upper, 1 - lower], axis=1)
-    with np.errstate(divide="ignore"):
-        return -np.log(upper)[:, None, :] + 0.0, -np.log(lower)[:, None, :] + 0.0
-
-
-def survival_interval(hazard: Floats, se: Floats, level: float, conf_type: str) -> tuple[Floats, Floats]:
-    """Check the options and give bounds of exp(−hazard)."""
     if conf_type not in CONF_TYPES:
         raise DataError(f"conf_type={conf_type!r} is not known: use one of {list(CONF_TYPES)}.")
-    return survival_bounds(hazard, se, confidence_level(level), conf_type)
+    low, high = hazard_bounds(hazard, np.sqrt(variance), confidence_level(level), conf_type)
+    if not complete:
+        return low[:, None, :], high[:, None, :]
+    lower, upper = np.exp(-high), np.exp(-low)
+    return np.stack([lower, 1 - upper], axis=1), np.stack([upper, 1 - lower], axis=1)
 
 
 def log_bounds(value: Floats, se: Floats, level: float) -> tuple[Floats, Floats]:
     """Give bounds of a positive quantity that are symmetric for its logarithm; where it is 0 it is known."""
-    z = float(ndtri((1 + confidence_level(level)) / 2))
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        spread = np.exp(np.where(value > 0, z * se / value, 0.0))
-    return value / spread, value * spread
+    return hazard_bounds(value, se, confidence_level(level), "log-log")

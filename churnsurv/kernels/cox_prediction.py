@@ -126,22 +126,27 @@ def _along_paths(  # type: ignore[no-untyped-def]
                 c[j] += r * (u[k, j] * rise - (base_gradient[at, j] - base_gradient[at_low, j]))
 
 
-def survival_bounds(hazard: Floats, se: Floats, level: float, conf_type: str) -> tuple[Floats, Floats]:
-    """Give confidence bounds of exp(−hazard) from the standard error of the hazard, within [0, 1].
+def hazard_bounds(hazard: Floats, se: Floats, level: float, conf_type: str) -> tuple[Floats, Floats]:
+    """Give confidence bounds of a cumulative hazard, symmetric on a scale of the survival S = exp(−hazard) as R's survfit.
 
-    They are symmetric for the survival ("plain"), its logarithm ("log") or log(−log S) ("log-log"), as R's survfit. Written
-    in the hazard, so that survival close to 0 or 1 loses no digits; where nothing has happened yet both are 1.
+    "plain": of S; "log": of log S, the hazard itself; "log-log": of log(−log S). None lies below 0 (S within 0 and 1). Survival
+    close to 0 or 1 loses no digits this way; where nothing has happened yet both bounds of "log-log" are 0.
     """
     z = float(ndtri((1 + level) / 2))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         if conf_type == "log-log":
             spread = np.exp(np.where(hazard > 0, z * se / hazard, 0.0))
-            return np.exp(-hazard * spread), np.exp(-hazard / spread)
+            return hazard / spread, hazard * spread
         if conf_type == "log":
-            return np.exp(-(hazard + z * se)), np.exp(-np.maximum(hazard - z * se, 0.0))
-        survival = np.exp(-hazard)
-        half = np.where(survival > 0, z * se * survival, 0.0)
-        return np.maximum(survival - half, 0.0), np.minimum(survival + half, 1.0)
+            return np.maximum(hazard - z * se, 0.0), hazard + z * se
+        rise = np.where(z * se < 1, -np.log1p(-z * se), np.inf)
+        return np.maximum(hazard - np.log1p(z * se), 0.0), np.where(np.isnan(se), np.nan, hazard + rise)
+
+
+def survival_bounds(hazard: Floats, se: Floats, level: float, conf_type: str) -> tuple[Floats, Floats]:
+    """Give the same of the survival."""
+    lower, upper = hazard_bounds(hazard, se, level, conf_type)
+    return np.exp(-upper), np.exp(-lower)
 
 
 class Lives(NamedTuple):
