@@ -150,7 +150,7 @@ def standardised_curves(
     times : array
         Times of interest; NaN (with a warning) past the follow-up of any row.
     values : mapping, optional
-        Settings by name, each a mapping from columns of X to the value that everyone gets, such as
+        Settings by name, each a mapping from columns of X to the value that everyone gets (or n values), such as
         ``{"offer": {"arm": 1}, "no offer": {"arm": 0}}``. Default: one setting, "as observed".
     start, strata, offset
         As in :meth:`CoxPH.predict_curves`.

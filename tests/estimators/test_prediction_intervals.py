@@ -298,9 +298,11 @@ def test_the_root_of_a_singular_covariance_is_a_root():
 @pytest.mark.parametrize("ties", ["efron", "breslow"])
 def test_intervals_cover_the_true_survival_with_late_entry_and_ties(ties):
     # months: h(t|x) = 1 − exp(−0.05 e^{0.5 x}), exactly proportional on the cumulative scale when grouped (log-log link)
-    rng, covered, wide, B = np.random.default_rng(5), np.zeros((2, 2)), 0, 1000
+    rng, covered, lives, wide, B = np.random.default_rng(5), np.zeros((2, 2)), np.zeros(2), 0, 1000
     new, times = pd.DataFrame({"x": [0.0, 1.0]}), np.array([12.0, 24.0])
     truth = np.exp(-0.05 * np.exp(0.5 * new.to_numpy()) * times)
+    # survival steps at quarters of a month: the mean time within 24 months is a sum
+    area = np.exp(-0.05 * np.exp(0.5 * new.to_numpy()) * np.arange(0, 24, 0.25)).sum(axis=1) * 0.25
     for _ in range(B):
         n = 400
         x, entry = rng.normal(size=n), np.where(rng.random(n) < 0.5, 0, rng.integers(0, 12, n))
@@ -308,9 +310,12 @@ def test_intervals_cover_the_true_survival_with_late_entry_and_ties(ties):
         end = entry + rng.integers(12, 37, n)
         seen = life > entry
         y = cs.Outcome(np.minimum(life, end)[seen], (life <= end)[seen].astype(int), start=entry[seen].astype(float))
-        curves = cs.CoxPH(ties=ties).fit(pd.DataFrame({"x": x[seen]}), y).predict_curves(new, times, level=0.95)
+        model = cs.CoxPH(ties=ties).fit(pd.DataFrame({"x": x[seen]}), y)
+        curves, life_time = model.predict_curves(new, times, level=0.95), model.expected_lifetime(new, 24)
+        lives += (life_time["lower"] <= area) & (area <= life_time["upper"])
         covered += (curves.lower[:, 0] <= truth) & (truth <= curves.upper[:, 0])
         wide += np.mean(curves.upper[:, 0] - curves.lower[:, 0])
     # 0.95 ± 3 Monte-Carlo standard errors and 0.01 for the finite sample; quarters of a month keep Breslow's bias small
     assert np.all(np.abs(covered / B - 0.95) < 0.031), covered / B
+    assert np.all(np.abs(lives / B - 0.95) < 0.031), lives / B
     assert wide / B < 0.25
