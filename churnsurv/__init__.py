@@ -36,6 +36,8 @@ _HOME = {
     "hazard_ratio_over_time": "estimators.smooths",
     "influence": "estimators.diagnostics",
     "variance_inflation": "estimators.diagnostics",
+    "StandardisedCurves": "estimators.standardise",
+    "standardised_curves": "estimators.standardise",
     "save": "persistence",
     "load": "persistence",
 }
@@ -52,6 +54,7 @@ __all__ = [
     "NelsonAalen",
     "Outcome",
     "RandomSurvivalForest",
+    "StandardisedCurves",
     "TestResult",
     "data",
     "diagnose",
@@ -68,6 +71,7 @@ __all__ = [
     "proportional_hazards_test",
     "report",
     "save",
+    "standardised_curves",
     "variance_inflation",
 ]
 
@@ -82,6 +86,7 @@ if TYPE_CHECKING:
     from churnsurv.estimators.ph_test import proportional_hazards_test
     from churnsurv.estimators.predict import predict_curves
     from churnsurv.estimators.smooths import functional_form, hazard_ratio_over_time
+    from churnsurv.estimators.standardise import StandardisedCurves, standardised_curves
     from churnsurv.nonparametric import AalenJohansen, CensoringModel, KaplanMeier, NelsonAalen
     from churnsurv.outcome import Outcome
     from churnsurv.persistence import load, save

@@ -90,6 +90,9 @@ class Curves:
             raise DataError(
                 f"probability has shape {self.probability.shape}, expected (rows, states, times) = {expected}."
             )
+        for name, bound in (("lower", self.lower), ("upper", self.upper)):
+            if bound is not None and bound.shape != expected:
+                raise DataError(f"{name} has shape {bound.shape}, expected that of probability, {expected}.")
         if np.any(np.diff(self.times) <= 0):
             raise DataError("The times of curves must increase.")
 
@@ -291,9 +294,13 @@ def within_support(curves: Curves, asked: bool, model_steps: Floats, stacklevel:
     if beyond.any():
         if asked:
             curves._report_beyond(beyond, curves.times, strict=False, stacklevel=stacklevel + 2)
-        probability = curves.probability.copy()
-        probability[np.broadcast_to(beyond[:, None, :], probability.shape)] = np.nan
-        curves = replace(curves, probability=probability)
+        known = ~beyond[:, None, :]
+        changed: dict[str, Any] = {
+            name: np.where(known, values, np.nan)
+            for name in ("probability", "lower", "upper")
+            if (values := getattr(curves, name)) is not None
+        }
+        curves = replace(curves, **changed)
     if not asked:
         return curves
     end = curves.times[-1] if len(curves.times) else 0.0

@@ -7,6 +7,7 @@ is evaluated when the loaded model predicts: load models from sources whose form
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import json
@@ -36,6 +37,8 @@ _CLASSES = {
 }
 #: fitted attributes with one row per customer of the training data; they stay out of the file
 _ROWS_OF_CUSTOMERS = ("oob_curves_",)
+#: fitted attributes that tell the mean covariates of risk sets
+_OF_RISK_SETS = ("hazard_variance_", "hazard_gradient_")
 #: records that fitted models hold, and where they live
 _RECORDS = {"Curves": "churnsurv.curves", "GroupFit": "churnsurv.nonparametric.base"}
 _FORMAT = 1
@@ -43,7 +46,7 @@ _FORMAT = 1
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
-def save(model: Any, path: str | Path, *, overwrite: bool = False) -> Path:
+def save(model: Any, path: str | Path, *, overwrite: bool = False, intervals: bool = True) -> Path:
     """Save a fitted churnsurv model to one file, without anything that has a row per customer (out-of-bag curves).
 
     Parameters
@@ -53,6 +56,9 @@ def save(model: Any, path: str | Path, *, overwrite: bool = False) -> Path:
         Customarily ending in ``.churnsurv``.
     overwrite : bool
         Replace an existing file.
+    intervals : bool
+        False: leave out of Cox models what the standard errors of predictions need. These are the mean covariates of every
+        risk set, which say much about the few customers of a thin one: leave them out of files that go to others.
 
     Raises
     ------
@@ -81,7 +87,7 @@ def save(model: Any, path: str | Path, *, overwrite: bool = False) -> Path:
     arrays: dict[str, np.ndarray] = {}
     content = {
         "format": _FORMAT,
-        "model": _encoded(model, arrays),
+        "model": _encoded(model if intervals else _without_intervals(model), arrays),
         "versions": {"churnsurv": version("churnsurv"), "python": sys.version.split()[0]}
         | {package: version(package) for package in ("numpy", "pandas", "formulaic", "scikit-learn")},
     }
@@ -126,6 +132,17 @@ def load(path: str | Path) -> Any:
         name.removesuffix(".npy"): np.load(io.BytesIO(data), allow_pickle=False) for name, data in members.items()
     }
     return _decoded(header["model"], arrays)
+
+
+def _without_intervals(model: Any) -> Any:
+    """Give a copy of a model whose predictions have no standard errors."""
+    made = copy.copy(model)
+    if hasattr(made, "models_"):
+        made.models_ = {cause: _without_intervals(of_cause) for cause, of_cause in made.models_.items()}
+    for name in _OF_RISK_SETS:
+        if hasattr(made, name):
+            setattr(made, name, None)
+    return made
 
 
 def _npy(array: np.ndarray) -> bytes:

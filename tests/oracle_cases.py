@@ -46,12 +46,9 @@ CAPABILITY_OF = {
     "finegray": "fine-gray",
     "CSC": "competing-prediction",
     "Score": "auc, brier",
-    "predictRisk": "prediction",
     "glmnet": "penalized-cox",
     "cv.glmnet": "penalized-cox",
-    "path_survival": "prediction along a path",
     "ranger": "random-survival-forest",
-    "ate": "g-formula",
     "svycoxph": "survey weights",
     "wlr_test": "Gehan, Tarone-Ware and Peto weights",
     "km_diff": "km-difference",
@@ -189,7 +186,7 @@ RTOL, LOOSE_RTOL = 1e-8, 1e-6
 
 
 #: entries of a block that say where its numbers belong
-_CIRCUMSTANCES = {"time", "strata", "times", "layout", "newdata", "conf_type", "rmtl"}
+_CIRCUMSTANCES = {"time", "strata", "times", "layout", "newdata", "path", "conf_type", "rmtl"}
 
 
 def differences(check: Check, tolerances: dict[str, float] | None = None) -> list[str]:

@@ -18,8 +18,8 @@ from churnsurv.data.encoder import DesignEncoder
 from churnsurv.data.features import feature_frame
 from churnsurv.estimators.cox_diagnostics import CoxDiagnostics
 from churnsurv.estimators.cox_fit import fit_rows
+from churnsurv.estimators.cox_forecasts import CoxForecasts
 from churnsurv.estimators.cox_inference import CoxInference
-from churnsurv.estimators.cox_prediction import CoxPrediction
 from churnsurv.estimators.cox_rows import read_rows
 from churnsurv.estimators.inputs import (
     RowArgument,
@@ -32,7 +32,7 @@ from churnsurv.outcome import Missing, Outcome
 Floats = NDArray[np.float64]
 
 
-class CoxPH(CoxInference, CoxPrediction, CoxDiagnostics, BaseEstimator):  # type: ignore[misc]
+class CoxPH(CoxInference, CoxForecasts, CoxDiagnostics, BaseEstimator):  # type: ignore[misc]
     """Cox proportional hazards regression of the time to one kind of exit.
 
     Delayed entry, (start, stop] rows with time-varying covariates, strata, case and sampling weights and clusters are
@@ -67,6 +67,10 @@ class CoxPH(CoxInference, CoxPrediction, CoxDiagnostics, BaseEstimator):  # type
         Log partial likelihood at the estimate and at zero.
     baseline_cumulative_hazard_ : DataFrame
         Columns stratum, time, hazard: the cumulative hazard at all covariates zero, by the tie rule of the fit.
+    hazard_variance_, hazard_gradient_ : array (B,), (B, p)
+        By stratum and event time, cumulated: variance of the hazard at the centre and mean covariates of the risk sets times
+        its steps, which standard errors of predictions need. They say much of the few customers of thin risk sets:
+        ``cs.save(model, path, intervals=False)`` leaves them out.
     n_observations_, n_subjects_, n_events_, n_iter_ : int
         Rows and subjects used, events of the cause, Newton steps.
 
@@ -145,6 +149,7 @@ class CoxPH(CoxInference, CoxPrediction, CoxDiagnostics, BaseEstimator):  # type
             self.tol,
             robust=self.weight_type == "sampling" or outcome.recurrent,
             stacklevel=3,
+            is_sampling=self.weight_type == "sampling",
         )
         self.is_recurrent_ = outcome.recurrent
         self.encoder_: DesignEncoder = rows.encoder
@@ -160,6 +165,7 @@ class CoxPH(CoxInference, CoxPrediction, CoxDiagnostics, BaseEstimator):  # type
         self.score_statistic_, self.robust_score_statistic_ = fit.score_statistic, fit.robust_score_statistic
         self.center_ = pd.Series(fit.center, index=terms)
         self.centred_hazard_, self.event_times_ = fit.centred_hazard, np.unique(fit.centred_hazard["time"].to_numpy())
+        self.hazard_variance_, self.hazard_gradient_ = fit.hazard_variance, fit.hazard_gradient
         self.offset_center_, self.first_, self.last_ = fit.offset_center, fit.first, fit.last
         self.covariance_rank_ = fit.covariance_rank
         self.n_iter_, self.n_events_ = fit.n_iter, fit.n_events

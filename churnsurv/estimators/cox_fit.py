@@ -9,9 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from churnsurv.estimators.cox_checks import refuse_unidentified, report_end, warn_of_empty_strata, warn_of_few_clusters
-from churnsurv.estimators.cox_rows import Rows, prepared
+from churnsurv.estimators.cox_rows import Prepared, Rows, prepared
 from churnsurv.exceptions import TooFewEventsError
 from churnsurv.kernels.cox import Buckets, MapReduce, ScoreArg, cluster_scores, cumulated, gradient
+from churnsurv.kernels.cox_prediction import hazard_uncertainty, squared_death_weight
 from churnsurv.kernels.newton import NewtonResult, State, maximise
 from churnsurv.messages import counted
 from churnsurv.rows import refuse_one_cluster
@@ -32,6 +33,8 @@ class Fit(NamedTuple):
     robust_score_statistic: float | None
     center: Floats
     centred_hazard: pd.DataFrame
+    hazard_variance: Floats
+    hazard_gradient: Floats
     offset_center: float
     first: list[float]
     last: list[float]
@@ -40,7 +43,9 @@ class Fit(NamedTuple):
     n_events: int
 
 
-def fit_rows(rows: Rows, efron: bool, max_iter: int, tol: float, robust: bool, stacklevel: int) -> Fit:
+def fit_rows(
+    rows: Rows, efron: bool, max_iter: int, tol: float, robust: bool, stacklevel: int, is_sampling: bool = False
+) -> Fit:
     """Maximise the partial likelihood and give estimates on the scale of the covariates."""
     data = prepared(rows, efron)
     shard, buckets, factor, scale = data.shard, data.buckets, data.factor, data.scale
@@ -64,6 +69,7 @@ def fit_rows(rows: Rows, efron: bool, max_iter: int, tol: float, robust: bool, s
             data.problem.mr, buckets, result, inverse, cluster.astype(np.int64), used
         )
         warn_of_few_clusters(rank, len(scale), stacklevel + 1)
+    variance, slope = baseline_uncertainty(result.state, data, is_sampling)
     null_score = gradient(result.null.sums, result.null.terms)
     both = np.outer(scale, scale)
     return Fit(
@@ -77,6 +83,8 @@ def fit_rows(rows: Rows, efron: bool, max_iter: int, tol: float, robust: bool, s
         robust_score_statistic=robust_score,
         center=data.center,
         centred_hazard=baseline(result.state, buckets, rows),
+        hazard_variance=variance,
+        hazard_gradient=slope * scale,
         offset_center=data.offset_center,
         first=_extreme_times(np.minimum, rows.outcome.start, rows, shard.weight, data.n_strata),
         last=_extreme_times(np.maximum, rows.outcome.stop, rows, shard.weight, data.n_strata),
@@ -126,6 +134,12 @@ def baseline(state: State, buckets: Buckets, rows: Rows) -> pd.DataFrame:
     after = np.arange(len(increments)) + buckets.stratum + 1
     stratum = buckets.stratum if rows.strata_labels is None else [rows.strata_labels[s] for s in buckets.stratum]
     return pd.DataFrame({"stratum": stratum, "time": buckets.time, "hazard": running[after]})
+
+
+def baseline_uncertainty(state: State, data: Prepared, is_sampling: bool) -> tuple[Floats, Floats]:
+    """Give what the variance of predicted hazards is made of, by step (see :func:`hazard_uncertainty`)."""
+    squares = data.problem.mr(squared_death_weight, len(data.buckets.time))[0] if is_sampling else None
+    return hazard_uncertainty(state, data.buckets, squares, data.factor)
 
 
 def _extreme_times(extreme: np.ufunc, times: Floats, rows: Rows, weight: Floats, n_strata: int) -> list[float]:

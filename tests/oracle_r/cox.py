@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +10,10 @@ import numpy as np
 import pandas as pd
 
 import churnsurv as cs
+from churnsurv.estimators.cox_fit import baseline, baseline_uncertainty, unscaled_log_likelihood
+from churnsurv.estimators.cox_state import seen
 from churnsurv.exceptions import SeparationWarning, SmallSampleWarning, ZeroDurationWarning
+from churnsurv.kernels.newton import information_at
 from tests.oracle_r.evaluator import evaluate, within
 from tests.oracle_r.formula import ModelFrame, Surv, columns_of, model_frame, terms_of
 from tests.oracle_r.parser import Call, Node
@@ -45,6 +47,23 @@ def outcome_of(response: Surv) -> cs.Outcome:
         return cs.Outcome(stop=response.stop, event=event.astype(int), start=response.start)
 
 
+def hold(model: cs.CoxPH, fit: CoxFit) -> None:
+    """Put a fitted model at other coefficients, as R does with ``iter.max = 0``."""
+    held = np.asarray(settled(fit.held), dtype=float).ravel()
+    model.coef_[:] = held if len(held) == len(model.coef_) else 0.0
+    outcome, frame = outcome_of(fit.frame.response), fit.frame
+    given = {"strata": frame.strata, "sample_weight": frame.extra.get("weights"), "offset": frame.offset}
+    rows, data, state = seen(model, fit.design, outcome, **given)
+    scale = data.scale
+    inverse = np.linalg.inv(information_at(data.problem, state)) / np.outer(scale, scale) / data.factor
+    model.covariance_.iloc[:, :] = model.naive_covariance_.iloc[:, :] = inverse
+    model.centred_hazard_ = baseline(state, data.buckets, rows)
+    variance, gradient = baseline_uncertainty(state, data, False)
+    model.hazard_variance_, model.hazard_gradient_ = variance, gradient * scale
+    # R's first value is the likelihood at the start of the iterations
+    model.log_likelihood_ = model.null_log_likelihood_ = unscaled_log_likelihood(state, data.factor)
+
+
 def is_whole(weights: np.ndarray | None) -> bool:
     return weights is None or bool(np.all(weights == np.floor(weights)))
 
@@ -52,8 +71,11 @@ def is_whole(weights: np.ndarray | None) -> bool:
 class CoxFit(Record):
     """A Cox regression, fitted when a number of it is asked for."""
 
-    def __init__(self, formula: Formula, data: Any, frame: ModelFrame, ties: str, robust: bool) -> None:
+    def __init__(
+        self, formula: Formula, data: Any, frame: ModelFrame, ties: str, robust: bool, held: Any = None
+    ) -> None:
         self.formula, self.data, self.frame, self.ties, self.robust = formula, data, frame, ties, robust
+        self.held = held
         self._model: cs.CoxPH | None = None
 
     @property
@@ -81,7 +103,16 @@ class CoxFit(Record):
                     cluster=cluster,
                     offset=frame.offset,
                 )
+            if self.held is not None:
+                hold(self._model, self)
         return self._model
+
+    @property
+    def has_tied_deaths(self) -> bool:
+        """Say whether deaths share a time."""
+        response = self.frame.response
+        dead = np.asarray(response.stop)[np.asarray(response.event, dtype=float) > 0]
+        return len(np.unique(dead)) < len(dead)
 
     def new_design(self, newdata: Frame) -> pd.DataFrame:
         """Give the columns of new rows."""
@@ -101,20 +132,6 @@ class CoxFit(Record):
         return Later(lambda: quantity(self))
 
 
-class HeldFit(Record):
-    """A Cox fit whose coefficients are held at a value: ``init`` without iterations."""
-
-    def __init__(self, fit: CoxFit, coefficients: np.ndarray) -> None:
-        self.fit, self.coefficients = fit, coefficients
-
-    @property
-    def model(self) -> cs.CoxPH:
-        """Give churnsurv's fit with these coefficients; the rest of it is that of the maximum."""
-        held = copy.copy(self.fit.model)
-        held.coef_ = pd.Series(np.resize(self.coefficients, len(held.coef_)), index=held.coef_.index)
-        return held
-
-
 def _coxph(node: Call, scope: Scope) -> Any:
     arguments = given(_COXPH, node)
     formula = evaluate(arguments.pop("formula"), scope)
@@ -122,11 +139,9 @@ def _coxph(node: Call, scope: Scope) -> Any:
     in_data = {name: arguments.pop(name, None) for name in _IN_DATA}
     options = {name: evaluate(value, scope) for name, value in arguments.items()}
     control = {**options, **(options.get("control") or {})} if isinstance(options.get("control"), dict) else options
-    held = options.pop("init", None)
-    if isinstance(held, Later | Outside):
-        return held if isinstance(held, Outside) else Outside("outside the scope: coefficients held at those of a fit")
-    if (held is not None) != (control.get("iter.max") is not None and control["iter.max"][0] == 0):
-        return Outside("outside the scope: iterations that stop early")
+    is_held = control.get("iter.max") is not None and control["iter.max"][0] == 0
+    if "init" in options and not is_held:
+        return Outside("outside the scope: iterations from another start")
     if control.get("timefix") is not None and not control["timefix"][0]:
         return Outside("outside the scope: ties by rounding left apart on purpose (timefix = FALSE)")
     ties = str((options.get("ties", options.get("method")) or ["efron"])[0])
@@ -147,8 +162,8 @@ def _coxph(node: Call, scope: Scope) -> Any:
     by_default = "cluster" in extra or not is_whole(extra.get("weights"))
     if "id" in extra:
         by_default = by_default or has_repeated_events(extra["id"], np.asarray(frame.response.event, dtype=float))
-    fit = CoxFit(formula, data, frame, ties, by_default if robust is None else bool(robust[0]))
-    return fit if held is None else HeldFit(fit, np.asarray(held, dtype=float))
+    held = options.get("init", np.zeros(1)) if is_held else None
+    return CoxFit(formula, data, frame, ties, by_default if robust is None else bool(robust[0]), held)
 
 
 def has_repeated_events(subject: np.ndarray, event: np.ndarray) -> bool:

@@ -139,7 +139,7 @@ def _names(x: Any) -> Any:
 def _set_names(x: Any, names: Any) -> Any:
     if isinstance(x, list | dict):
         return dict(zip(names, x.values() if isinstance(x, dict) else x, strict=True))
-    return pd.Series(np.asarray(x), index=list(names))
+    return pd.Series(np.asarray(x), index=list(_text(names)))
 
 
 def _as_list(x: Any) -> Any:
@@ -396,6 +396,7 @@ FUNCTIONS: dict[str, Builtin] = {
     "vec": Builtin(_plain),
     "mat": Builtin(lambda x: np.asarray(x) if np.ndim(x) == 2 else np.asarray(x)[:, None]),
     "as.character": Builtin(_text),
+    "is.factor": Builtin(lambda x: np.array([isinstance(x, pd.Categorical)])),
     "as.vector": Builtin(_plain),
     "as.matrix": Builtin(lambda x: np.column_stack(list(x.values())) if isinstance(x, Frame) else np.atleast_2d(x)),
     "matrix": Builtin(lambda x, nrow=(1,): np.reshape(np.asarray(x), (int(nrow[0]), -1), order="F")),

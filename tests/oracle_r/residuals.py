@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 import churnsurv as cs
-from tests.oracle_r.cox import CoxFit, HeldFit, outcome_of
+from tests.oracle_r.cox import CoxFit, outcome_of
 from tests.oracle_r.evaluator import within
 from tests.oracle_r.formula import columns_of, deparse, terms_of
 from tests.oracle_r.values import Builtin, Later, Outside, Pack, Record, settled
@@ -21,15 +21,14 @@ _RANK = "R ranks the ends of all rows, which splitting a spell or entering late 
 _ZERO = "zero up to the rounding of either side"
 
 
-def residuals_of(fit: CoxFit | HeldFit, kind: str) -> pd.Series | pd.DataFrame:
+def residuals_of(fit: CoxFit, kind: str) -> pd.Series | pd.DataFrame:
     """Give churnsurv's residuals of the rows that were fitted."""
-    cox = fit.fit if isinstance(fit, HeldFit) else fit
-    frame = cox.frame
+    frame = fit.frame
     arguments = {"strata": frame.strata, "sample_weight": frame.extra.get("weights"), "offset": frame.offset}
-    return fit.model.residuals(cox.design, outcome_of(frame.response), _OURS.get(kind, kind), **arguments)
+    return fit.model.residuals(fit.design, outcome_of(frame.response), _OURS.get(kind, kind), **arguments)
 
 
-def _values(fit: CoxFit | HeldFit, kind: str) -> np.ndarray:
+def _values(fit: CoxFit, kind: str) -> np.ndarray:
     """Give the numbers as R lays them out: a vector where there is one covariate."""
     found = residuals_of(fit, kind)
     if isinstance(found, pd.DataFrame) and "time" in found.columns:
@@ -39,7 +38,7 @@ def _values(fit: CoxFit | HeldFit, kind: str) -> np.ndarray:
 
 
 def _residuals(fit: Any, type: Any = ("martingale",), **other: Any) -> Any:
-    if not isinstance(fit, CoxFit | HeldFit) or other or type[0] not in KINDS:
+    if not isinstance(fit, CoxFit) or other or type[0] not in KINDS:
         return Outside("outside the scope: residuals of this")
     return Later(lambda: _values(fit, type[0]))
 
@@ -48,7 +47,7 @@ def residual_pack(
     fit: Any, data: Any = None, weighted_dfbeta: Any = None, types: Any = KINDS, first: Any = None
 ) -> Any:
     """Give all kinds; of the first entries only, with sums over all, where a case keeps no more."""
-    if not isinstance(fit, CoxFit | HeldFit):
+    if not isinstance(fit, CoxFit):
         return Outside("residuals of this")
     values: dict[str, Any] = {}
     for kind in types:

@@ -155,6 +155,8 @@ _STEPS = {"surv": ("estimate", 1.0), "std.err": ("se", 0.0), "cumhaz": ("estimat
 def _summary(curve: Any, times: Any = None, extend: Any = None, **options: Any) -> Any:
     if isinstance(curve, CoxCurves) and times is not None:
         return CoxCurves(curve.fit, curve.newdata, times)
+    if isinstance(curve, CoxCurves) and set(options) <= {"rmean"}:
+        return {"table": curve.table(float(options["rmean"][0]) if options else None)}
     if not isinstance(curve, Curve):
         return Outside("outside the scope: R's summary of a fit")
     if options:
