@@ -74,7 +74,7 @@ def median_lifetime(
     frame = feature_frame(X, model.feature_names_in_)
     n = len(frame)
     arguments = {"strata": row_values(strata, frame, "strata"), "offset": row_values(offset, frame, "offset")}
-    ages = None if start is None else np.broadcast_to(np.asarray(start), n)
+    ages = None if start is None else requested_start(start, n, np.zeros(n))
     parts = []
     for begin in range(0, n, CHUNK):
         rows = slice(begin, begin + CHUNK)

@@ -231,6 +231,14 @@ def test_the_median_has_the_interval_at_which_the_bounds_cross_one_half():
             np.testing.assert_equal(found[name].iloc[i], expected)
 
 
+def test_a_current_age_conditions_the_median_and_needs_one_value_per_row():
+    model = sample(9, strata=False).fit()
+    found = model.median_lifetime(NEW, start=[2.0, 3.0, 6.0])
+    np.testing.assert_array_equal(found["estimate"], model.predict_curves(NEW, start=[2.0, 3.0, 6.0]).median())
+    with pytest.raises(DataError, match=r"start has shape \(2,\)"):
+        model.median_lifetime(NEW, start=[2.0, 3.0])
+
+
 def test_a_relative_hazard_is_a_contrast_of_covariates():
     model = sample(2, strata=False).fit()
     found = model.relative_hazard(NEW, reference=NEW.iloc[[0]])
