@@ -28,7 +28,9 @@ _HOME = {
     "CoxPH": "estimators.cox",
     "CauseSpecificCox": "estimators.cause_specific",
     "RandomSurvivalForest": "estimators.forest",
+    "compare_nested": "estimators.nested",
     "predict_curves": "estimators.predict",
+    "profile_intervals": "estimators.profile",
     "save": "persistence",
     "load": "persistence",
 }
@@ -46,6 +48,7 @@ __all__ = [
     "Outcome",
     "RandomSurvivalForest",
     "TestResult",
+    "compare_nested",
     "data",
     "effects",
     "exceptions",
@@ -53,6 +56,7 @@ __all__ = [
     "metrics",
     "plot",
     "predict_curves",
+    "profile_intervals",
     "report",
     "save",
 ]
@@ -63,7 +67,9 @@ if TYPE_CHECKING:
     from churnsurv.estimators.cause_specific import CauseSpecificCox
     from churnsurv.estimators.cox import CoxPH
     from churnsurv.estimators.forest import RandomSurvivalForest
+    from churnsurv.estimators.nested import compare_nested
     from churnsurv.estimators.predict import predict_curves
+    from churnsurv.estimators.profile import profile_intervals
     from churnsurv.nonparametric import AalenJohansen, CensoringModel, KaplanMeier, NelsonAalen
     from churnsurv.outcome import Outcome
     from churnsurv.persistence import load, save

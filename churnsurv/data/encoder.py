@@ -7,7 +7,6 @@ saved without pickle: a frame with one row per level rebuilds formulaic's specif
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Mapping
 from typing import Any, Self
@@ -20,6 +19,7 @@ from formulaic.parser.types import Factor
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from churnsurv.data.design_rows import finite_or_missing, not_evaluated
 from churnsurv.data.features import feature_frame
 from churnsurv.data.formulas import (
     category_levels,
@@ -30,7 +30,7 @@ from churnsurv.data.formulas import (
     refuse_category_of_expression,
     right_hand_side,
 )
-from churnsurv.data.splines import HELD_SPLINES, SPLINES, OutsideKnots
+from churnsurv.data.splines import HELD_SPLINES, SPLINES
 from churnsurv.exceptions import DataError, UnseenCategoryError
 from churnsurv.messages import counted, first_of, numeric_column
 
@@ -138,7 +138,7 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             frame = frame[self.columns_]
         self._check_levels(frame)
         design = self._by_column(frame) if self.formula_ is None else self._replay(self._typed(frame))
-        return _finite_or_missing(design, self.terms_)
+        return finite_or_missing(design, self.terms_)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
         """Give the names of the columns of the design; `input_features`, if given, must be those of the fit."""
@@ -148,6 +148,17 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 f"input_features are {first_of(np.asarray(input_features))}; the fit had {first_of(self.feature_names_in_)}."
             )
         return np.asarray(self.terms_, dtype=object)
+
+    def columns_by_term(self) -> dict[str, list[int]]:
+        """Give each term of the formula (without one: each column of X) with the positions of its columns in the design."""
+        self._require_fit()
+        if self.formula_ is None:
+            sizes = [(column, len(self._terms_of(column))) for column in self.columns_]
+        else:
+            # the intercept is no column of the design
+            sizes = [(str(term), len(at)) for term, at in self.spec_.term_indices.items() if str(term) != "1"]
+        ends = np.cumsum([size for _, size in sizes])
+        return {term: list(range(end - size, end)) for (term, size), end in zip(sizes, ends, strict=True) if size}
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -292,23 +303,9 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 except DataMismatchWarning as error:
                     raise UnseenCategoryError(str(error)) from error
                 except FormulaicError as error:
-                    raise DataError(_words_of(error, there)) from error
+                    raise DataError(not_evaluated(error, there)) from error
             design[there] = matrix[self.terms_].to_numpy(dtype=np.float64)
         return design
-
-
-def _words_of(error: FormulaicError, rows: NDArray[np.int64]) -> str:
-    """Say what could not be evaluated; `rows` are the positions in X of the rows that were."""
-    cause = error.__cause__
-    if not isinstance(cause, OutsideKnots):
-        return f"The formula cannot be evaluated in these rows: {str(error).splitlines()[0]}"
-    factor = re.search(r"`(.*)`", str(error))
-    return (
-        f"{factor[1] if factor else 'A B-spline'} is known from {cause.lower:g} to {cause.upper:g}, the range of the fit; "
-        f"{counted(len(cause.rows), 'row')} (row {first_of(rows[cause.rows])}) beyond it cannot be encoded. Use cs(), which "
-        "goes on as a straight line, give bs() wider bounds (lower_bound=, upper_bound=), or extrapolation='clip' to hold "
-        "its ends."
-    )
 
 
 def missing_report(design: NDArray[np.float64], frame: pd.DataFrame) -> str:
@@ -323,23 +320,3 @@ def missing_report(design: NDArray[np.float64], frame: pd.DataFrame) -> str:
         parts.append(f"a term of the formula is not a number in {counted(len(rows), 'row')} (row {first_of(rows)})")
     more = f"; and {counted(len(parts) - 3, 'more column')}" if len(parts) > 3 else ""
     return "; ".join(parts[:3]) + more
-
-
-def _finite_or_missing(design: NDArray[np.float64], terms: list[str]) -> NDArray[np.float64]:
-    """Give a design whose rows are finite, or NaN throughout; infinite values are refused."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        sums = design.sum(axis=0)
-    doubtful = np.flatnonzero(~np.isfinite(sums))
-    for column in doubtful:
-        rows = np.flatnonzero(np.isinf(design[:, column]))
-        if len(rows):
-            raise DataError(
-                f"Column {terms[column]!r} has {counted(len(rows), 'infinite value')} (row {first_of(rows)}). "
-                "Correct them, or cap the column (e.g. a logarithm of zero)."
-            )
-    missing = np.isnan(design[:, doubtful]).any(axis=1)
-    if missing.any():
-        # the design may be a view of the caller's frame; in another order its sums would differ in the last bit
-        design = design.copy(order="K")
-        design[missing] = np.nan
-    return design
