@@ -9,6 +9,7 @@ changes the likelihood of the columns that stay as they are.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -135,8 +136,8 @@ def split_episodes(
     total = int(counts.sum())
     if total > max_rows:
         raise DataError(
-            f"The split makes {total:,} rows of {len(outcome):,} ({total * 8 * (frame.shape[1] + 4) / 1e9:.1f} GB). Cut at fewer "
-            "times (at=[12, 24]), name the strata, take a sample of those who stay, or raise max_rows."
+            f"The split makes {total:,} rows of {len(outcome):,} ({total * 8 * (frame.shape[1] + 4) / 1e9:.1f} GB). Cut at "
+            "fewer times (at=[12, 24]), name the strata, take a sample of those who stay, or raise max_rows."
         )
     return _cut(frame, outcome, grid, counts)
 
@@ -238,14 +239,17 @@ def time_interaction(
         made = split_episodes(frame, outcome, cuts, **options)
         period = np.searchsorted(cuts, made.y.stop, "left")
         borders = ["0", *(f"{c:g}" for c in cuts), "on"]
-        values = {f"{column}_{a}_{b}": period == k for k, (a, b) in enumerate(zip(borders, borders[1:], strict=False))}
+        values = {f"{column}_{a}_{b}": period == k for k, (a, b) in enumerate(pairwise(borders))}
         rest = made.X.drop(columns=column)
     taken = [new for new in values if new in frame.columns]
     if taken:
         raise DataError(f"X has a column {taken[0]!r} already: rename it, or pass another name=.")
     x = numeric_column(made.X[column], column)
     # a missing covariate stays missing in every episode
-    added = {new: np.where(v, x, np.where(np.isnan(x), np.nan, 0.0)) if v.dtype == bool else x * v for new, v in values.items()}
+    added = {
+        new: np.where(v, x, np.where(np.isnan(x), np.nan, 0.0)) if v.dtype == bool else x * v
+        for new, v in values.items()
+    }
     return Episodes(rest.assign(**added), made.y, made.rows)
 
 

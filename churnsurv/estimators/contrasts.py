@@ -1,12 +1,13 @@
-"""Linear contrasts of coefficients and joint Wald tests: of hypotheses written as text, and of the terms of a formula.
+r"""Linear contrasts of coefficients and joint Wald tests: of hypotheses written as text, and of the terms of a formula.
 
-For a matrix L and hypothesised values c, :math:`L\\hat\\beta - c` is asymptotically normal with covariance :math:`L V L'` when
-:math:`L\\beta = c`; V is the model's ``covariance_`` (the sandwich in robust fits). Wald (1943), Trans. Am. Math. Soc. 54.
+For a matrix L and hypothesised values c, :math:`L\hat\beta - c` is asymptotically normal with covariance :math:`L V L'` when
+:math:`L\beta = c`; V is the model's ``covariance_`` (the sandwich in robust fits). Wald (1943), Trans. Am. Math. Soc. 54.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -37,7 +38,7 @@ class Hypotheses(NamedTuple):
     values: Floats
 
 
-def hypotheses(contrasts: Contrast | Iterable[Contrast], terms: list[str], value: float = 0.0) -> Hypotheses:
+def hypotheses(contrasts: Contrast | Sequence[Contrast], terms: list[str], value: float = 0.0) -> Hypotheses:
     """Read contrasts of the named terms.
 
     Raises
@@ -45,7 +46,7 @@ def hypotheses(contrasts: Contrast | Iterable[Contrast], terms: list[str], value
     DataError
         A text that cannot be read, an unknown term, a contrast without any coefficient, a value given twice.
     """
-    several = [contrasts] if isinstance(contrasts, str | Mapping) else list(contrasts)
+    several = list(contrasts) if isinstance(contrasts, list | tuple) else [contrasts]
     if not several:
         raise DataError("No contrast is given; write one such as 'a - b', or {'a': 1, 'b': -1}.")
     parts = [_of_mapping(c, terms) if isinstance(c, Mapping) else _of_text(c, terms) for c in several]
@@ -71,27 +72,36 @@ def _of_mapping(contrast: Mapping[str, float], terms: list[str]) -> Hypotheses:
 
 
 def _of_text(contrast: Any, terms: list[str]) -> Hypotheses:
-    if not isinstance(contrast, str):
+    if not isinstance(contrast, str) or not contrast.strip():
         raise DataError(f"A contrast is a text such as 'a - b' or a mapping term → number, not {contrast!r}.")
-    text = contrast
-    for term in terms:
-        for quote in ('"', "'"):
-            text = text.replace(f"{quote}{term}{quote}", f"`{term}`")
     try:
-        # names with an operator in them (interactions) need quotes, unless they are the whole text
-        read = LinearConstraints.from_spec(f"`{text}`" if text in terms else text, variable_names=terms)
+        read = LinearConstraints.from_spec(_quoted(contrast, terms), variable_names=terms)
     except KeyError as error:
         raise _unknown(str(error.args[0]), terms) from error
     except (FormulaicError, RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
         raise DataError(
             f"Contrast {contrast!r} cannot be read: {str(error).splitlines()[0] if str(error) else 'it is empty'} Write "
-            "sums such as 'a - b' or '2 * a = 0.5'; names with other than letters stand in backticks or quotes, e.g. "
-            "'`age:rate` - age'."
+            "sums such as 'a - b' or '2 * a = 0.5', the names as in coef_ (in backticks where they could be misread)."
         ) from error
     matrix = np.atleast_2d(np.asarray(read.constraint_matrix, dtype=np.float64))
     values = np.atleast_1d(np.asarray(read.constraint_values, dtype=np.float64))
     labels = [contrast.strip()] if len(matrix) == 1 else [_written(row, terms) for row in matrix]
     return Hypotheses(labels, matrix, values)
+
+
+def _quoted(text: str, terms: list[str]) -> str:
+    """Put names that hold more than letters into formulaic's backticks, whether they are bare or in quotes."""
+    forms = []
+    for term in sorted(terms, key=len, reverse=True):
+        name = re.escape(term)
+        forms += [f"`{name}`", f'"{name}"', f"'{name}'"]
+        if re.search(r"\W", term):
+            forms.append(rf"(?<![\w`.:]){name}(?![\w`])")
+    return re.sub("|".join(forms), lambda found: f"`{_without_quotes(found[0], terms)}`", text)
+
+
+def _without_quotes(found: str, terms: list[str]) -> str:
+    return found if found in terms else found[1:-1]
 
 
 def _unknown(term: str, terms: list[str]) -> DataError:
@@ -103,7 +113,9 @@ def _written(row: Floats, terms: list[str]) -> str:
     for j in np.flatnonzero(row):
         size = abs(row[j])
         sign = " - " if row[j] < 0 else " + "
-        text += (sign if text else sign.strip().replace("+", "")) + (terms[j] if size == 1 else f"{size:g} * {terms[j]}")
+        text += (sign if text else sign.strip().replace("+", "")) + (
+            terms[j] if size == 1 else f"{size:g} * {terms[j]}"
+        )
     return text or "0"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -77,15 +77,16 @@ class CoxInference:
         return frame.rename_axis("test")
 
     def contrast(
-        self, contrasts: Contrast | Iterable[Contrast], *, value: float = 0.0, level: float = 0.95
+        self, contrasts: Contrast | Sequence[Contrast], *, value: float = 0.0, level: float = 0.95
     ) -> pd.DataFrame:
         """Estimate linear combinations of coefficients with Wald intervals.
 
         Parameters
         ----------
         contrasts : str, mapping, or list of these
-            ``"a - b"``, ``"2 * a = 0.5"``, or ``{"a": 1, "b": -1}``. Names of terms as in `coef_`; those that hold an
-            operator stand in backticks or quotes: ```"`age:rate` - rate"```. Commas separate several in one text.
+            ``"a - b"``, ``"2 * a = 0.5"``, or ``{"a": 1, "b": -1}``. Names of terms as in `coef_`, such as
+            ``C(term)[T.36]`` or ``age:rate``; backticks or quotes around a name keep it from being read otherwise.
+            Commas separate several in one text.
         value : float
             Hypothesised value of contrasts that have no ``=``.
         level : float
@@ -114,7 +115,7 @@ class CoxInference:
         check_is_fitted(self)
         return contrast_table(self, hypotheses(contrasts, list(self.coef_.index), value), level)
 
-    def wald_test(self, contrasts: Contrast | Iterable[Contrast], *, value: float = 0.0) -> TestResult:
+    def wald_test(self, contrasts: Contrast | Sequence[Contrast], *, value: float = 0.0) -> TestResult:
         """Test several contrasts jointly: Wald's chi-square, df = number of contrasts.
 
         `contrasts` and `value` as in :meth:`contrast`. Uses `covariance_`, so that clusters are respected.

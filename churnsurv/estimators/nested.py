@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from scipy.stats import chi2
 from sklearn.utils.validation import check_is_fitted
 
@@ -68,7 +69,7 @@ def compare_nested(small: CoxPH, large: CoxPH) -> TestResult:
     added = _added_terms(small, large)
     robust = large.is_robust_
     if robust:
-        rows = np.eye(len(large.coef_))[[large.coef_.index.get_loc(term) for term in added]]
+        rows = np.eye(len(large.coef_))[large.coef_.index.get_indexer(pd.Index(added))]
         statistic = wald(large, rows, np.zeros(len(added)))
         if np.isnan(statistic):
             raise NotIdentifiedError(

@@ -168,7 +168,9 @@ def end_of(root: Callable[[float], float], center: float, bound: float, step: fl
         inner, inner_root = center + distance, value
         distance *= 2.0
     outer = center + distance
-    return float(brentq(lambda theta: root(theta) - bound, inner, outer, xtol=1e-11 * max(abs(outer), 1e-3), rtol=1e-12))
+    return float(
+        brentq(lambda theta: root(theta) - bound, inner, outer, xtol=1e-11 * max(abs(outer), 1e-3), rtol=1e-12)
+    )
 
 
 def _row(coef: float, lower: float, upper: float, statistic: float) -> dict[str, float]:

@@ -11,7 +11,13 @@ from churnsurv.data.formulas import column_of
 #: a factor of a term: an expression, and in brackets a level (T. before it: against a reference) or the number of a column
 _FACTOR = re.compile(r"^(?P<expression>.+?)(?:\[(?P<coding>T\.)?(?P<part>[^\[\]]*)\])?$", re.DOTALL)
 _TREATMENT = re.compile(r"contr\.treatment\(\s*(?:base\s*=\s*)?(?P<quote>['\"]?)(?P<base>.*?)(?P=quote)\s*[,)]")
-_CURVES = {"cs": "natural spline", "cr": "natural spline", "bs": "B-spline", "cc": "cyclic spline", "poly": "polynomial"}
+_CURVES = {
+    "cs": "natural spline",
+    "cr": "natural spline",
+    "bs": "B-spline",
+    "cc": "cyclic spline",
+    "poly": "polynomial",
+}
 _CURVE = re.compile(rf"^(?P<kind>{'|'.join(_CURVES)})\(\s*(?:`(?P<quoted>[^`]+)`|(?P<name>[^\W\d]\w*))\s*[,)]")
 
 
