@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import churnsurv as cs
+from churnsurv.exceptions import MissingDataWarning
 from tests.oracle_cases import Check, checks, input_of, read, verify
 
 
@@ -28,6 +29,17 @@ def test_formula_gives_the_same_fit_as_columns_made_by_hand() -> None:
     ours = [by_level[name.removeprefix("cf")] for name in expected["coef_names"]]
     np.testing.assert_allclose(ours, list(expected["coef"].values()), rtol=1e-8)
     assert model.log_likelihood_ == pytest.approx(expected["loglik"], rel=1e-10)
+
+
+def test_rows_with_missing_covariates_are_dropped_as_r_drops_them() -> None:
+    data = input_of("edge_missing_pbc")
+    expected = read("edge_missing_pbc")["expected"]["protime_missing_2"]
+    formula = "age + np.log(bili) + np.log(protime)"
+    with pytest.warns(MissingDataWarning, match="row 358, 367"):
+        model = cs.CoxPH(formula, missing="drop").fit(data, cs.Outcome(data["time"], data["event"]))
+    assert model.n_dropped_ == expected["n_dropped"]
+    assert expected["dropped_rows_1based"] == [359, 368]
+    np.testing.assert_allclose(model.coef_, list(expected["coef"].values()), rtol=1e-8)
 
 
 def test_roles_named_by_column_give_the_same_fit_as_arrays() -> None:

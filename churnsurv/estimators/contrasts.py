@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 from formulaic.errors import FormulaicError
 from formulaic.utils.constraints import LinearConstraints
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2, norm
 
 from churnsurv.data.config import did_you_mean
+from churnsurv.data.features import feature_frame
 from churnsurv.exceptions import DataError, NotIdentifiedError
 from churnsurv.messages import confidence_level, counted, first_of, one_number
 from churnsurv.results import TestResult
@@ -33,7 +34,7 @@ Contrast = str | Mapping[str, float]
 class Hypotheses(NamedTuple):
     """Rows of L with their labels, and the values c."""
 
-    labels: list[str]
+    labels: list[Any]
     matrix: Floats
     values: Floats
 
@@ -119,13 +120,25 @@ def _written(row: Floats, terms: list[str]) -> str:
     return text or "0"
 
 
+def differences(model: CoxInference, X: pd.DataFrame | ArrayLike, reference: pd.DataFrame | ArrayLike) -> Hypotheses:
+    """Give the contrasts between the design rows of X and those of the reference; see :meth:`CoxInference.hazard_ratio`."""
+    frame, against = feature_frame(X, model.feature_names_in_), feature_frame(reference, model.feature_names_in_)
+    if len(against) not in (1, len(frame)):
+        raise DataError(
+            f"reference has {counted(len(against), 'row')}, X has {counted(len(frame), 'row')}; give one row, or as many."
+        )
+    matrix = model.encoder_.design(frame) - model.encoder_.design(against)
+    return Hypotheses(list(frame.index), matrix, np.zeros(len(matrix)))
+
+
 def contrast_table(model: CoxInference, asked: Hypotheses, level: float) -> pd.DataFrame:
     """Give one row per contrast; see :meth:`CoxInference.contrast`."""
     estimate = asked.matrix @ model.coef_.to_numpy()
     se = np.sqrt(np.einsum("ij,jk,ik->i", asked.matrix, model.covariance_.to_numpy(), asked.matrix))
     margin = norm.ppf(0.5 + confidence_level(level) / 2) * se
-    statistic = (estimate - asked.values) / se
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
+        # a row against itself has no uncertainty and no statistic
+        statistic = (estimate - asked.values) / se
         ratios = [np.exp(estimate + d) for d in (0.0, -margin, margin)]
     return pd.DataFrame(
         {

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2, norm
 from sklearn.utils.validation import check_is_fitted
 
 from churnsurv.data.encoder import DesignEncoder
-from churnsurv.estimators.contrasts import Contrast, contrast_table, hypotheses, joint_test, term_table
+from churnsurv.estimators.contrasts import Contrast, contrast_table, differences, hypotheses, joint_test, term_table
 from churnsurv.messages import confidence_level
 from churnsurv.results import TestResult
 
@@ -22,6 +23,7 @@ class CoxInference:
     covariance_: pd.DataFrame
     covariance_rank_: int
     encoder_: DesignEncoder
+    feature_names_in_: NDArray[np.object_]
     is_robust_: bool
     n_observations_: int
     n_events_: int
@@ -114,6 +116,42 @@ class CoxInference:
         """
         check_is_fitted(self)
         return contrast_table(self, hypotheses(contrasts, list(self.coef_.index), value), level)
+
+    def hazard_ratio(
+        self, X: pd.DataFrame | ArrayLike, reference: pd.DataFrame | ArrayLike, *, level: float = 0.95
+    ) -> pd.DataFrame:
+        """Compare the hazards of customers with those of others: for curves and interactions, whose coefficients say little.
+
+        Parameters
+        ----------
+        X : frame or array (n, p)
+            Covariates as in the fit.
+        reference : frame or array (1, p) or (n, p)
+            What each row of X is compared with.
+        level : float
+            Confidence level of the Wald intervals.
+
+        Returns
+        -------
+        DataFrame
+            One row per row of X (its index), columns as of :meth:`contrast`; NaN where a covariate is missing.
+
+        Raises
+        ------
+        DataError
+            `reference` has neither one row nor as many as X; values that the fit's encoding does not know.
+
+        Examples
+        --------
+        >>> import churnsurv as cs, pandas as pd
+        >>> X = pd.DataFrame({"rate": [2.0, 3, 1, 5, 4, 2, 1, 2]})
+        >>> y = cs.Outcome(stop=[9, 2, 12, 4, 6, 5, 7, 3], event=[1, 1, 0, 1, 1, 1, 1, 1])
+        >>> model = cs.CoxPH("cs(rate, df=2)").fit(X, y)
+        >>> model.hazard_ratio(pd.DataFrame({"rate": [1.0, 2.0]}), pd.DataFrame({"rate": [2.0]}))["hazard_ratio"].iloc[1]
+        np.float64(1.0)
+        """
+        check_is_fitted(self)
+        return contrast_table(self, differences(self, X, reference), level).rename_axis(None)
 
     def wald_test(self, contrasts: Contrast | Sequence[Contrast], *, value: float = 0.0) -> TestResult:
         """Test several contrasts jointly: Wald's chi-square, df = number of contrasts.

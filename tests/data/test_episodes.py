@@ -1,5 +1,7 @@
 """Episodes: the same likelihood after any cut, and effects that change with time as R's tt() and survSplit() give them."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,7 +30,7 @@ def split_one_by_one(y, cuts_of_row):
     rows = []
     for i in range(len(y)):
         borders = [y.start[i], *[c for c in cuts_of_row(i) if y.start[i] < c < y.stop[i]], y.stop[i]]
-        for k, (a, b) in enumerate(zip(borders, borders[1:], strict=False)):
+        for k, (a, b) in enumerate(pairwise(borders)):
             rows.append((i, a, b, y.event[i] if k == len(borders) - 2 else 0))
     return np.array(rows, dtype=float)
 

@@ -11,9 +11,8 @@ from churnsurv.exceptions import DataError, NotIdentifiedError
 
 def loans(seed=0, n=300):
     rng = np.random.default_rng(seed)
-    X = pd.DataFrame(
-        {"rate": rng.normal(size=n), "income": rng.normal(size=n), "grade": rng.choice(list("ABC"), n), "pool": rng.integers(0, 3, n)}
-    )  # fmt: skip
+    X = pd.DataFrame(rng.normal(size=(n, 2)), columns=["rate", "income"])
+    X = X.assign(grade=rng.choice(list("ABC"), n), pool=rng.integers(0, 3, n))
     start = rng.integers(0, 4, n).astype(float)
     y = cs.Outcome(start + np.ceil(rng.exponential(10 * np.exp(-0.5 * X["rate"]))), rng.integers(0, 2, n), start=start)
     return X, y

@@ -83,7 +83,10 @@ def test_a_reference_that_is_no_level_is_an_error_that_names_it():
         cs.CoxPH("C(grade, contr.treatment('Z'))").fit(X, y)
 
 
-@pytest.mark.parametrize("formula", ["rate * grade", "rate:C(grade) + age", "cs(age, df=3):grade", "C(grade, contr.treatment('B')):rate"])  # fmt: skip
+@pytest.mark.parametrize(
+    "formula",
+    ["rate * grade", "rate:C(grade) + age", "cs(age, df=3):grade", "C(grade, contr.treatment('B')):rate"],
+)
 def test_levels_the_fit_did_not_see_are_refused_within_interactions_too(formula):
     X, y = loans(4)
     model = cs.CoxPH(formula).fit(X, y)
@@ -100,6 +103,33 @@ def test_an_interaction_with_a_category_is_separate_slopes():
     other = cs.CoxPH("C(grade, contr.treatment('B')) * rate").fit(X, y).summary().loc["rate"]
     assert of_b["estimate"] == pytest.approx(other["coef"], rel=1e-7)
     assert of_b["se"] == pytest.approx(other["se"], rel=1e-7)
+
+
+def test_hazard_ratios_between_rows_are_contrasts_of_their_designs():
+    X, y = loans(7)
+    model = cs.CoxPH("cs(age, df=3) * grade + rate").fit(X, y)
+    rows, reference = X.head(5), X.iloc[[9]]
+    table = model.hazard_ratio(rows, reference, level=0.9)
+    difference = model.encoder_.design(rows) - model.encoder_.design(reference)
+    np.testing.assert_allclose(table["estimate"], difference @ model.coef_)
+    np.testing.assert_allclose(table["se"], np.sqrt(np.diag(difference @ model.covariance_.to_numpy() @ difference.T)))
+    np.testing.assert_allclose(np.log(table["hr_upper"]), table["estimate"] + 1.6448536269514722 * table["se"])
+    assert table.index.equals(rows.index)
+    straight = cs.CoxPH("rate + grade").fit(X, y)
+    by_two = straight.hazard_ratio(X.assign(rate=2.0).head(1), X.assign(rate=0.0).head(1)).iloc[0]
+    assert by_two["se"] == pytest.approx(2 * straight.summary().loc["rate", "se"])
+
+
+def test_a_row_against_itself_or_with_a_missing_value_has_no_statistic():
+    X, y = loans(8)
+    model = cs.CoxPH("cs(age, df=3) + rate").fit(X, y)
+    rows = X.head(3).assign(rate=[X["rate"][0], np.nan, 1.0])
+    table = model.hazard_ratio(rows, X.head(1))
+    assert table["hazard_ratio"].iloc[0] == 1
+    assert np.isnan(table["statistic"].iloc[0])
+    assert table.iloc[1][["estimate", "se", "hr_lower"]].isna().all()
+    with pytest.raises(DataError, match="reference has 2 rows, X has 3 rows"):
+        model.hazard_ratio(rows, X.head(2))
 
 
 @pytest.mark.parametrize(
