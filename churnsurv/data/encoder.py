@@ -234,7 +234,11 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.terms_ = [name for name in self.spec_.column_names if name != "Intercept"]
         self.transform_state_ = dict(self.spec_.transform_state)
         for expression, (kind, _) in self.spec_.encoder_state.items():
-            if kind is Factor.Kind.CATEGORICAL and column_of(expression) not in self.levels_:
+            named = {
+                expression,
+                column_of(expression),
+            }  # a column whose name is no identifier stands there without quotes
+            if kind is Factor.Kind.CATEGORICAL and not named & set(self.levels_):
                 refuse_category_of_expression(expression)
         return matrix
 

@@ -61,6 +61,10 @@ def compare_nested(small: CoxPH, large: CoxPH) -> TestResult:
     """
     for model in (small, large):
         check_is_fitted(model)
+        if not hasattr(model, "null_log_likelihood_"):
+            raise DataError(
+                f"{type(model).__name__} has no partial likelihood of its own; compare its models_[cause], or CoxPH models."
+            )
         if getattr(model, "penalty", None):
             raise NotIdentifiedError(
                 "Penalised likelihoods are not compared by their ratio: it has no known distribution. Fit without penalty."

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.stats import chi2
+from sklearn.utils.validation import check_is_fitted
 
 from churnsurv.data.config import did_you_mean
 from churnsurv.estimators.cox_rows import Prepared
@@ -95,12 +96,13 @@ def profile_intervals(
     >>> bool(intervals.loc["rate", "lower"] < intervals.loc["rate", "coef"] < intervals.loc["rate", "upper"])
     True
     """
-    at = seen(model, X, y, strata=strata, sample_weight=sample_weight, offset=offset)
+    check_is_fitted(model)
     if model.is_robust_ or getattr(model, "penalty", None):
         raise NotIdentifiedError(
             "Profile intervals rest on a likelihood of independent rows, which a robust (cluster, sampling weights) or "
             "penalised fit has not. Use summary() there."
         )
+    at = seen(model, X, y, strata=strata, sample_weight=sample_weight, offset=offset)
     data, top = at.data, at.state.log_likelihood
     constant = data.factor * np.log(data.factor) * float(at.state.sums.death_weight.sum())
     if abs(data.factor * top - constant - model.log_likelihood_) > 1e-7 * abs(model.log_likelihood_):
@@ -168,9 +170,7 @@ def end_of(root: Callable[[float], float], center: float, bound: float, step: fl
         inner, inner_root = center + distance, value
         distance *= 2.0
     outer = center + distance
-    return float(
-        brentq(lambda theta: root(theta) - bound, inner, outer, xtol=1e-11 * max(abs(outer), 1e-3), rtol=1e-12)
-    )
+    return float(brentq(lambda theta: root(theta) - bound, inner, outer, xtol=1e-9 * abs(step), rtol=1e-12))
 
 
 def _row(coef: float, lower: float, upper: float, statistic: float) -> dict[str, float]:

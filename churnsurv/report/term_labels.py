@@ -75,7 +75,7 @@ def _factor(text: str) -> Factor:
     curve = _CURVE.match(expression)
     if curve:
         return Factor(curve["quoted"] or curve["name"], curve=f"{_CURVES[curve['kind']]} {part}")
-    column = column_of(expression)
+    column = column_of(expression) or (expression if not re.search(r"[()]", expression) else None)
     treatment = _TREATMENT.search(expression)
     if column is None or ("contr." in expression and treatment is None):
         return Factor(text)  # a coding that compares with something else than one level: shown as it is written

@@ -77,18 +77,20 @@ def test_no_fit_changes_when_rows_are_split(seed):
 
 
 def test_a_function_of_time_takes_its_value_of_the_risk_set_in_every_risk_set():
-    X, y = loans(3, 40, late=False)
-    X, y = X[["rate"]], y.only("attrition")
-    made = time_interaction(X, y, "rate", np.log1p, name="log")
-    model = cs.CoxPH(ties="breslow").fit(made.X, made.y)
+    X, y = loans(3, 60)
+    y, weight = y.only("attrition"), np.random.default_rng(3).uniform(0.5, 2, 60)
+    made = time_interaction(X, y, "rate", np.log1p, name="log", strata="pool")
+    model = cs.CoxPH(ties="breslow").fit(made.X, made.y, strata="pool", sample_weight=weight[made.rows])
     assert list(model.coef_.index) == ["rate", "rate_log"]
     # Breslow's likelihood by its definition, the covariate evaluated at the death
-    rate, b = X["rate"].to_numpy(), model.coef_.to_numpy()
-    total = 0.0
-    for t in np.unique(y.stop[y.event == 1]):
-        eta = rate * (b[0] + b[1] * np.log1p(t))
-        dead, at_risk = (y.stop == t) & (y.event == 1), y.stop >= t
-        total += eta[dead].sum() - dead.sum() * np.log(np.exp(eta[at_risk]).sum())
+    rate, b, total = X["rate"].to_numpy(), model.coef_.to_numpy(), 0.0
+    for pool in "ab":
+        inside = X["pool"].to_numpy() == pool
+        for t in np.unique(y.stop[inside & (y.event == 1)]):
+            eta = rate * (b[0] + b[1] * np.log1p(t))
+            dead, at_risk = inside & (y.stop == t) & (y.event == 1), inside & (y.start < t) & (y.stop >= t)
+            risk = (weight * np.exp(eta))[at_risk].sum()
+            total += (weight * eta)[dead].sum() - weight[dead].sum() * np.log(risk)
     assert model.log_likelihood_ == pytest.approx(total, rel=1e-11)
 
 

@@ -114,6 +114,14 @@ def test_another_cause_is_another_model():
         cs.compare_nested(small, large)
 
 
+def test_the_models_of_one_cause_are_compared_not_the_collection_of_all():
+    X, y = loans(8)
+    small, large = cs.CauseSpecificCox("rate").fit(X, y), cs.CauseSpecificCox("rate + income").fit(X, y)
+    with pytest.raises(DataError, match=r"compare its models_\[cause\]"):
+        cs.compare_nested(small, large)
+    assert cs.compare_nested(small.models_["event"], large.models_["event"]).df == 1
+
+
 @pytest.mark.slow
 def test_p_values_are_uniform_when_nothing_is_added():
     p_values = []

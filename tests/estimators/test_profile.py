@@ -122,6 +122,8 @@ def test_other_rows_robust_fits_and_unknown_terms_are_refused():
         cs.profile_intervals(model, X, y, terms="rat")
     with pytest.raises(DataError, match="confidence level"):
         cs.profile_intervals(model, X, y, level=95)
-    robust = cs.CoxPH().fit(X, y, cluster=np.arange(len(X)) // 2)
-    with pytest.raises(NotIdentifiedError, match="independent rows"):
-        cs.profile_intervals(robust, X, y)
+    data = X.assign(customer=np.arange(len(X)) // 2)
+    for cluster in ("customer", data["customer"].to_numpy()):
+        robust = cs.CoxPH("rate + income + new").fit(data, y, cluster=cluster)
+        with pytest.raises(NotIdentifiedError, match="independent rows"):
+            cs.profile_intervals(robust, data, y)

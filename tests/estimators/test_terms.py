@@ -105,6 +105,14 @@ def test_an_interaction_with_a_category_is_separate_slopes():
     assert of_b["se"] == pytest.approx(other["se"], rel=1e-7)
 
 
+def test_columns_whose_names_are_no_identifiers_may_be_categories_of_a_formula():
+    X, y = loans(9)
+    plain = cs.CoxPH("grade * rate").fit(X, y)
+    spaced = cs.CoxPH("`risk grade` * rate").fit(X.rename(columns={"grade": "risk grade"}), y)
+    np.testing.assert_allclose(spaced.coef_, plain.coef_, rtol=1e-12)
+    assert spaced.contrast("risk grade[T.B]:rate")["estimate"].iloc[0] == spaced.coef_["risk grade[T.B]:rate"]
+
+
 def test_hazard_ratios_between_rows_are_contrasts_of_their_designs():
     X, y = loans(7)
     model = cs.CoxPH("cs(age, df=3) * grade + rate").fit(X, y)
@@ -144,6 +152,7 @@ def test_a_row_against_itself_or_with_a_missing_value_has_no_statistic():
         ("cs(rate, df=4)[2]", "Contract rate, natural spline 2"),
         ("bs(`my rate`, df=4)[1]", "my rate, B-spline 1"),
         ("rate:C(grade, contr.treatment('B'))[T.A]", "Contract rate × Grade: A"),
+        ("my segment[T.b]", "my segment: b vs a"),
         ("segment[T.x:y]", "Segment: x:y vs a"),
         ("np.log(income)", "np.log(income)"),
         # such codings compare with a mean of levels: no single reference can be stated
@@ -151,7 +160,7 @@ def test_a_row_against_itself_or_with_a_missing_value_has_no_statistic():
     ],
 )
 def test_terms_read_as_words_with_their_reference(term, label):
-    levels = {"term": [12, 24, 36], "segment": ["a", "b"], "grade": ["A", "B"]}
+    levels = {"term": [12, 24, 36], "segment": ["a", "b"], "my segment": ["a", "b"], "grade": ["A", "B"]}
     assert label_of(term, levels, {"rate": "Contract rate"}) == label
 
 
