@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import null_space
 from scipy.stats import chi2
 from sklearn.utils.validation import check_is_fitted
 
+from churnsurv.data.features import feature_frame
 from churnsurv.estimators.contrasts import covariance_words, wald
 from churnsurv.exceptions import DataError, NotIdentifiedError
 from churnsurv.messages import counted, first_of
@@ -17,11 +20,14 @@ from churnsurv.results import TestResult
 if TYPE_CHECKING:
     from churnsurv.estimators.cox import CoxPH
 
+Floats = NDArray[np.float64]
+#: a column is a combination of others when less than this share of it is left over
+SPANNED = 1e-7
 #: models on the same rows have the same null likelihood up to rounding
 SAME_ROWS = 1e-9
 
 
-def compare_nested(small: CoxPH, large: CoxPH) -> TestResult:
+def compare_nested(small: CoxPH, large: CoxPH, X: pd.DataFrame | ArrayLike | None = None) -> TestResult:
     r"""Test whether the terms that the larger of two nested models adds are needed.
 
     The statistic is :math:`2 (\ell_{large} - \ell_{small})`, chi-square with as many degrees of freedom as columns are
@@ -32,8 +38,11 @@ def compare_nested(small: CoxPH, large: CoxPH) -> TestResult:
     Parameters
     ----------
     small, large : fitted CoxPH
-        Of the same rows, strata, weights and offset, cause and tie rule; every column of `small` is a column of `large`,
-        by name. (A straight line lies within a natural spline too, but names do not tell: such pairs are refused.)
+        Of the same rows, strata, weights and offset, cause and tie rule.
+    X : frame or array (n, p), optional
+        The covariates of the fits. Without it `small` is nested when its columns are columns of `large`, by name. With it
+        when its columns are linear combinations of those of `large` (and a constant): a straight line within a natural
+        spline, a category within a finer one.
 
     Returns
     -------
@@ -70,14 +79,13 @@ def compare_nested(small: CoxPH, large: CoxPH) -> TestResult:
                 "Penalised likelihoods are not compared by their ratio: it has no known distribution. Fit without penalty."
             )
     _refuse_other_rows(small, large)
-    added = _added_terms(small, large)
-    robust = large.is_robust_
+    estimand, rows = _added_terms(small, large) if X is None else _added_directions(small, large, X)
+    robust, df = large.is_robust_, len(rows)
     if robust:
-        rows = np.eye(len(large.coef_))[large.coef_.index.get_indexer(pd.Index(added))]
-        statistic = wald(large, rows, np.zeros(len(added)))
+        statistic = wald(large, rows, np.zeros(df))
         if np.isnan(statistic):
             raise NotIdentifiedError(
-                f"The clusters give a covariance of rank {large.covariance_rank_}: {counted(len(added), 'added coefficient')} "
+                f"The clusters give a covariance of rank {large.covariance_rank_}: {counted(df, 'added coefficient')} "
                 "cannot be tested jointly. Use more, smaller clusters."
             )
     else:
@@ -88,14 +96,14 @@ def compare_nested(small: CoxPH, large: CoxPH) -> TestResult:
     return TestResult(
         name="Wald test of nested models" if robust else "likelihood-ratio test of nested models",
         statistic=statistic,
-        df=len(added),
-        p_value=float(chi2.sf(statistic, len(added))),
+        df=df,
+        p_value=float(chi2.sf(statistic, df)),
         method=(
             f"Wald chi-square of the added coefficients with the {covariance_words(large)}"
             if robust
             else f"twice the difference of log partial likelihoods, {large.ties.capitalize()} ties"
         ),
-        estimand=f"the coefficients of {first_of(added, 12)} are zero",
+        estimand=estimand,
         n=large.n_observations_,
         n_events=large.n_events_,
     )
@@ -125,11 +133,13 @@ def _same(ours: Any, theirs: Any) -> bool:
     return type(ours) is type(theirs) and bool(ours == theirs)
 
 
-def _added_terms(small: CoxPH, large: CoxPH) -> list[str]:
+def _added_terms(small: CoxPH, large: CoxPH) -> tuple[str, Floats]:
+    """Give the hypothesis and its rows L (of L β = 0) that pick the added coefficients, by name."""
     outside = [term for term in small.coef_.index if term not in large.coef_.index]
     if outside:
         raise DataError(
-            f"The models are not nested: {first_of([repr(t) for t in outside])} of the smaller one is no term of the larger."
+            f"The models are not nested: {first_of([repr(t) for t in outside])} of the smaller one is no term of the larger. "
+            "Where its columns are combinations of the larger one's, such as a line within a spline, pass X too."
         )
     for column, levels in small.encoder_.levels_.items():
         others = large.encoder_.levels_.get(column, levels)
@@ -141,4 +151,25 @@ def _added_terms(small: CoxPH, large: CoxPH) -> list[str]:
     added = [str(term) for term in large.coef_.index if term not in small.coef_.index]
     if not added:
         raise DataError("Both models have the same terms: nothing is added by the larger one.")
-    return added
+    rows = np.eye(len(large.coef_))[large.coef_.index.get_indexer(pd.Index(added))]
+    return f"the coefficients of {first_of(added, 12)} are zero", rows
+
+
+def _added_directions(small: CoxPH, large: CoxPH, X: pd.DataFrame | ArrayLike) -> tuple[str, Floats]:
+    """Give the hypothesis and rows L: with columns small = constant + large A, the smaller model is β in the span of A."""
+    ours, theirs = (m.encoder_.design(feature_frame(X, m.feature_names_in_)) for m in (small, large))
+    complete = np.isfinite(ours).all(axis=1) & np.isfinite(theirs).all(axis=1)
+    ours, theirs = (d[complete] - d[complete].mean(axis=0) for d in (ours, theirs))
+    scale = np.sqrt((theirs**2).mean(axis=0))
+    share = np.linalg.lstsq(theirs / scale, ours, rcond=None)[0]
+    apart = np.sqrt(((theirs / scale @ share - ours) ** 2).mean(axis=0)) > SPANNED * np.sqrt((ours**2).mean(axis=0))
+    if apart.any():
+        names = first_of([repr(t) for t in small.coef_.index[apart]])
+        raise DataError(
+            f"The models are not nested: {names} of the smaller one is no combination of the larger one's columns."
+        )
+    if len(small.coef_) >= len(large.coef_):
+        raise DataError("Both models have as many coefficients: nothing is added by the larger one.")
+    # directions of the larger model's (standardised) coefficients that the smaller one does not have
+    rows = null_space(share.T).T * scale
+    return f"the model {small.formula or 'without what is added'!r} holds", np.asarray(rows)

@@ -105,6 +105,36 @@ def test_models_that_are_not_nested_are_refused():
         cs.compare_nested(fits["grade"], cs.CoxPH("grade + rate").fit(other, y))
 
 
+def test_with_the_covariates_a_line_is_nested_in_a_spline_and_a_category_in_a_finer_one():
+    X, y = loans(9)
+    X["coarse"] = X["grade"].replace({"B": "A"})
+    for small, large, df in (("rate", "cs(rate, df=4)", 3), ("coarse + rate", "rate * grade", 3)):
+        a, b = cs.CoxPH(small).fit(X, y), cs.CoxPH(large).fit(X, y)
+        with pytest.raises(DataError, match="pass X too"):
+            cs.compare_nested(a, b)
+        result = cs.compare_nested(a, b, X)
+        assert result.df == df
+        assert result.statistic == pytest.approx(2 * (b.log_likelihood_ - a.log_likelihood_))
+    for not_nested in (
+        ("income", "cs(rate, df=4)"),
+        ("cs(rate, df=4)", "rate + income + grade + pool"),
+        ("rate", "rate"),
+    ):
+        with pytest.raises(DataError, match="not nested|nothing is added"):
+            cs.compare_nested(*(cs.CoxPH(f).fit(X, y) for f in not_nested), X)
+
+
+def test_by_name_or_by_columns_the_robust_test_is_the_same():
+    X, y = loans(10)
+    small, large = pair(X, y, small="rate + grade", large="rate * grade", cluster=np.arange(len(X)) // 2)
+    a, b = cs.compare_nested(small, large), cs.compare_nested(small, large, X)
+    assert a.statistic == pytest.approx(b.statistic, rel=1e-8)
+    assert a.df == b.df == 2
+    # the same hypothesis in another basis: slopes of rate by grade, all alike
+    slopes = cs.CoxPH("grade + rate:grade").fit(X, y, cluster=np.arange(len(X)) // 2)
+    assert cs.compare_nested(small, slopes, X).statistic == pytest.approx(a.statistic, rel=1e-7)
+
+
 def test_another_cause_is_another_model():
     X, y = loans(7)
     rng = np.random.default_rng(0)
