@@ -42,17 +42,19 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     formula : str, optional
         E.g. ``"rate_incentive + C(term) + cs(age, df=4)"``. An intercept is never part of the design (it cancels in Cox's
-        partial likelihood) but categories are coded against a reference level as if it were: the first one, or
-        ``C(segment, contr.treatment("b"))``. Default: every column, numbers as they are and text or categories by
-        indicators against the first level.
+        partial likelihood) but categories are coded against a reference level as if it were: the first one (of a
+        pandas categorical, its first category), or that of ``C(segment, contr.treatment("b"))``. Default: every column,
+        numbers as they are and text or categories by indicators against the first level.
 
     Notes
     -----
     Curves: ``cs(x, df=4)`` (also ``cr``) is a natural cubic spline, also called restricted, with knots at quantiles of the
-    fit; beyond the outermost it goes on as a straight line. ``bs(x, df=4)`` are B-splines; beyond the range of the fit they
-    are refused, unless ``lower_bound`` and ``upper_bound`` are given or ``extrapolation="clip"`` holds the ends.
-    ``cc(x, df=4, lower_bound=1, upper_bound=13)`` is cyclic, for months of the year. ``df`` is the number of columns. Knots
-    and centres are those of the fit; terms that depend on other rows in another way (``x.rank()``, ``lag(x)``) are refused.
+    fit; beyond the outermost it goes on as a straight line. With ``knots=[...], lower_bound=, upper_bound=`` at Harrell's
+    knots it is his restricted cubic spline (R's ``rms::rcs``) in another basis. ``bs(x, df=4)`` are B-splines; beyond the
+    range of the fit they are refused, unless ``lower_bound`` and ``upper_bound`` are given or ``extrapolation="clip"`` holds
+    the ends. ``cc(x, df=4, lower_bound=1, upper_bound=13)`` is cyclic, for months of the year. ``df`` is the number of columns.
+    Knots and centres are those of the fit; terms that depend on other rows in another way (``x.rank()``, ``lag(x)``) are
+    refused.
 
     A step of a scikit-learn pipeline: ``set_output``, ``clone`` and pickling work as they should.
 

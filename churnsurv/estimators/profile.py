@@ -37,6 +37,8 @@ Floats = NDArray[np.float64]
 LEVEL_GAIN = 1e-7
 #: … and η already differs by this much between rows
 LEVEL_RANGE = 40.0
+#: root of the profile where no double holds the likelihood: far below the maximum
+FAR = 1e6
 #: no finite end lies further out: e^700 is no double
 LARGEST_RANGE = 1400.0
 
@@ -144,7 +146,7 @@ def signed_root(data: Prepared, beta: Floats, top: float, j: int) -> Callable[[f
             value = end.state.log_likelihood
         else:
             value = evaluate(problem, np.zeros(0)).log_likelihood
-        return float(np.sqrt(max(2 * data.factor * (top - value), 0.0)))
+        return float(np.sqrt(max(2 * data.factor * (top - value), 0.0))) if np.isfinite(value) else FAR
 
     return root
 
