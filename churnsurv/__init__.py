@@ -28,6 +28,7 @@ _HOME = {
     "CoxPH": "estimators.cox",
     "CauseSpecificCox": "estimators.cause_specific",
     "RandomSurvivalForest": "estimators.forest",
+    "compare_nested": "estimators.nested",
     "predict_curves": "estimators.predict",
     "proportional_hazards_test": "estimators.ph_test",
     "diagnose": "estimators.diagnosis",
@@ -38,6 +39,7 @@ _HOME = {
     "variance_inflation": "estimators.diagnostics",
     "StandardisedCurves": "estimators.standardise",
     "standardised_curves": "estimators.standardise",
+    "profile_intervals": "estimators.profile",
     "save": "persistence",
     "load": "persistence",
 }
@@ -56,6 +58,7 @@ __all__ = [
     "RandomSurvivalForest",
     "StandardisedCurves",
     "TestResult",
+    "compare_nested",
     "data",
     "diagnose",
     "effects",
@@ -68,6 +71,7 @@ __all__ = [
     "metrics",
     "plot",
     "predict_curves",
+    "profile_intervals",
     "proportional_hazards_test",
     "report",
     "save",
@@ -83,8 +87,10 @@ if TYPE_CHECKING:
     from churnsurv.estimators.diagnosis import diagnose
     from churnsurv.estimators.diagnostics import events_per_parameter, influence, variance_inflation
     from churnsurv.estimators.forest import RandomSurvivalForest
+    from churnsurv.estimators.nested import compare_nested
     from churnsurv.estimators.ph_test import proportional_hazards_test
     from churnsurv.estimators.predict import predict_curves
+    from churnsurv.estimators.profile import profile_intervals
     from churnsurv.estimators.smooths import functional_form, hazard_ratio_over_time
     from churnsurv.estimators.standardise import StandardisedCurves, standardised_curves
     from churnsurv.nonparametric import AalenJohansen, CensoringModel, KaplanMeier, NelsonAalen

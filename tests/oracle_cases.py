@@ -29,6 +29,7 @@ from tests.oracle_r.cox import COX
 from tests.oracle_r.evaluator import LANGUAGE, evaluate
 from tests.oracle_r.functions import FUNCTIONS
 from tests.oracle_r.incidence import INCIDENCE
+from tests.oracle_r.inference import INFERENCE
 from tests.oracle_r.nonparametric import NONPARAMETRIC
 from tests.oracle_r.parser import Call, parse
 from tests.oracle_r.predictions import PREDICTIONS
@@ -53,7 +54,6 @@ CAPABILITY_OF = {
     "wlr_test": "Gehan, Tarone-Ware and Peto weights",
     "km_diff": "km-difference",
     "calib_pack": "calibration",
-    "anova": "comparison of nested models",
     "etmCIF": "R package etm",
     "brier_ref": "brier",
     "auc_ref": "auc",
@@ -130,7 +130,13 @@ def checks(*kinds: str) -> list[Check]:
 
 
 #: statements of a case read otherwise: the script starts from R's own copy of the data that input.csv holds
-STANDS_FOR = {"weights_lung": {"l": "get_csv()"}}
+STANDS_FOR = {
+    "weights_lung": {"l": "get_csv()"},
+    "tvcoef_veteran": {
+        "veteran": "with(get_csv()[rev(!duplicated(rev(get_csv()$id))), ], data.frame(time = stop, status = event, "
+        "trt = trt2 + 1, prior = prior * 10, karno = karno_g1 + karno_g2 + karno_g3))"
+    },
+}
 
 
 def _run(folder: Path) -> Any:
@@ -146,7 +152,9 @@ def _run(folder: Path) -> Any:
         finished.append(evaluate(node.arguments[1][1], scope))
 
     reserved = {name: Outside(f"outside the scope: capability {c}") for name, c in CAPABILITY_OF.items()}
-    models = COX | PREDICTIONS | PROPENSITY | NONPARAMETRIC | INCIDENCE | SUMMARIES | COMPARISONS | RESIDUALS
+    models = (
+        COX | PREDICTIONS | PROPENSITY | NONPARAMETRIC | INCIDENCE | SUMMARIES | COMPARISONS | RESIDUALS | INFERENCE
+    )
     own = {"get_csv": Builtin(read_csv), "finish": Special(finish)}
     scope = Scope(reserved | LANGUAGE | FUNCTIONS | models | own)
     user = Scope(outer=scope)

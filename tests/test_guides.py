@@ -9,7 +9,12 @@ import pandas as pd
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-GUIDES = [DOCS / "spells.md", DOCS / "predictions.md", *sorted((DOCS / "adapters").glob("*.md"))]
+GUIDES = [
+    DOCS / "spells.md",
+    DOCS / "predictions.md",
+    DOCS / "validation.md",
+    *sorted((DOCS / "adapters").glob("*.md")),
+]
 
 #: a block of Python, and the block of text that shows what it prints, if one follows
 BLOCK = re.compile(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)

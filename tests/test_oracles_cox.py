@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import churnsurv as cs
+from churnsurv.exceptions import MissingDataWarning
 from tests.oracle_cases import Check, checks, input_of, read, verify
 
 
@@ -28,6 +29,33 @@ def test_formula_gives_the_same_fit_as_columns_made_by_hand() -> None:
     ours = [by_level[name.removeprefix("cf")] for name in expected["coef_names"]]
     np.testing.assert_allclose(ours, list(expected["coef"].values()), rtol=1e-8)
     assert model.log_likelihood_ == pytest.approx(expected["loglik"], rel=1e-10)
+
+
+def test_rows_with_missing_covariates_are_dropped_as_r_drops_them() -> None:
+    data = input_of("edge_missing_pbc")
+    expected = read("edge_missing_pbc")["expected"]["protime_missing_2"]
+    formula = "age + np.log(bili) + np.log(protime)"
+    with pytest.warns(MissingDataWarning, match="row 358, 367"):
+        model = cs.CoxPH(formula, missing="drop").fit(data, cs.Outcome(data["time"], data["event"]))
+    assert model.n_dropped_ == expected["n_dropped"]
+    assert expected["dropped_rows_1based"] == [359, 368]
+    np.testing.assert_allclose(model.coef_, list(expected["coef"].values()), rtol=1e-8)
+
+
+def test_episodes_are_those_of_survsplit_and_give_the_step_function() -> None:
+    data = input_of("tvcoef_veteran")
+    first, last = data.groupby("id").first(), data.groupby("id").last()
+    # everyone is at risk in the first period
+    X = first[["trt2", "prior"]].assign(karno=first["karno_g1"])
+    made = cs.data.time_interaction(X, cs.Outcome(last["stop"], last["event"]), "karno", [90, 180])
+    ours = np.column_stack([made.y.start, made.y.stop, made.y.event, made.X])
+    theirs = data[["start", "stop", "event", "trt2", "prior", "karno_g1", "karno_g2", "karno_g3"]]
+    np.testing.assert_array_equal(ours, theirs)
+    for ties in ("efron", "breslow"):
+        expected = read("tvcoef_veteran")["expected"][ties]["step_function"]
+        model = cs.CoxPH(ties=ties).fit(made.X, made.y)
+        np.testing.assert_allclose(model.coef_, list(expected["coef"].values()), rtol=1e-8)
+        np.testing.assert_allclose(model.covariance_, expected["vcov"], rtol=1e-8)
 
 
 def test_roles_named_by_column_give_the_same_fit_as_arrays() -> None:

@@ -23,6 +23,7 @@ _HOME = {
     "catalogue_words": "catalogue",
     "check_leakage": "leakage",
     "check_tables": "check",
+    "count_episodes": "episodes",
     "covariates": "catalogue",
     "customer_split": "splits",
     "interventions": "catalogue",
@@ -33,6 +34,8 @@ _HOME = {
     "requirements": "catalogue",
     "rolling_origin": "calendar_splits",
     "simulate": "synthetic.simulation",
+    "split_episodes": "episodes",
+    "time_interaction": "episodes",
     "write_spells": "stored",
 }
 #: packages of this one
@@ -52,6 +55,7 @@ __all__ = [
     "catalogue_words",
     "check_leakage",
     "check_tables",
+    "count_episodes",
     "covariates",
     "customer_split",
     "interventions",
@@ -62,6 +66,8 @@ __all__ = [
     "requirements",
     "rolling_origin",
     "simulate",
+    "split_episodes",
+    "time_interaction",
     "write_spells",
 ]
 
@@ -72,6 +78,7 @@ if TYPE_CHECKING:
     from churnsurv.data.catalogue import catalogue_words, covariates, interventions, requirements
     from churnsurv.data.check import check_tables
     from churnsurv.data.encoder import DesignEncoder
+    from churnsurv.data.episodes import count_episodes, split_episodes, time_interaction
     from churnsurv.data.landmark import Cohort
     from churnsurv.data.leakage import check_leakage, lint
     from churnsurv.data.macro import read_fred

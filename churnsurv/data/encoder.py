@@ -7,7 +7,6 @@ saved without pickle: a frame with one row per level rebuilds formulaic's specif
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Mapping
 from typing import Any, Self
@@ -20,6 +19,7 @@ from formulaic.parser.types import Factor
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from churnsurv.data.design_rows import finite_or_missing, not_evaluated
 from churnsurv.data.features import feature_frame
 from churnsurv.data.formulas import (
     category_levels,
@@ -30,7 +30,7 @@ from churnsurv.data.formulas import (
     refuse_category_of_expression,
     right_hand_side,
 )
-from churnsurv.data.splines import HELD_SPLINES, SPLINES, OutsideKnots
+from churnsurv.data.splines import HELD_SPLINES, SPLINES
 from churnsurv.exceptions import DataError, UnseenCategoryError
 from churnsurv.messages import counted, first_of, numeric_column
 
@@ -42,17 +42,19 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     formula : str, optional
         E.g. ``"rate_incentive + C(term) + cs(age, df=4)"``. An intercept is never part of the design (it cancels in Cox's
-        partial likelihood) but categories are coded against a reference level as if it were: the first one, or
-        ``C(segment, contr.treatment("b"))``. Default: every column, numbers as they are and text or categories by
-        indicators against the first level.
+        partial likelihood) but categories are coded against a reference level as if it were: the first one (of a
+        pandas categorical, its first category), or that of ``C(segment, contr.treatment("b"))``. Default: every column,
+        numbers as they are and text or categories by indicators against the first level.
 
     Notes
     -----
     Curves: ``cs(x, df=4)`` (also ``cr``) is a natural cubic spline, also called restricted, with knots at quantiles of the
-    fit; beyond the outermost it goes on as a straight line. ``bs(x, df=4)`` are B-splines; beyond the range of the fit they
-    are refused, unless ``lower_bound`` and ``upper_bound`` are given or ``extrapolation="clip"`` holds the ends.
-    ``cc(x, df=4, lower_bound=1, upper_bound=13)`` is cyclic, for months of the year. ``df`` is the number of columns. Knots
-    and centres are those of the fit; terms that depend on other rows in another way (``x.rank()``, ``lag(x)``) are refused.
+    fit; beyond the outermost it goes on as a straight line. With ``knots=[...], lower_bound=, upper_bound=`` at Harrell's
+    knots it is his restricted cubic spline (R's ``rms::rcs``) in another basis. ``bs(x, df=4)`` are B-splines; beyond the
+    range of the fit they are refused, unless ``lower_bound`` and ``upper_bound`` are given or ``extrapolation="clip"`` holds
+    the ends. ``cc(x, df=4, lower_bound=1, upper_bound=13)`` is cyclic, for months of the year. ``df`` is the number of columns.
+    Knots and centres are those of the fit; terms that depend on other rows in another way (``x.rank()``, ``lag(x)``) are
+    refused.
 
     A step of a scikit-learn pipeline: ``set_output``, ``clone`` and pickling work as they should.
 
@@ -138,7 +140,7 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             frame = frame[self.columns_]
         self._check_levels(frame)
         design = self._by_column(frame) if self.formula_ is None else self._replay(self._typed(frame))
-        return _finite_or_missing(design, self.terms_)
+        return finite_or_missing(design, self.terms_)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
         """Give the names of the columns of the design; `input_features`, if given, must be those of the fit."""
@@ -148,6 +150,17 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 f"input_features are {first_of(np.asarray(input_features))}; the fit had {first_of(self.feature_names_in_)}."
             )
         return np.asarray(self.terms_, dtype=object)
+
+    def columns_by_term(self) -> dict[str, list[int]]:
+        """Give each term of the formula (without one: each column of X) with the positions of its columns in the design."""
+        self._require_fit()
+        if self.formula_ is None:
+            sizes = [(column, len(self._terms_of(column))) for column in self.columns_]
+        else:
+            # the intercept is no column of the design
+            sizes = [(str(term), len(at)) for term, at in self.spec_.term_indices.items() if str(term) != "1"]
+        ends = np.cumsum([size for _, size in sizes])
+        return {term: list(range(end - size, end)) for (term, size), end in zip(sizes, ends, strict=True) if size}
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -223,7 +236,11 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.terms_ = [name for name in self.spec_.column_names if name != "Intercept"]
         self.transform_state_ = dict(self.spec_.transform_state)
         for expression, (kind, _) in self.spec_.encoder_state.items():
-            if kind is Factor.Kind.CATEGORICAL and column_of(expression) not in self.levels_:
+            named = {
+                expression,
+                column_of(expression),
+            }  # a column whose name is no identifier stands there without quotes
+            if kind is Factor.Kind.CATEGORICAL and not named & set(self.levels_):
                 refuse_category_of_expression(expression)
         return matrix
 
@@ -292,23 +309,9 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 except DataMismatchWarning as error:
                     raise UnseenCategoryError(str(error)) from error
                 except FormulaicError as error:
-                    raise DataError(_words_of(error, there)) from error
+                    raise DataError(not_evaluated(error, there)) from error
             design[there] = matrix[self.terms_].to_numpy(dtype=np.float64)
         return design
-
-
-def _words_of(error: FormulaicError, rows: NDArray[np.int64]) -> str:
-    """Say what could not be evaluated; `rows` are the positions in X of the rows that were."""
-    cause = error.__cause__
-    if not isinstance(cause, OutsideKnots):
-        return f"The formula cannot be evaluated in these rows: {str(error).splitlines()[0]}"
-    factor = re.search(r"`(.*)`", str(error))
-    return (
-        f"{factor[1] if factor else 'A B-spline'} is known from {cause.lower:g} to {cause.upper:g}, the range of the fit; "
-        f"{counted(len(cause.rows), 'row')} (row {first_of(rows[cause.rows])}) beyond it cannot be encoded. Use cs(), which "
-        "goes on as a straight line, give bs() wider bounds (lower_bound=, upper_bound=), or extrapolation='clip' to hold "
-        "its ends."
-    )
 
 
 def missing_report(design: NDArray[np.float64], frame: pd.DataFrame) -> str:
@@ -323,23 +326,3 @@ def missing_report(design: NDArray[np.float64], frame: pd.DataFrame) -> str:
         parts.append(f"a term of the formula is not a number in {counted(len(rows), 'row')} (row {first_of(rows)})")
     more = f"; and {counted(len(parts) - 3, 'more column')}" if len(parts) > 3 else ""
     return "; ".join(parts[:3]) + more
-
-
-def _finite_or_missing(design: NDArray[np.float64], terms: list[str]) -> NDArray[np.float64]:
-    """Give a design whose rows are finite, or NaN throughout; infinite values are refused."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        sums = design.sum(axis=0)
-    doubtful = np.flatnonzero(~np.isfinite(sums))
-    for column in doubtful:
-        rows = np.flatnonzero(np.isinf(design[:, column]))
-        if len(rows):
-            raise DataError(
-                f"Column {terms[column]!r} has {counted(len(rows), 'infinite value')} (row {first_of(rows)}). "
-                "Correct them, or cap the column (e.g. a logarithm of zero)."
-            )
-    missing = np.isnan(design[:, doubtful]).any(axis=1)
-    if missing.any():
-        # the design may be a view of the caller's frame; in another order its sums would differ in the last bit
-        design = design.copy(order="K")
-        design[missing] = np.nan
-    return design

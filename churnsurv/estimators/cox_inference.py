@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2, norm
 from sklearn.utils.validation import check_is_fitted
 
+from churnsurv.data.encoder import DesignEncoder
+from churnsurv.estimators.contrasts import Contrast, contrast_table, differences, hypotheses, joint_test, term_table
 from churnsurv.messages import confidence_level
+from churnsurv.results import TestResult
 
 
 class CoxInference:
@@ -16,6 +22,11 @@ class CoxInference:
     coef_: pd.Series
     covariance_: pd.DataFrame
     covariance_rank_: int
+    encoder_: DesignEncoder
+    feature_names_in_: NDArray[np.object_]
+    is_robust_: bool
+    n_observations_: int
+    n_events_: int
     log_likelihood_: float
     null_log_likelihood_: float
     score_statistic_: float
@@ -66,3 +77,115 @@ class CoxInference:
         frame = pd.DataFrame({"statistic": statistics, "df": len(coef)})
         frame["p_value"] = chi2.sf(frame["statistic"], frame["df"])
         return frame.rename_axis("test")
+
+    def contrast(
+        self, contrasts: Contrast | Sequence[Contrast], *, value: float = 0.0, level: float = 0.95
+    ) -> pd.DataFrame:
+        """Estimate linear combinations of coefficients with Wald intervals.
+
+        Parameters
+        ----------
+        contrasts : str, mapping, or list of these
+            ``"a - b"``, ``"2 * a = 0.5"``, or ``{"a": 1, "b": -1}``. Names of terms as in `coef_`, such as
+            ``C(term)[T.36]`` or ``age:rate``; backticks or quotes around a name keep it from being read otherwise.
+            Commas separate several in one text.
+        value : float
+            Hypothesised value of contrasts that have no ``=``.
+        level : float
+            Confidence level of the intervals, each by itself (no adjustment for their number).
+
+        Returns
+        -------
+        DataFrame
+            Index contrast; columns estimate, se, lower, upper (log hazard), value, statistic ((estimate - value) / se),
+            p_value (two-sided), and exponentiated hazard_ratio, hr_lower, hr_upper.
+
+        Raises
+        ------
+        DataError
+            An unknown term, or a text that is no linear combination.
+
+        Examples
+        --------
+        >>> import churnsurv as cs, pandas as pd
+        >>> X = pd.DataFrame({"term": [12, 24, 36, 12, 24, 36, 12, 24], "rate": [2.0, 3, 1, 5, 4, 2, 1, 2]})
+        >>> y = cs.Outcome(stop=[9, 2, 12, 4, 6, 5, 7, 3], event=[1, 1, 0, 1, 1, 1, 1, 1])
+        >>> model = cs.CoxPH("C(term) + rate").fit(X, y)
+        >>> model.contrast("C(term)[T.36] - C(term)[T.24]").index.tolist()
+        ['C(term)[T.36] - C(term)[T.24]']
+        """
+        check_is_fitted(self)
+        return contrast_table(self, hypotheses(contrasts, list(self.coef_.index), value), level)
+
+    def hazard_ratio(
+        self, X: pd.DataFrame | ArrayLike, reference: pd.DataFrame | ArrayLike, *, level: float = 0.95
+    ) -> pd.DataFrame:
+        """Compare the hazards of customers with those of others: for curves and interactions, whose coefficients say little.
+
+        Parameters
+        ----------
+        X : frame or array (n, p)
+            Covariates as in the fit.
+        reference : frame or array (1, p) or (n, p)
+            What each row of X is compared with.
+        level : float
+            Confidence level of the Wald intervals.
+
+        Returns
+        -------
+        DataFrame
+            One row per row of X (its index), columns as of :meth:`contrast`; NaN where a covariate is missing.
+
+        Raises
+        ------
+        DataError
+            `reference` has neither one row nor as many as X; values that the fit's encoding does not know.
+
+        Examples
+        --------
+        >>> import churnsurv as cs, pandas as pd
+        >>> X = pd.DataFrame({"rate": [2.0, 3, 1, 5, 4, 2, 1, 2]})
+        >>> y = cs.Outcome(stop=[9, 2, 12, 4, 6, 5, 7, 3], event=[1, 1, 0, 1, 1, 1, 1, 1])
+        >>> model = cs.CoxPH("cs(rate, df=2)").fit(X, y)
+        >>> model.hazard_ratio(pd.DataFrame({"rate": [1.0, 2.0]}), pd.DataFrame({"rate": [2.0]}))["hazard_ratio"].iloc[1]
+        np.float64(1.0)
+        """
+        check_is_fitted(self)
+        return contrast_table(self, differences(self, X, reference), level).rename_axis(None)
+
+    def wald_test(self, contrasts: Contrast | Sequence[Contrast], *, value: float = 0.0) -> TestResult:
+        """Test several contrasts jointly: Wald's chi-square, df = number of contrasts.
+
+        `contrasts` and `value` as in :meth:`contrast`. Uses `covariance_`, so that clusters are respected.
+
+        Raises
+        ------
+        DataError
+            As in :meth:`contrast`; a contrast follows from the others.
+        NotIdentifiedError
+            Too few clusters for a joint test.
+        """
+        check_is_fitted(self)
+        return joint_test(self, hypotheses(contrasts, list(self.coef_.index), value))
+
+    def term_tests(self) -> pd.DataFrame:
+        """Test each term of the formula (all levels of a category, all columns of a spline) jointly.
+
+        Wald's chi-square that all its coefficients are zero, given the other terms; in a model with interactions a main
+        effect is tested where the other factor is at its reference or zero. Index term; columns statistic, df, p_value
+        (NaN with fewer clusters than a term has columns).
+        """
+        check_is_fitted(self)
+        return term_table(self)
+
+    @property
+    def aic_(self) -> float:
+        """Akaike's (1974) information criterion, −2 log partial likelihood + 2 p; for models of the same rows."""
+        check_is_fitted(self)
+        return float(-2 * self.log_likelihood_ + 2 * len(self.coef_))
+
+    @property
+    def bic_(self) -> float:
+        """Schwarz's criterion with the number of events in the place of n (Volinsky and Raftery 2000), as in R."""
+        check_is_fitted(self)
+        return float(-2 * self.log_likelihood_ + np.log(self.n_events_) * len(self.coef_))

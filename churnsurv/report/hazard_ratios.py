@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from churnsurv.data.config import did_you_mean
 from churnsurv.exceptions import DataError
 from churnsurv.messages import first_of
 from churnsurv.report.content import Column, Table
+from churnsurv.report.term_labels import category_of, factors_of, label_of
 from churnsurv.report.words import level_words
 
 #: what the table says of a sign
@@ -22,8 +22,6 @@ EXPECTED, UNCLEAR, CONTRARY, NO_SIGN = "as expected", "not distinguishable", "co
 #: a unit: its name ("pp": the ratio refers to +1 pp) or how many of it the ratio refers to ((20, "points"))
 Unit = str | tuple[float, str]
 ByTerm = Mapping[str, str]
-
-_CATEGORY = re.compile(r"^(?:C\()?(?P<column>[^\[\]()]+)\)?\[(?:T\.)?(?P<level>.*)\]$")
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,9 +206,14 @@ def known_names(model: Any) -> list[str]:
     """Give the names by which terms of a fitted model can be spoken of: the terms, and columns of categories."""
     names: dict[str, None] = {}
     for term in map(str, model.coef_.index):
-        category = _CATEGORY.match(term)
-        names |= dict.fromkeys([term, category["column"]] if category else [term])
+        category = category_of(term)
+        names |= dict.fromkeys([term, category.column] if category else [term])
     return list(names)
+
+
+def _columns_behind(model: Any) -> list[str]:
+    """Give the columns within interactions and curves: they can be labelled, but have no sign or unit of their own."""
+    return [factor.column for term in map(str, model.coef_.index) for factor in factors_of(term)]
 
 
 def _check_words(models: Mapping[str, Any], words: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
@@ -220,7 +223,12 @@ def _check_words(models: Mapping[str, Any], words: Mapping[str, Any], expected: 
     if unknown:
         raise DataError(f"expected_signs names no model: {unknown[0]!r}. {did_you_mean(unknown[0], list(models))}")
     every = list(dict.fromkeys(name for fitted in models.values() for name in known_names(fitted)))
-    given = [(argument, term, every) for argument, named in words.items() for term in named or {}]
+    columns = [column for fitted in models.values() for column in _columns_behind(fitted)]
+    given = [
+        (argument, term, [*every, *columns] if argument == "labels" else every)
+        for argument, named in words.items()
+        for term in named or {}
+    ]
     for model, fitted in models.items():
         signs = expected.get(model, {}) if nested else {}
         given += [(f"expected_signs of {model!r}", term, known_names(fitted)) for term in signs]
@@ -245,19 +253,16 @@ def _named(term: str, words: Mapping[str, Any]) -> Any:
     """Look a term up by its own name, or by the column whose category it is."""
     if term in words:
         return words[term]
-    category = _CATEGORY.match(term)
-    return words.get(category["column"]) if category else None
+    category = category_of(term)
+    return words.get(category.column) if category else None
 
 
 def _words(term: str, model: Any, labels: ByTerm, units: Mapping[str, Unit]) -> dict[str, Any]:
     """Give label, unit and scale (how many units of the column the ratio refers to) of a term."""
-    unit, category = _named(term, units), _CATEGORY.match(term)
-    if category and term not in labels:
-        column, level = category["column"], category["level"]
-        known = [str(v) for v in getattr(model.encoder_, "levels_", {}).get(column, [])]
-        against = f" vs {known[0]}" if known and known[0] != level else ""
-        return {"label": f"{labels.get(column, _plain_name(column))}: {level}{against}", "per": "", "scale": 1.0}
-    label = labels.get(term, _plain_name(term))
+    unit, levels = _named(term, units), getattr(model.encoder_, "levels_", {})
+    label = labels[term] if term in labels else label_of(term, levels, labels)
+    if category_of(term) and term not in labels:
+        unit = None
     if unit is None:
         return {"label": label, "per": "", "scale": 1.0}
     scale, name = (1.0, unit) if isinstance(unit, str) else unit
@@ -266,11 +271,6 @@ def _words(term: str, model: Any, labels: ByTerm, units: Mapping[str, Unit]) -> 
     sign = "+" if scale > 0 else "\u2212"
     per = name if name == "yes vs no" else f"per {sign}{abs(scale):,g} {name}".rstrip()
     return {"label": label, "per": per, "scale": float(scale)}
-
-
-def _plain_name(column: str) -> str:
-    """Give "Rate incentive" for rate_incentive; names with other than word characters stay."""
-    return column.replace("_", " ").capitalize() if re.fullmatch(r"[a-z0-9_]+", column) else column
 
 
 def _verdict(sign: str, scale: float, hazard_ratio: float, hr_lower: float, hr_upper: float) -> str:

@@ -147,8 +147,6 @@ def _coxph(node: Call, scope: Scope) -> Any:
     ties = str((options.get("ties", options.get("method")) or ["efron"])[0])
     if ties not in ("efron", "breslow"):
         return Outside(f"outside the scope: ties = {ties!r}")
-    if "tt" in options:
-        return Outside("outside the scope: time-transform terms")
     if not isinstance(formula, Formula):
         return formula if isinstance(formula, Outside) else Outside("a formula that is not written out")
     frame = model_frame(formula, data, in_data, scope)
@@ -242,8 +240,8 @@ def cox_pack(fit: Any, conc: Any = None) -> Any:
         "hr_upper95": summary("hr_upper"),
         "score_test": test("score"),
         "score_p": test("score", "p_value"),
-        "aic": Outside("outside the scope: information criteria"),
-        "bic": Outside("outside the scope: information criteria"),
+        "aic": Later(lambda: fit.model.aic_),
+        "bic": Later(lambda: fit.model.bic_),
         "means": Outside("outside the scope: R's centres of the covariates"),
         "concordance": Outside("outside the scope: capability concordance"),
     }

@@ -131,7 +131,9 @@ def _factor(x: Any, levels: Any = None, labels: Any = None) -> Any:
 def _names(x: Any) -> Any:
     if isinstance(x, dict):
         return np.array(list(x), dtype=object)
-    if isinstance(x, Outside | Later | list):
+    if isinstance(x, Later):
+        return Later(lambda: _names(settled(x)))
+    if isinstance(x, Outside | list):
         return x if isinstance(x, Outside) else Outside("names of this are not translated")
     return np.array(list(x.index), dtype=object) if isinstance(x, pd.Series) else None
 
