@@ -37,6 +37,8 @@ Floats = NDArray[np.float64]
 LEVEL_GAIN = 1e-7
 #: … and η already differs by this much between rows
 LEVEL_RANGE = 40.0
+#: steps of η between rows that Newton's method surely follows
+SHORT = 3.0
 #: root of the profile where no double holds the likelihood: far below the maximum
 FAR = 1e6
 #: no finite end lies further out: e^700 is no double
@@ -131,22 +133,37 @@ def profile_intervals(
 def signed_root(data: Prepared, beta: Floats, top: float, j: int) -> Callable[[float], float]:
     """Give the function θ → √(2 (ℓ̂ − ℓ_p(θ))) of standardised coefficient j; fits start where the last one ended."""
     others = np.arange(len(beta)) != j
-    x_j = data.shard.x[:, j]
+    x_j, width = data.shard.x[:, j], float(data.problem.ranges[j])
     kept = np.ascontiguousarray(data.shard.x[:, others])
-    last = beta[others]
+    here, last = float(beta[j]), beta[others]
+
+    def maximised(theta: float, start: Floats) -> tuple[float, Floats] | None:
+        """Give the maximum over the others and where it is; None when it is not reached from this start."""
+        shard = data.shard._replace(x=kept, offset=data.shard.offset + theta * x_j + kept @ start)
+        problem = Problem(one_shard(shard), data.buckets, data.problem.efron, len(start), *_bounds(shard))
+        try:
+            if not len(start):
+                return evaluate(problem, start).log_likelihood, start
+            end = maximise(problem, 50, 1e-7)
+        except ZeroDivisionError:  # so far away that every exp(η) at risk is 0
+            return None
+        reached = end.converged or end.monotone is not None
+        return (end.state.log_likelihood, start + end.state.beta) if reached else None
 
     def root(theta: float) -> float:
-        nonlocal last
-        shard = data.shard._replace(x=kept, offset=data.shard.offset + theta * x_j + kept @ last)
-        problem = Problem(one_shard(shard), data.buckets, data.problem.efron, len(last), *_bounds(shard))
-        if len(last):
-            end = maximise(problem, 50, 1e-7)
-            if end.monotone is None:
-                last = last + end.state.beta
-            value = end.state.log_likelihood
-        else:
-            value = evaluate(problem, np.zeros(0)).log_likelihood
-        return float(np.sqrt(max(2 * data.factor * (top - value), 0.0))) if np.isfinite(value) else FAR
+        nonlocal here, last
+        found = maximised(theta, last)
+        if found is None:
+            # where the likelihood is saturated Newton finds back in short steps only, the others following θ
+            start: Floats | None = last
+            for point in np.linspace(here, theta, int(abs(theta - here) * width / SHORT) + 2)[1:]:
+                found = None if start is None else maximised(float(point), start)
+                start = None if found is None else found[1]
+        found = found or maximised(theta, np.zeros(len(last)))
+        if found is None or not np.isfinite(found[0]):
+            return FAR
+        here, last = theta, found[1]
+        return float(np.sqrt(max(2 * data.factor * (top - found[0]), 0.0)))
 
     return root
 

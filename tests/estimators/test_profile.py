@@ -96,6 +96,42 @@ def test_under_separation_one_end_is_infinite_and_the_other_is_where_the_supremu
     assert row["p_value"] < 0.05
 
 
+def small_sample(seed):
+    rng = np.random.default_rng(seed)
+    n = rng.integers(12, 40)
+    X = pd.DataFrame({"a": rng.integers(0, 2, n) * 1.0, "b": rng.integers(0, 2, n) * 1.0, "c": rng.standard_t(1.5, n)})
+    return X, cs.Outcome(np.ceil(rng.exponential(5, n)), rng.integers(0, 2, n))
+
+
+@pytest.mark.filterwarnings("ignore::churnsurv.exceptions.SeparationWarning")
+@pytest.mark.parametrize("seed", [3, 9, 14, 20, 34, 41])
+def test_in_small_samples_with_several_separated_columns_ends_and_statistics_are_those_of_refits(seed):
+    X, y = small_sample(seed)
+    model = cs.CoxPH().fit(X, y)
+    intervals = cs.profile_intervals(model, X, y)
+    for term, row in intervals.iterrows():
+        without = cs.CoxPH().fit(X.drop(columns=term), y)
+        assert row["statistic"] == pytest.approx(2 * (model.log_likelihood_ - without.log_likelihood_), abs=1e-5)
+        for sign, end in ((-1, "lower"), (1, "upper")):
+            theta = row[end] if np.isfinite(row[end]) else sign * 60 / np.ptp(X[term])
+            try:
+                fall = 2 * (model.log_likelihood_ - held(X, y, term, theta))
+            except DataError:  # so far out nothing is left for another column to explain: a fit of its own is refused
+                continue
+            quantile = chi2.ppf(0.95, 1)
+            assert fall == pytest.approx(quantile, abs=1e-5) if np.isfinite(row[end]) else fall < quantile
+
+
+def test_two_columns_that_grow_together_have_infinite_upper_ends():
+    # the likelihood rises along a = b − 0.29: held far out, one column must follow the other
+    X, y = small_sample(34)
+    with pytest.warns(SeparationWarning):
+        model = cs.CoxPH().fit(X, y)
+    intervals = cs.profile_intervals(model, X, y)
+    assert (intervals.loc[["a", "b"], "upper"] == np.inf).all()
+    assert np.isfinite(intervals.loc[["a", "b", "c"], "lower"]).all()
+
+
 def test_a_covariate_in_any_unit_has_the_interval_in_that_unit():
     X, y = loans(6)
     a = cs.profile_intervals(cs.CoxPH().fit(X, y), X, y).loc["rate"]
