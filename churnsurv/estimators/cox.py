@@ -7,6 +7,7 @@ stratum s (Cox 1972). β maximises the partial likelihood with Efron's or Breslo
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -16,10 +17,11 @@ from sklearn.base import BaseEstimator
 
 from churnsurv.data.encoder import DesignEncoder
 from churnsurv.data.features import feature_frame
-from churnsurv.estimators.cox_fit import fit_rows
+from churnsurv.estimators.cox_fit import Fit, fit_rows
 from churnsurv.estimators.cox_inference import CoxInference
 from churnsurv.estimators.cox_prediction import CoxPrediction
 from churnsurv.estimators.cox_rows import read_rows
+from churnsurv.estimators.cox_stream import Passes, Settings, fit_batches, read_roles
 from churnsurv.estimators.inputs import (
     RowArgument,
     as_outcome,
@@ -145,12 +147,104 @@ class CoxPH(CoxInference, CoxPrediction, BaseEstimator):  # type: ignore[misc]
             robust=self.weight_type == "sampling" or outcome.recurrent,
             stacklevel=3,
         )
-        self.is_recurrent_ = outcome.recurrent
-        self.encoder_: DesignEncoder = rows.encoder
-        self.causes_ = list(outcome.causes)
-        self.strata_ = rows.strata_labels
-        terms = rows.encoder.terms_
+        self._remember(fit, rows.encoder, rows.strata_labels, outcome.causes, outcome.recurrent)
         self.n_features_in_, self.feature_names_in_ = frame.shape[1], np.asarray(frame.columns, dtype=object)
+        self.n_observations_, self.n_subjects_ = len(rows.outcome), rows.outcome.n_subjects
+        self.n_dropped_ = len(outcome) - len(rows.outcome)
+        return self
+
+    def fit_stream(
+        self,
+        source: Any,
+        *,
+        stop: str | None = None,
+        event: str | None = None,
+        start: str | None = None,
+        subject: str | None = None,
+        causes: Mapping[Any, str] | Sequence[str] | None = None,
+        censored: Any = 0,
+        columns: Sequence[str] | None = None,
+        strata: str | Sequence[str] | None = None,
+        sample_weight: str | None = None,
+        cluster: str | Sequence[str] | None = None,
+        offset: str | None = None,
+        batch_size: int = 131_072,
+        n_jobs: int | None = None,
+        progress: bool = False,
+    ) -> Self:
+        """Fit to rows that do not fit into memory, read in batches several times; the result is that of :meth:`fit`.
+
+        Parameters
+        ----------
+        source : path(s), folder, pyarrow Table or Dataset, DuckDB relation or query, Ibis table, SpellFile, or function
+            Parquet files and tables that give the same rows each time they are read. A function gives a new
+            ``pyarrow.RecordBatchReader`` at each call. Of a ``SpellFile`` the columns of the outcome are known.
+        stop, event, start, subject, causes, censored
+            As in :meth:`Outcome.from_frame`. Intervals of a subject are checked within a batch, and where the end of a
+            batch cuts a subject: all of them when the rows of a subject follow each other.
+        columns : sequence of str, optional
+            Covariates. Default: those of the formula, else all columns without another role.
+        strata, sample_weight, cluster, offset : name(s) of columns
+            As in :meth:`fit`.
+        batch_size : int
+            Rows of a batch; memory grows with it, hardly speed.
+        n_jobs : int, optional
+            Threads that work on batches; -1: all processors. The result does not depend on it.
+        progress : bool
+            Show each pass.
+
+        Notes
+        -----
+        Transforms that learn from all rows (splines by ``df``, ``center``, ``scale``, ``poly``) are refused: give ``bs`` its
+        knots and bounds. Subjects and clusters may be spread over batches.
+
+        Examples
+        --------
+        >>> import churnsurv as cs, pandas as pd, pyarrow as pa
+        >>> loans = pd.DataFrame({"rate": [0.2, 1.5, 0.1, 1.1, 0.9], "age": [9, 2, 12, 4, 6], "left": [1, 1, 0, 1, 0]})
+        >>> model = cs.CoxPH().fit_stream(pa.Table.from_pandas(loans), stop="age", event="left")
+        >>> again = cs.CoxPH().fit(loans[["rate"]], cs.Outcome(loans["age"], loans["left"]))
+        >>> round(float(model.coef_["rate"] - again.coef_["rate"]), 10)
+        0.0
+        """
+        self._check_parameters()
+        readable, roles = read_roles(
+            source, self.formula, stop, event, start, subject, causes, censored, columns, strata, sample_weight, cluster, offset
+        )  # fmt: skip
+        passes = Passes(readable, roles, batch_size, n_jobs, progress)
+        settings = Settings(
+            self.formula,
+            self.ties == "efron",
+            self.cause,
+            self.missing,
+            self.weight_type == "sampling",
+            self.max_iter,
+            self.tol,
+        )
+        fit, encoder, layout = fit_batches(passes, roles, settings, stacklevel=3)
+        named = {
+            "strata": roles.strata,
+            "sample_weight": [sample_weight] if sample_weight else [],
+            "cluster": roles.cluster,
+            "offset": [offset] if offset else [],
+        }
+        self.argument_columns_ = {name: value for name, value in named.items() if value}
+        self.cause_ = self.cause or layout.causes[0]
+        self._remember(fit, encoder, layout.strata_labels, layout.causes, recurrent=False)
+        of_arguments = [c for value in self.argument_columns_.values() for c in value]
+        names = list(dict.fromkeys([*roles.covariates, *of_arguments]))
+        self.n_features_in_, self.feature_names_in_ = len(names), np.asarray(names, dtype=object)
+        self.n_observations_, self.n_subjects_, self.n_dropped_ = layout.n_rows, layout.n_subjects, layout.n_dropped
+        return self
+
+    def _remember(
+        self, fit: Fit, encoder: DesignEncoder, strata: list[Any] | None, causes: Sequence[str], recurrent: bool
+    ) -> None:
+        self.is_recurrent_ = recurrent
+        self.encoder_: DesignEncoder = encoder
+        self.causes_ = list(causes)
+        self.strata_ = strata
+        terms = encoder.terms_
         self.coef_ = pd.Series(fit.coef, index=pd.Index(terms, name="term"), name="coef")
         self.naive_covariance_ = pd.DataFrame(fit.naive_covariance, index=terms, columns=terms)
         self.covariance_ = pd.DataFrame(fit.covariance, index=terms, columns=terms)
@@ -162,9 +256,6 @@ class CoxPH(CoxInference, CoxPrediction, BaseEstimator):  # type: ignore[misc]
         self.offset_center_, self.first_, self.last_ = fit.offset_center, fit.first, fit.last
         self.covariance_rank_ = fit.covariance_rank
         self.n_iter_, self.n_events_ = fit.n_iter, fit.n_events
-        self.n_observations_, self.n_subjects_ = len(rows.outcome), rows.outcome.n_subjects
-        self.n_dropped_ = len(outcome) - len(rows.outcome)
-        return self
 
     def _modelled_cause(self, y: Outcome) -> str:
         if self.cause is not None:
