@@ -71,8 +71,8 @@ def fit_rows(rows: Rows, efron: bool, max_iter: int, tol: float, robust: bool, s
         Sandwich(covariance, robust_score, rank),
         is_robust,
         rows.strata_labels,
-        _extreme_times(np.minimum, rows.outcome.start, rows, shard.weight, data.n_strata),
-        _extreme_times(np.maximum, rows.outcome.stop, rows, shard.weight, data.n_strata),
+        extreme_times(np.minimum, rows.outcome.start, rows, shard.weight, data.n_strata),
+        extreme_times(np.maximum, rows.outcome.stop, rows, shard.weight, data.n_strata),
     )
 
 
@@ -159,7 +159,7 @@ def baseline(state: State, buckets: Buckets, strata_labels: list[Any] | None) ->
     return pd.DataFrame({"stratum": stratum, "time": buckets.time, "hazard": running[after]})
 
 
-def _extreme_times(extreme: np.ufunc, times: Floats, rows: Rows, weight: Floats, n_strata: int) -> list[float]:
+def extreme_times(extreme: np.ufunc, times: Floats, rows: Rows, weight: Floats, n_strata: int) -> list[float]:
     """Give the smallest or largest time of each stratum, over the rows that count."""
     used = weight > 0
     stratum = np.zeros(len(times), dtype=np.int64) if rows.strata is None else rows.strata

@@ -136,7 +136,12 @@ def maximise(
             return NewtonResult(final, current, null, null_information, iteration, converged, monotone)
         gain = moved.log_likelihood - state.log_likelihood
         taken = np.abs(moved.beta - state.beta) * problem.ranges
-        state, current = moved, information_at(problem, moved)
+        information_there = information_at(problem, moved)
+        if not np.isfinite(information_there).all():
+            # hazards of rows at risk together differ by more than a double holds: the end of a likelihood without maximum
+            monotone = _columns(_flat_directions(current, null_information), problem.ranges)
+            return NewtonResult(state, current, null, null_information, iteration, False, monotone)
+        state, current = moved, information_there
         if gain < _least_gain(state) and taken.max() > MONOTONE_STEP:
             monotone = _columns(_flat_directions(current, null_information), problem.ranges)
             return NewtonResult(state, current, null, null_information, iteration, False, monotone)
