@@ -7,6 +7,7 @@ stratum s (Cox 1972). β maximises the partial likelihood with Efron's or Breslo
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -17,10 +18,12 @@ from sklearn.base import BaseEstimator
 from churnsurv.data.encoder import DesignEncoder
 from churnsurv.data.features import feature_frame
 from churnsurv.estimators.cox_diagnostics import CoxDiagnostics
-from churnsurv.estimators.cox_fit import fit_rows
+from churnsurv.estimators.cox_fit import Fit, fit_rows
 from churnsurv.estimators.cox_forecasts import CoxForecasts
 from churnsurv.estimators.cox_inference import CoxInference
 from churnsurv.estimators.cox_rows import read_rows
+from churnsurv.estimators.cox_stream import Passes, Settings, fit_batches, read_roles
+from churnsurv.estimators.firth import fit_firth
 from churnsurv.estimators.inputs import (
     RowArgument,
     as_outcome,
@@ -51,6 +54,10 @@ class CoxPH(CoxInference, CoxForecasts, CoxDiagnostics, BaseEstimator):  # type:
     weight_type : {"case", "sampling"}
         ``"case"``: a row stands for `weight` customers. ``"sampling"``: weights correct for how rows were chosen; the
         covariance is then the sandwich by subject (or `cluster`).
+    penalty : {0.0, "firth"}
+        ``"firth"``: half the log determinant of the information is added to the log likelihood (Firth 1993), which keeps
+        estimates finite where a column separates those who leave, and reduces bias with few events. `summary` and `tests` are
+        then those of the penalised likelihood, and cost some hundred passes over the rows per coefficient.
     missing : {"raise", "drop"}
         Rows with missing covariates are an error, or left out with a counted :class:`MissingDataWarning`.
     max_iter, tol : int, float
@@ -64,7 +71,7 @@ class CoxPH(CoxInference, CoxForecasts, CoxDiagnostics, BaseEstimator):  # type:
         Covariance of the coefficients, and the inverse observed information; they differ when a `cluster` is given or
         weights are sampling weights: then `covariance_` is the sandwich of Lin and Wei (1989), summed by cluster.
     log_likelihood_, null_log_likelihood_ : float
-        Log partial likelihood at the estimate and at zero.
+        Log partial likelihood (with ``penalty="firth"``: penalised) at the estimate and at zero.
     baseline_cumulative_hazard_ : DataFrame
         Columns stratum, time, hazard: the cumulative hazard at all covariates zero, by the tie rule of the fit.
     hazard_variance_, hazard_gradient_ : array (B,), (B, p)
@@ -83,7 +90,8 @@ class CoxPH(CoxInference, CoxForecasts, CoxDiagnostics, BaseEstimator):  # type:
 
     References
     ----------
-    Cox (1972), J. R. Stat. Soc. B 34; Efron (1977), J. Am. Stat. Assoc. 72; Lin and Wei (1989), J. Am. Stat. Assoc. 84.
+    Cox (1972), J. R. Stat. Soc. B 34; Efron (1977), J. Am. Stat. Assoc. 72; Lin and Wei (1989), J. Am. Stat. Assoc. 84;
+    Heinze and Schemper (2001), Biometrics 57, for Firth's penalty.
 
     Examples
     --------
@@ -102,6 +110,7 @@ class CoxPH(CoxInference, CoxForecasts, CoxDiagnostics, BaseEstimator):  # type:
         ties: Literal["efron", "breslow"] = "efron",
         cause: str | None = None,
         weight_type: Literal["case", "sampling"] = "case",
+        penalty: float | Literal["firth"] = 0.0,
         missing: Missing = "raise",
         max_iter: int = 50,
         tol: float = 1e-9,
@@ -110,6 +119,7 @@ class CoxPH(CoxInference, CoxForecasts, CoxDiagnostics, BaseEstimator):  # type:
         self.ties = ties
         self.cause = cause
         self.weight_type = weight_type
+        self.penalty = penalty
         self.missing = missing
         self.max_iter = max_iter
         self.tol = tol
@@ -142,21 +152,118 @@ class CoxPH(CoxInference, CoxForecasts, CoxDiagnostics, BaseEstimator):  # type:
         arguments = {"strata": strata, "sample_weight": sample_weight, "cluster": cluster, "offset": offset}
         self.argument_columns_ = {k: list(columns_named(v, frame)) for k, v in arguments.items() if v is not None}
         rows = read_rows(frame, outcome, arguments, self.formula, self.missing, self.cause_)
-        fit = fit_rows(
-            rows,
+        is_sampling = self.weight_type == "sampling"
+        is_robust = is_sampling or outcome.recurrent
+        self.firth_profile_: pd.DataFrame | None = None
+        if self.penalty == "firth":
+            fit, self.firth_profile_ = fit_firth(
+                rows, self.ties == "efron", self.max_iter, self.tol, is_robust, stacklevel=3
+            )
+        else:
+            fit = fit_rows(rows, self.ties == "efron", self.max_iter, self.tol, is_robust, 3, is_sampling)
+        self._remember(fit, rows.encoder, rows.strata_labels, outcome.causes, outcome.recurrent)
+        self.n_features_in_, self.feature_names_in_ = frame.shape[1], np.asarray(frame.columns, dtype=object)
+        self.n_observations_, self.n_subjects_ = len(rows.outcome), rows.outcome.n_subjects
+        self.n_dropped_ = len(outcome) - len(rows.outcome)
+        return self
+
+    def fit_stream(
+        self,
+        source: Any,
+        *,
+        stop: str | None = None,
+        event: str | None = None,
+        start: str | None = None,
+        subject: str | None = None,
+        causes: Mapping[Any, str] | Sequence[str] | None = None,
+        censored: Any = 0,
+        columns: Sequence[str] | None = None,
+        strata: str | Sequence[str] | None = None,
+        sample_weight: str | None = None,
+        cluster: str | Sequence[str] | None = None,
+        offset: str | None = None,
+        batch_size: int = 131_072,
+        n_jobs: int | None = None,
+        progress: bool = False,
+    ) -> Self:
+        """Fit to rows that do not fit into memory, read in batches several times; the result is that of :meth:`fit`.
+
+        Parameters
+        ----------
+        source : path(s), folder, pyarrow Table or Dataset, DuckDB relation or query, Ibis table, SpellFile, or function
+            Parquet files and tables that give the same rows each time they are read. A function gives a new
+            ``pyarrow.RecordBatchReader`` at each call. Of a ``SpellFile`` the columns of the outcome are known.
+        stop, event, start, subject, causes, censored
+            As in :meth:`Outcome.from_frame`. Intervals of a subject are checked within a batch, and where the end of a
+            batch cuts a subject: all of them when the rows of a subject follow each other.
+        columns : sequence of str, optional
+            Covariates. Default: those of the formula, else all columns without another role.
+        strata, sample_weight, cluster, offset : name(s) of columns
+            As in :meth:`fit`.
+        batch_size : int
+            Rows of a batch; memory grows with it, hardly speed.
+        n_jobs : int, optional
+            Threads that work on batches; -1: all processors. The result does not depend on it.
+        progress : bool
+            Show each pass.
+
+        Notes
+        -----
+        Transforms that learn from all rows (splines by ``df``, ``center``, ``scale``, ``poly``) are refused: give ``bs`` its
+        knots and bounds. Subjects and clusters may be spread over batches.
+
+        Examples
+        --------
+        >>> import churnsurv as cs, pandas as pd, pyarrow as pa
+        >>> loans = pd.DataFrame({"rate": [0.2, 1.5, 0.1, 0.5, 0.9], "age": [9, 2, 12, 4, 6], "left": [1, 1, 0, 1, 0]})
+        >>> model = cs.CoxPH().fit_stream(pa.Table.from_pandas(loans), stop="age", event="left")
+        >>> again = cs.CoxPH().fit(loans[["rate"]], cs.Outcome(loans["age"], loans["left"]))
+        >>> round(float(model.coef_["rate"] - again.coef_["rate"]), 10)
+        0.0
+        """
+        self._check_parameters()
+        if self.penalty == "firth":
+            raise DataError(
+                "penalty='firth' is for few events, and its intervals take hundreds of passes: fit in memory, with fit(X, y)."
+            )
+        self.firth_profile_ = None
+        readable, roles = read_roles(
+            source, self.formula, stop, event, start, subject, causes, censored, columns, strata, sample_weight, cluster, offset
+        )  # fmt: skip
+        passes = Passes(readable, roles, batch_size, n_jobs, progress)
+        settings = Settings(
+            self.formula,
             self.ties == "efron",
+            self.cause,
+            self.missing,
+            self.weight_type == "sampling",
             self.max_iter,
             self.tol,
-            robust=self.weight_type == "sampling" or outcome.recurrent,
-            stacklevel=3,
-            is_sampling=self.weight_type == "sampling",
         )
-        self.is_recurrent_ = outcome.recurrent
-        self.encoder_: DesignEncoder = rows.encoder
-        self.causes_ = list(outcome.causes)
-        self.strata_ = rows.strata_labels
-        terms = rows.encoder.terms_
-        self.n_features_in_, self.feature_names_in_ = frame.shape[1], np.asarray(frame.columns, dtype=object)
+        fit, encoder, layout = fit_batches(passes, roles, settings, stacklevel=3)
+        named = {
+            "strata": roles.strata,
+            "sample_weight": [sample_weight] if sample_weight else [],
+            "cluster": roles.cluster,
+            "offset": [offset] if offset else [],
+        }
+        self.argument_columns_ = {name: value for name, value in named.items() if value}
+        self.cause_ = self.cause or layout.causes[0]
+        self._remember(fit, encoder, layout.strata_labels, layout.causes, recurrent=False)
+        of_arguments = [c for value in self.argument_columns_.values() for c in value]
+        names = list(dict.fromkeys([*roles.covariates, *of_arguments]))
+        self.n_features_in_, self.feature_names_in_ = len(names), np.asarray(names, dtype=object)
+        self.n_observations_, self.n_subjects_, self.n_dropped_ = layout.n_rows, layout.n_subjects, layout.n_dropped
+        return self
+
+    def _remember(
+        self, fit: Fit, encoder: DesignEncoder, strata: list[Any] | None, causes: Sequence[str], recurrent: bool
+    ) -> None:
+        self.is_recurrent_ = recurrent
+        self.encoder_: DesignEncoder = encoder
+        self.causes_ = list(causes)
+        self.strata_ = strata
+        terms = encoder.terms_
         self.coef_ = pd.Series(fit.coef, index=pd.Index(terms, name="term"), name="coef")
         self.naive_covariance_ = pd.DataFrame(fit.naive_covariance, index=terms, columns=terms)
         self.covariance_ = pd.DataFrame(fit.covariance, index=terms, columns=terms)
@@ -169,9 +276,6 @@ class CoxPH(CoxInference, CoxForecasts, CoxDiagnostics, BaseEstimator):  # type:
         self.offset_center_, self.first_, self.last_ = fit.offset_center, fit.first, fit.last
         self.covariance_rank_ = fit.covariance_rank
         self.n_iter_, self.n_events_ = fit.n_iter, fit.n_events
-        self.n_observations_, self.n_subjects_ = len(rows.outcome), rows.outcome.n_subjects
-        self.n_dropped_ = len(outcome) - len(rows.outcome)
-        return self
 
     def _modelled_cause(self, y: Outcome) -> str:
         if self.cause is not None:
@@ -189,6 +293,8 @@ class CoxPH(CoxInference, CoxForecasts, CoxDiagnostics, BaseEstimator):  # type:
         for name, values in allowed.items():
             if getattr(self, name) not in values:
                 raise DataError(f"{name}={getattr(self, name)!r} is not known: use one of {list(values)}.")
+        if isinstance(self.penalty, bool) or self.penalty not in (0, "firth"):
+            raise DataError(f"penalty={self.penalty!r} is not known: use 0.0 (none) or 'firth'.")
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "coef_")

@@ -7,9 +7,17 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from churnsurv.estimators.cox_rows import Rows
-from churnsurv.exceptions import CollinearityError, ConvergenceError, DataError, SeparationWarning, SmallSampleWarning
+from churnsurv.estimators.cox_rows import Prepared, Rows
+from churnsurv.exceptions import (
+    CollinearityError,
+    ConvergenceError,
+    DataError,
+    SeparationWarning,
+    SmallSampleWarning,
+    TooFewEventsError,
+)
 from churnsurv.kernels.cox import Buckets
+from churnsurv.kernels.cox_rows import indicator_counts
 from churnsurv.kernels.newton import NewtonResult, State
 from churnsurv.messages import counted, first_of
 
@@ -48,7 +56,7 @@ def refuse_unidentified(matrix: Floats, null: State, terms: list[str]) -> None:
             )
 
 
-def report_end(result: NewtonResult, rows: Rows, max_iter: int, stacklevel: int) -> None:
+def report_end(result: NewtonResult, data: Prepared, names: list[str], max_iter: int, stacklevel: int) -> None:
     """Warn of a likelihood without maximum, naming its columns; raise when the iterations just ended."""
     if result.converged:
         return
@@ -57,38 +65,51 @@ def report_end(result: NewtonResult, rows: Rows, max_iter: int, stacklevel: int)
             f"The partial likelihood was not maximised in {counted(max_iter, 'iteration')}. Look for outliers in the "
             "covariates, or raise max_iter."
         )
-    names = [rows.encoder.terms_[j] for j in result.monotone]
-    parts = []
-    for name, j in zip(names, result.monotone, strict=True):
-        column = rows.design[:, j]
-        if set(np.unique(column[:10_000]).tolist()) <= {0.0, 1.0}:
-            ones = column == 1
-            parts.append(
-                f"{name}: {counted(int(np.count_nonzero(rows.event & ones)), 'event')} of {np.count_nonzero(ones):,}"
-            )
+    columns = result.monotone
+    standardised = [(value - data.center[columns]) / data.scale[columns] for value in (0.0, 1.0)]
+    ones, events, others = data.problem.mr(indicator_counts, (columns, *standardised))
+    parts = [
+        f"{names[j]}: {counted(int(events[k]), 'event')} of {int(ones[k]):,}"
+        for k, j in enumerate(columns)
+        if others[k] == 0
+    ]
     detail = f" ({'; '.join(parts)})" if parts else ""
+    together = "" if len(columns) == 1 else ", alone or in combination"
     warnings.warn(
-        f"The likelihood is monotone in {first_of([repr(n) for n in names])}{detail}: the estimate is infinite, and so the "
-        "number given is only where the iterations stopped. The likelihood-ratio test is valid, Wald's is not. Merge the "
-        "level with another, or leave the column out.",
+        f"The likelihood is monotone in {first_of([repr(names[j]) for j in columns])}{together}{detail}: the estimate is "
+        "infinite, and so the number given is only where the iterations stopped. The likelihood-ratio test is valid, Wald's "
+        "is not. CoxPH(penalty='firth') gives finite estimates and intervals; or merge the level with another, or leave the "
+        "column out.",
         SeparationWarning,
         stacklevel=stacklevel + 1,
     )
 
 
-def warn_of_empty_strata(rows: Rows, buckets: Buckets, stacklevel: int) -> None:
-    """Warn of strata without events: they add nothing to the fit and have no hazard."""
+def empty_strata(rows: Rows, buckets: Buckets) -> list[str]:
+    """Describe the strata without events."""
     if rows.strata_labels is None or rows.strata is None:
-        return
-    empty = np.flatnonzero(np.diff(buckets.begin) == 0)
-    if len(empty):
-        sizes = np.bincount(rows.strata, minlength=len(rows.strata_labels))
-        shown = first_of([f"{rows.strata_labels[s]}: 0 events of {sizes[s]:,}" for s in empty])
+        return []
+    sizes = np.bincount(rows.strata, minlength=len(rows.strata_labels))
+    return [f"{rows.strata_labels[s]}: 0 events of {sizes[s]:,}" for s in np.flatnonzero(np.diff(buckets.begin) == 0)]
+
+
+def warn_of_empty_strata(empty: list[str], stacklevel: int) -> None:
+    """Warn of strata without events: they add nothing to the fit and have no hazard."""
+    if empty:
         warnings.warn(
-            f"Strata without events ({shown}): their baseline hazard is estimated as 0, so that nobody is predicted to "
-            "leave there. Merge them with others.",
+            f"Strata without events ({first_of(empty)}): their baseline hazard is estimated as 0, so that nobody is "
+            "predicted to leave there. Merge them with others.",
             SmallSampleWarning,
             stacklevel=stacklevel + 1,
+        )
+
+
+def refuse_too_few_events(n_events: int, n_coefficients: int) -> None:
+    """Refuse fewer events than coefficients."""
+    if n_events < n_coefficients:
+        raise TooFewEventsError(
+            f"{counted(n_events, 'event')} for {counted(n_coefficients, 'coefficient')}: estimates would not be finite. "
+            "Use fewer covariates (ten events per coefficient is a common floor)."
         )
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from churnsurv.estimators.cox_checks import refuse_unidentified, report_end, warn_of_empty_strata, warn_of_few_clusters
+from churnsurv.estimators.cox_checks import (
+    empty_strata,
+    refuse_too_few_events,
+    refuse_unidentified,
+    report_end,
+    warn_of_empty_strata,
+    warn_of_few_clusters,
+)
 from churnsurv.estimators.cox_rows import Prepared, Rows, prepared
-from churnsurv.exceptions import TooFewEventsError
 from churnsurv.kernels.cox import Buckets, MapReduce, ScoreArg, cluster_scores, cumulated, gradient
 from churnsurv.kernels.cox_prediction import hazard_uncertainty, squared_death_weight
 from churnsurv.kernels.newton import NewtonResult, State, maximise
-from churnsurv.messages import counted
 from churnsurv.rows import refuse_one_cluster
 
 Floats = NDArray[np.float64]
@@ -49,15 +54,11 @@ def fit_rows(
     """Maximise the partial likelihood and give estimates on the scale of the covariates."""
     data = prepared(rows, efron)
     shard, buckets, factor, scale = data.shard, data.buckets, data.factor, data.scale
-    if data.n_events < len(scale):
-        raise TooFewEventsError(
-            f"{counted(data.n_events, 'event')} for {counted(len(scale), 'coefficient')}: estimates would not be finite. "
-            "Use fewer covariates (ten events per coefficient is a common floor)."
-        )
+    refuse_too_few_events(data.n_events, len(scale))
     names = rows.encoder.terms_
     result = maximise(data.problem, max_iter, tol, lambda matrix, state: refuse_unidentified(matrix, state, names))
-    report_end(result, rows, max_iter, stacklevel + 1)
-    warn_of_empty_strata(rows, buckets, stacklevel + 1)
+    report_end(result, data, names, max_iter, stacklevel + 1)
+    warn_of_empty_strata(empty_strata(rows, buckets), stacklevel + 1)
     inverse = np.asarray(np.linalg.inv(result.information), dtype=np.float64)
     is_robust = robust or rows.cluster is not None
     covariance: Floats = inverse / factor
@@ -69,26 +70,58 @@ def fit_rows(
             data.problem.mr, buckets, result, inverse, cluster.astype(np.int64), used
         )
         warn_of_few_clusters(rank, len(scale), stacklevel + 1)
+    return as_fit(
+        result,
+        data,
+        Sandwich(covariance, robust_score, rank),
+        is_robust,
+        rows.strata_labels,
+        extreme_times(np.minimum, rows.outcome.start, rows, shard.weight, data.n_strata),
+        extreme_times(np.maximum, rows.outcome.stop, rows, shard.weight, data.n_strata),
+        is_sampling,
+    )
+
+
+class Sandwich(NamedTuple):
+    """Covariance on the scale of the kernel, robust score statistic at β = 0 (None: model-based), rank."""
+
+    covariance: Floats
+    score_statistic: float | None
+    rank: int
+
+
+def as_fit(
+    result: NewtonResult,
+    data: Prepared,
+    sandwich: Sandwich,
+    is_robust: bool,
+    strata_labels: list[Any] | None,
+    first: list[float],
+    last: list[float],
+    is_sampling: bool = False,
+) -> Fit:
+    """Put what the kernel found back on the scale of the covariates."""
+    scale, factor = data.scale, data.factor
     variance, slope = baseline_uncertainty(result.state, data, is_sampling)
     null_score = gradient(result.null.sums, result.null.terms)
     both = np.outer(scale, scale)
     return Fit(
         coef=result.state.beta / scale,
-        naive_covariance=inverse / both / factor,
-        covariance=covariance / both,
+        naive_covariance=np.asarray(np.linalg.inv(result.information), dtype=np.float64) / both / factor,
+        covariance=sandwich.covariance / both,
         is_robust=is_robust,
         log_likelihood=unscaled_log_likelihood(result.state, factor),
         null_log_likelihood=unscaled_log_likelihood(result.null, factor),
         score_statistic=factor * float(null_score @ np.linalg.solve(result.null_information, null_score)),
-        robust_score_statistic=robust_score,
+        robust_score_statistic=sandwich.score_statistic,
         center=data.center,
-        centred_hazard=baseline(result.state, buckets, rows),
+        centred_hazard=baseline(result.state, data.buckets, strata_labels),
         hazard_variance=variance,
         hazard_gradient=slope * scale,
         offset_center=data.offset_center,
-        first=_extreme_times(np.minimum, rows.outcome.start, rows, shard.weight, data.n_strata),
-        last=_extreme_times(np.maximum, rows.outcome.stop, rows, shard.weight, data.n_strata),
-        covariance_rank=rank,
+        first=first,
+        last=last,
+        covariance_rank=sandwich.rank,
         n_iter=result.n_iter,
         n_events=data.n_events,
     )
@@ -127,12 +160,12 @@ def sandwich(
     return residual.T @ residual, statistic, rank
 
 
-def baseline(state: State, buckets: Buckets, rows: Rows) -> pd.DataFrame:
+def baseline(state: State, buckets: Buckets, strata_labels: list[Any] | None) -> pd.DataFrame:
     """Give the cumulative hazard at the centre of the covariates and of the offset: columns stratum, time, hazard."""
     increments = state.terms.e0 * np.exp(-state.shift[buckets.stratum])
     running = cumulated(increments, buckets.begin)
     after = np.arange(len(increments)) + buckets.stratum + 1
-    stratum = buckets.stratum if rows.strata_labels is None else [rows.strata_labels[s] for s in buckets.stratum]
+    stratum = buckets.stratum if strata_labels is None else [strata_labels[s] for s in buckets.stratum]
     return pd.DataFrame({"stratum": stratum, "time": buckets.time, "hazard": running[after]})
 
 
@@ -142,7 +175,7 @@ def baseline_uncertainty(state: State, data: Prepared, is_sampling: bool) -> tup
     return hazard_uncertainty(state, data.buckets, squares, data.factor)
 
 
-def _extreme_times(extreme: np.ufunc, times: Floats, rows: Rows, weight: Floats, n_strata: int) -> list[float]:
+def extreme_times(extreme: np.ufunc, times: Floats, rows: Rows, weight: Floats, n_strata: int) -> list[float]:
     """Give the smallest or largest time of each stratum, over the rows that count."""
     used = weight > 0
     stratum = np.zeros(len(times), dtype=np.int64) if rows.strata is None else rows.strata

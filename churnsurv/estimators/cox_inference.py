@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from churnsurv.data.encoder import DesignEncoder
 from churnsurv.estimators.contrasts import Contrast, contrast_table, differences, hypotheses, joint_test, term_table
+from churnsurv.estimators.firth import firth_summary
 from churnsurv.messages import confidence_level
 from churnsurv.results import TestResult
 
@@ -31,13 +32,18 @@ class CoxInference:
     null_log_likelihood_: float
     score_statistic_: float
     robust_score_statistic_: float | None
+    firth_profile_: pd.DataFrame | None = None
 
     def summary(self, level: float = 0.95) -> pd.DataFrame:
         """Give coefficients, hazard ratios and Wald intervals, one row per term.
 
-        Columns: coef, se, statistic (coef / se), p_value (two-sided), hazard_ratio, hr_lower, hr_upper.
+        Columns: coef, se, statistic (coef / se), p_value (two-sided), hazard_ratio, hr_lower, hr_upper. Of a Firth fit
+        statistic is the signed root of the penalised likelihood-ratio statistic, and intervals are those of the profile
+        penalised likelihood, at the levels 0.9, 0.95 and 0.99.
         """
         check_is_fitted(self)
+        if self.firth_profile_ is not None:
+            return firth_summary(self, self.firth_profile_, level)
         se = pd.Series(np.sqrt(np.diag(self.covariance_)), index=self.coef_.index)
         statistic = self.coef_ / se
         margin = norm.ppf(0.5 + confidence_level(level) / 2) * se
@@ -62,7 +68,8 @@ class CoxInference:
         """Test that all coefficients are zero: likelihood_ratio, wald, score (and robust_score with clusters).
 
         Columns: statistic, df, p_value. The likelihood-ratio and score tests assume independent rows; with clusters or
-        sampling weights rely on the Wald and robust score tests (NaN when there are too few clusters for them).
+        sampling weights rely on the Wald and robust score tests (NaN when there are too few clusters for them). A Firth fit
+        has the penalised likelihood-ratio test only: under separation the others are not valid.
         """
         check_is_fitted(self)
         coef = self.coef_.to_numpy()
@@ -72,6 +79,8 @@ class CoxInference:
             "wald": float(coef @ np.linalg.solve(self.covariance_.to_numpy(), coef)) if full_rank else np.nan,
             "score": self.score_statistic_,
         }
+        if self.firth_profile_ is not None:
+            statistics = {"likelihood_ratio": statistics["likelihood_ratio"]}
         if self.robust_score_statistic_ is not None:
             statistics["robust_score"] = self.robust_score_statistic_ if full_rank else np.nan
         frame = pd.DataFrame({"statistic": statistics, "df": len(coef)})

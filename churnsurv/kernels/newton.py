@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
 
 from churnsurv.kernels.cox import (
     SAFE_ETA,
@@ -30,10 +30,14 @@ from churnsurv.kernels.cox import (
 
 Floats = NDArray[np.float64]
 MOST_HALVINGS = 40
+#: a column whose information is below this share of the largest is taken to have this much: the step stays finite
+FLATTEST = 1e-14
 #: the likelihood is taken for monotone when a step that changes η by more than this between two rows …
 MONOTONE_STEP = 0.5
 #: … gains less than this: near a maximum such a step would need standard errors of thousands
 MONOTONE_GAIN = 1e-7
+#: share of its information at β = 0 below which a direction is looked at for an infinite estimate
+FLAT = 1e-5
 
 
 class State(NamedTuple):
@@ -124,21 +128,57 @@ def maximise(
         score = gradient(state.sums, state.terms)
         step = _solve(current, score)
         decrement = max(float(score @ step), 0.0) ** 0.5
-        if decrement <= tol:
-            # the last step, below tol standard errors, is taken; sums and information do not feel it
-            final = state._replace(beta=state.beta + step)
-            return NewtonResult(final, current, null, null_information, iteration, True, None)
-        moved = _halved(problem, state, step)
+        moved = None if decrement <= tol else _halved(problem, state, step)
         if moved is None:
-            # no step in this direction gains anything: rounding is all that is left
-            return NewtonResult(state, current, null, null_information, iteration, decrement < 1e-5, None)
+            # the last step, below tol standard errors, is taken, and sums and information do not feel it; or no step in
+            # this direction gains anything, and rounding is all that is left
+            final = state._replace(beta=state.beta + step) if decrement <= tol else state
+            monotone = _still_rising(problem, state, current, null_information)
+            converged = monotone is None and decrement < 1e-5
+            return NewtonResult(final, current, null, null_information, iteration, converged, monotone)
         gain = moved.log_likelihood - state.log_likelihood
         taken = np.abs(moved.beta - state.beta) * problem.ranges
-        state, current = moved, information_at(problem, moved)
-        if gain < MONOTONE_GAIN and taken.max() > MONOTONE_STEP:
-            monotone = np.flatnonzero(taken > 0.1 * taken.max())
+        information_there = information_at(problem, moved)
+        if not np.isfinite(information_there).all():
+            # hazards of rows at risk together differ by more than a double holds: the end of a likelihood without maximum
+            monotone = _columns(_flat_directions(current, null_information), problem.ranges)
+            return NewtonResult(state, current, null, null_information, iteration, False, monotone)
+        state, current = moved, information_there
+        if gain < _least_gain(state) and taken.max() > MONOTONE_STEP:
+            monotone = _columns(_flat_directions(current, null_information), problem.ranges)
             return NewtonResult(state, current, null, null_information, iteration, False, monotone)
     return NewtonResult(state, current, null, null_information, max_iter, False, None)
+
+
+def _least_gain(state: State) -> float:
+    return max(MONOTONE_GAIN, 1e-13 * abs(state.log_likelihood))
+
+
+def _flat_directions(matrix: Floats, null_matrix: Floats) -> Floats:
+    """Give, as columns, the directions whose information has all but vanished since β = 0; at least the flattest."""
+    values, vectors = eigh(matrix, null_matrix)
+    return np.asarray(vectors[:, : max(1, int(np.count_nonzero(values < FLAT)))])
+
+
+def _columns(directions: Floats, ranges: Floats) -> NDArray[np.int64]:
+    """Give the columns that take part in a direction: a tenth or more of the largest change of η between two rows."""
+    change = np.abs(directions) * ranges[:, None]
+    return np.flatnonzero((change > 0.1 * change.max(axis=0)).any(axis=1))
+
+
+def _still_rising(problem: Problem, state: State, matrix: Floats, null_matrix: Floats) -> NDArray[np.int64] | None:
+    """Give the columns along which the likelihood does not fall though η moves by 1 between two rows; None: it falls.
+
+    Where the information is gone, a short Newton step says nothing of the distance to a maximum.
+    """
+    values, vectors = eigh(matrix, null_matrix)
+    rising = []
+    for direction in vectors[:, values < FLAT].T:
+        step = direction / np.max(np.abs(direction) * problem.ranges)
+        reached = max(evaluate(problem, state.beta + sign * step).log_likelihood for sign in (1.0, -1.0))
+        if reached > state.log_likelihood - _least_gain(state):
+            rising.append(direction)
+    return _columns(np.column_stack(rising), problem.ranges) if rising else None
 
 
 def _halved(problem: Problem, state: State, step: Floats) -> State | None:
@@ -151,9 +191,13 @@ def _halved(problem: Problem, state: State, step: Floats) -> State | None:
 
 
 def _solve(matrix: Floats, vector: Floats) -> Floats:
+    # with a unit diagonal columns that have become flat do not drown in the others
+    diagonal = np.diag(matrix)
+    root = np.sqrt(np.maximum(diagonal, max(FLATTEST * diagonal.max(), np.finfo(np.float64).tiny)))
+    scaled = matrix / np.outer(root, root)
     try:
-        return np.asarray(cho_solve(cho_factor(matrix), vector))
+        return np.asarray(cho_solve(cho_factor(scaled), vector / root) / root)
     except LinAlgError:
-        # nearly flat directions (a likelihood without maximum): a slight ridge keeps the step finite
-        ridge = 1e-9 * float(np.trace(matrix)) / len(matrix)
-        return np.asarray(np.linalg.lstsq(matrix + ridge * np.eye(len(matrix)), vector, rcond=None)[0])
+        # flat combinations of columns (a likelihood without maximum): the step is long there, and finite
+        values, vectors = np.linalg.eigh(scaled)
+        return np.asarray(vectors @ ((vectors.T @ (vector / root)) / np.maximum(values, 1e-12)) / root)

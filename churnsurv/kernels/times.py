@@ -20,10 +20,23 @@ def snap_ties(*times: Floats) -> tuple[Floats, ...]:
     """
     if all(bool(np.all(t == np.floor(t))) for t in times):
         return times
-    distinct = np.unique(np.concatenate(times))
-    new_time = np.diff(distinct) > TIE_TOLERANCE * np.abs(distinct).mean()
-    first_of_tie = distinct[np.concatenate(([True], new_time))]
-    return tuple(first_of_tie[np.searchsorted(first_of_tie, t, side="right") - 1] for t in times)
+    first_of_tie = distinct_times(np.unique(np.concatenate(times)))
+    return tuple(snapped(first_of_tie, t) for t in times)
+
+
+def distinct_times(times: Floats, with_zero: bool = False) -> Floats:
+    """Give the earliest of each set of `times` (sorted, distinct) that differ by rounding alone; whole numbers all differ."""
+    if with_zero and len(times) and times[0] > 0:
+        times = np.concatenate(([0.0], times))
+    if np.all(times == np.floor(times)):
+        return times
+    new_time = np.diff(times) > TIE_TOLERANCE * np.abs(times).mean()
+    return np.asarray(times[np.concatenate(([True], new_time))])
+
+
+def snapped(distinct: Floats, times: Floats) -> Floats:
+    """Replace times by the last of :func:`distinct_times` at or before them."""
+    return np.asarray(distinct[np.searchsorted(distinct, times, side="right") - 1])
 
 
 def slack(times: Floats) -> float:

@@ -57,7 +57,7 @@ def hold(model: cs.CoxPH, fit: CoxFit) -> None:
     scale = data.scale
     inverse = np.linalg.inv(information_at(data.problem, state)) / np.outer(scale, scale) / data.factor
     model.covariance_.iloc[:, :] = model.naive_covariance_.iloc[:, :] = inverse
-    model.centred_hazard_ = baseline(state, data.buckets, rows)
+    model.centred_hazard_ = baseline(state, data.buckets, rows.strata_labels)
     variance, gradient = baseline_uncertainty(state, data, False)
     model.hazard_variance_, model.hazard_gradient_ = variance, gradient * scale
     # R's first value is the likelihood at the start of the iterations
