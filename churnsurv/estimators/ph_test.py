@@ -11,12 +11,11 @@ from scipy.stats import chi2
 
 from churnsurv.estimators.cox_state import Seen, seen
 from churnsurv.estimators.inputs import RowArgument
-from churnsurv.estimators.residuals import summed
 from churnsurv.estimators.term_groups import term_groups
 from churnsurv.exceptions import DataError, NotIdentifiedError
 from churnsurv.kernels.cox import gradient
 from churnsurv.kernels.ph_times import kaplan_meier_before, mean_ranks
-from churnsurv.kernels.residuals import ResidualArg, events_minus_means, row_scores, weighted_information
+from churnsurv.kernels.residuals import ResidualArg, events_minus_means, group_scores, weighted_information
 from churnsurv.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -110,11 +109,13 @@ def ph_table(model: CoxPH, at: Seen, transform: Transform, *, terms: bool = True
     test = added_test(at, u, i11, i12, i22)
     groups = term_groups(model.encoder_) if terms else {name: [j] for j, name in enumerate(model.coef_.index)}
     groups = {**groups, "GLOBAL": list(range(len(model.coef_)))}
-    residual = None
+    parts = None
     if model.is_robust_:
-        changing, constant = (row_scores(shard, ResidualArg(at.state, buckets, m)) for m in (g, ones))
-        residual = changing - constant @ test.regression
-    return table_of(at, test, groups, residual)
+        changing, constant = (
+            group_scores(shard, ResidualArg(at.state, buckets, m), *cluster_codes(at)) for m in (g, ones)
+        )
+        parts = changing - constant @ test.regression
+    return table_of(at, test, groups, parts)
 
 
 class AddedTest(NamedTuple):
@@ -136,27 +137,23 @@ def added_test(at: Seen, u: Floats, i11: Floats, i12: Floats, i22: Floats) -> Ad
     return AddedTest(factor * u, factor * (i22 - i12.T @ regression), regression, factor * np.diag(i22))
 
 
-def table_of(at: Seen, test: AddedTest, groups: dict[str, list[int]], residual: Floats | None) -> pd.DataFrame:
-    """Give statistic, df and p-value of groups of the added covariates, robust also when rows' residuals are given."""
+def table_of(at: Seen, test: AddedTest, groups: dict[str, list[int]], parts: Floats | None) -> pd.DataFrame:
+    """Give statistic, df and p-value of groups of the added covariates.
+
+    With `parts` (G, q), the score less its regression on that of the model's covariates by cluster, robust also.
+    """
     tested = [_quadratic(test.u, test.variance, columns, test.scale) for columns in groups.values()]
     table = pd.DataFrame(tested, index=pd.Index(groups, name="term"), columns=["statistic", "df"])
     table["p_value"] = chi2.sf(table["statistic"], table["df"])
-    if residual is not None:
-        parts = _by_cluster(at, residual)
-        meat = np.asarray(parts.T @ parts)
+    if parts is not None:
+        meat = at.data.factor**2 * (parts.T @ parts)
         robust = [_quadratic(test.u, meat, columns, np.diag(meat)) for columns in groups.values()]
         # G clusters give G coefficients the statistic G whatever the data, and more of them no variance
-        df = table["df"].to_numpy()
-        enough = (np.array([rank for _, rank in robust]) == df) & (df < len(parts)) & (df > 0)
+        df, n_clusters = table["df"].to_numpy(), int(np.count_nonzero(parts.any(axis=1)))
+        enough = (np.array([rank for _, rank in robust]) == df) & (df < n_clusters) & (df > 0)
         table["robust_statistic"] = np.where(enough, [statistic for statistic, _ in robust], np.nan)
         table["robust_p_value"] = chi2.sf(table["robust_statistic"], table["df"])
     return table
-
-
-def _by_cluster(at: Seen, residual: Floats) -> Floats:
-    """Sum the rows' residuals times their weights by cluster, (G, q)."""
-    total = summed(residual * case_weight(at)[:, None], *cluster_codes(at))
-    return total[np.isfinite(total).all(axis=1)]
 
 
 def case_weight(at: Seen) -> Floats:

@@ -18,7 +18,7 @@ from churnsurv.estimators.residuals import martingale, summed
 from churnsurv.estimators.term_groups import term_columns, term_groups
 from churnsurv.exceptions import DataError
 from churnsurv.kernels.newton import evaluate, maximise
-from churnsurv.kernels.residuals import ResidualArg, events_minus_means, row_scores
+from churnsurv.kernels.residuals import ResidualArg, events_minus_means, group_scores
 from churnsurv.kernels.splines import natural_basis, spline_knots
 from churnsurv.messages import confidence_level, first_of, numeric_column
 from churnsurv.outcome import Outcome
@@ -109,9 +109,9 @@ def coefficient_over_time(
     if model.is_robust_:
         # the fit is Σ w H' s: its influence by row is that of the score for x times each column of the basis
         columns = natural_basis(g, knots).T
-        influence = [row_scores(shard, ResidualArg(at.state, buckets, column)) @ toward for column in columns]
-        part = np.column_stack(influence) * case_weight(at)[:, None]
-        part = np.nan_to_num(summed(part, *cluster_codes(at)))
+        clusters = cluster_codes(at)
+        influence = [group_scores(shard, ResidualArg(at.state, buckets, c), *clusters) @ toward for c in columns]
+        part = at.data.factor * np.column_stack(influence)
         covariance = np.asarray(bread @ (part.T @ part) @ bread)
     distinct, first = np.unique(at_event, return_index=True)
     shown = np.unique(np.searchsorted(distinct, np.linspace(distinct[0], distinct[-1], N_POINTS)))
