@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-GUIDES = [DOCS / "spells.md", *sorted((DOCS / "adapters").glob("*.md"))]
+GUIDES = [DOCS / "spells.md", DOCS / "diagnostics.md", *sorted((DOCS / "adapters").glob("*.md"))]
 
 #: a block of Python, and the block of text that shows what it prints, if one follows
 BLOCK = re.compile(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)

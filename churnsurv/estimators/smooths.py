@@ -48,8 +48,9 @@ def hazard_ratio_over_time(
     r"""Give a coefficient, and its hazard ratio, as a smooth function of time, with a pointwise band.
 
     Scaled Schoenfeld residuals :math:`W V (x - \bar x(t)) + \beta` have the mean :math:`\beta(t)` (Grambsch and Therneau
-    1994), up to a variance of the covariates that is taken as the same at all times; a natural cubic spline is fitted to them
-    by least squares.
+    1994), where the covariates have the same variance V⁻¹/W at all times; a natural cubic spline is fitted to them by least
+    squares. Where those who are left differ much from all customers, the curve is stretched or shrunk there; the test of
+    :func:`proportional_hazards_test` does not depend on it.
 
     Parameters
     ----------
@@ -138,8 +139,9 @@ def functional_form(
 
     The model without the column leaves martingale residuals M = N - E, events less those expected. They are smoothed over
     the column as a log ratio: a natural cubic spline f maximises the Poisson likelihood :math:`\sum w (N f - E e^f)`
-    (Grambsch, Therneau and Fleming 1995). A straight line says that the column may enter as it is. As long as the column is
-    not strongly correlated with the others the smooth is its effect given them; else it is too flat.
+    (Grambsch, Therneau and Fleming 1995). A straight line says that the column may enter as it is. Where its effect is strong,
+    or the column goes along with others, the smooth is flatter than the effect, for the model without it has explained part
+    of it otherwise (its baseline is that of those who are left): read the shape here, and measure it by a spline in the model.
 
     Parameters
     ----------
