@@ -71,7 +71,8 @@ def proportional_hazards_test(
         robust_statistic and robust_p_value follow, to be preferred: the variance of the score is then the sum over clusters
         (without: subjects) of the squares of :math:`u_{2} - I_{21} I_{11}^{-1} u_{1}`, the score residuals for x g(t) less
         their regression on those for x (the generalised score test, Boos 1992, of Lin and Wei's residuals). An effect that
-        acts at a single event time cannot change: NaN, df 0.
+        acts at a single event time cannot change: NaN, df 0. The robust columns are NaN with fewer clusters than coefficients
+        tested, and when clusters that were an array in the fit are not passed.
 
     Raises
     ------
@@ -110,12 +111,13 @@ def ph_table(model: CoxPH, at: Seen, transform: Transform, *, terms: bool = True
     groups = term_groups(model.encoder_) if terms else {name: [j] for j, name in enumerate(model.coef_.index)}
     groups = {**groups, "GLOBAL": list(range(len(model.coef_)))}
     parts = None
-    if model.is_robust_:
+    if model.is_robust_ and not lacks_clusters(model, at):
         changing, constant = (
             group_scores(shard, ResidualArg(at.state, buckets, m), *cluster_codes(at)) for m in (g, ones)
         )
         parts = changing - constant @ test.regression
-    return table_of(at, test, groups, parts)
+    table = table_of(at, test, groups, parts)
+    return table.assign(robust_statistic=np.nan, robust_p_value=np.nan) if lacks_clusters(model, at) else table
 
 
 class AddedTest(NamedTuple):
@@ -159,6 +161,19 @@ def table_of(at: Seen, test: AddedTest, groups: dict[str, list[int]], parts: Flo
 def case_weight(at: Seen) -> Floats:
     """Give the weights of the rows as they were passed (n,)."""
     return at.data.factor * at.data.shard.weight
+
+
+def lacks_clusters(model: CoxPH, at: Seen) -> bool:
+    """Tell whether the fit had clusters that are not passed for these rows."""
+    return "cluster" in model.argument_columns_ and at.rows.cluster is None
+
+
+def require_clusters(model: CoxPH, at: Seen) -> None:
+    """Refuse to take subjects in the place of the clusters of the fit."""
+    if lacks_clusters(model, at):
+        raise DataError(
+            "The model was fitted with cluster: pass cluster= for these rows too; the variance is by cluster."
+        )
 
 
 def cluster_codes(at: Seen) -> tuple[NDArray[np.int64], int]:

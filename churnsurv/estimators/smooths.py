@@ -13,7 +13,7 @@ from churnsurv.data.features import feature_frame
 from churnsurv.estimators.cox_rows import prepared
 from churnsurv.estimators.cox_state import Seen, seen
 from churnsurv.estimators.inputs import RowArgument
-from churnsurv.estimators.ph_test import Transform, case_weight, cluster_codes, time_function
+from churnsurv.estimators.ph_test import Transform, case_weight, cluster_codes, require_clusters, time_function
 from churnsurv.estimators.residuals import martingale, summed
 from churnsurv.estimators.term_groups import term_columns, term_groups
 from churnsurv.exceptions import DataError
@@ -85,6 +85,7 @@ def hazard_ratio_over_time(
     ['time', 'coef', 'se', 'lower']
     """
     at = seen(model, X, y, strata=strata, sample_weight=sample_weight, cluster=cluster, offset=offset)
+    require_clusters(model, at)
     return coefficient_over_time(model, at, term, transform, _columns(df), level)
 
 
@@ -174,6 +175,7 @@ def functional_form(
     ['value', 'log_hazard']
     """
     at = seen(model, X, y, strata=strata, sample_weight=sample_weight, cluster=cluster, offset=offset)
+    require_clusters(model, at)
     frame = feature_frame(X, model.feature_names_in_)
     if column not in frame.columns:
         raise DataError(f"No column {column!r} in X; its columns are {first_of(frame.columns, 12)}.")
