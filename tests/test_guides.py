@@ -9,12 +9,8 @@ import pandas as pd
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-GUIDES = [
-    DOCS / "spells.md",
-    DOCS / "predictions.md",
-    DOCS / "validation.md",
-    *sorted((DOCS / "adapters").glob("*.md")),
-]
+PAGES = ("spells.md", "diagnostics.md", "predictions.md", "validation.md")
+GUIDES = [*(DOCS / page for page in PAGES), *sorted((DOCS / "adapters").glob("*.md"))]
 
 #: a block of Python, and the block of text that shows what it prints, if one follows
 BLOCK = re.compile(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)

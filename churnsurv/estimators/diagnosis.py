@@ -16,7 +16,7 @@ from churnsurv.estimators.cox_state import Seen, seen
 from churnsurv.estimators.diagnostics import events_per_parameter, influence_table, variance_inflation
 from churnsurv.estimators.inputs import RowArgument
 from churnsurv.estimators.linearity import linearity_tests
-from churnsurv.estimators.ph_test import ph_table
+from churnsurv.estimators.ph_test import ph_table, require_clusters
 from churnsurv.estimators.residuals import groups_of
 from churnsurv.estimators.smooths import coefficient_over_time
 from churnsurv.estimators.term_groups import term_columns, term_groups
@@ -122,6 +122,7 @@ def diagnose(
     if isinstance(alpha, bool) or not isinstance(alpha, float) or not 0 < alpha < 1:
         raise DataError(f"alpha={alpha!r} is no significance level; give a number between 0 and 1, such as 0.01.")
     at = seen(model, X, y, strata=strata, sample_weight=sample_weight, cluster=cluster, offset=offset)
+    require_clusters(model, at)
     frame = feature_frame(X, model.feature_names_in_)
     has_clusters = at.rows.cluster is not None
     groups = groups_of(model, at, frame, "cluster" if has_clusters else "subject", cluster)

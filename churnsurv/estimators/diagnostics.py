@@ -12,10 +12,10 @@ from sklearn.utils.validation import check_is_fitted
 from churnsurv.data.features import feature_frame
 from churnsurv.estimators.cox_state import Seen, seen
 from churnsurv.estimators.inputs import RowArgument
-from churnsurv.estimators.ph_test import case_weight
-from churnsurv.estimators.residuals import groups_of, scores, summed
+from churnsurv.estimators.residuals import groups_of, unit
 from churnsurv.estimators.term_groups import term_groups
 from churnsurv.exceptions import DataError
+from churnsurv.kernels.residuals import group_scores
 from churnsurv.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def influence(
 def influence_table(model: CoxPH, at: Seen, codes: NDArray[np.int64], labels: pd.Index) -> pd.DataFrame:
     """Give the table of :func:`influence` of all groups; `codes` (n,) are positions in `labels`."""
     v, n = model.naive_covariance_.to_numpy(), len(labels)
-    u = np.nan_to_num(summed(scores(at) * at.data.scale * case_weight(at)[:, None], codes, n))
+    u = at.data.factor * group_scores(at.data.shard, unit(at), codes, n) * at.data.scale
     change = u @ v
     standardised = change / np.sqrt(np.diag(v))
     largest = np.argmax(np.abs(standardised), axis=1)

@@ -9,12 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from churnsurv.estimators.cox_state import Seen
-from churnsurv.estimators.ph_test import added_test, refuse_other_rows, table_of
+from churnsurv.estimators.ph_test import added_test, cluster_codes, refuse_other_rows, table_of
 from churnsurv.estimators.term_groups import term_groups
 from churnsurv.kernels.cox import gradient, one_shard
 from churnsurv.kernels.cox_rows import row_bounds
 from churnsurv.kernels.newton import Problem, evaluate
-from churnsurv.kernels.residuals import ResidualArg, row_scores, weighted_information
+from churnsurv.kernels.residuals import ResidualArg, group_scores, weighted_information
 from churnsurv.kernels.splines import natural_basis, spline_knots
 from churnsurv.messages import numeric_column
 
@@ -44,11 +44,11 @@ def linearity_tests(model: CoxPH, at: Seen, frame: pd.DataFrame) -> pd.DataFrame
     i11, i12, i22 = information[:p, :p], information[:p, p:], information[p:, p:]
     refuse_other_rows(model, at, i11)
     test = added_test(at, gradient(state.sums, state.terms)[p:], i11, i12, i22)
-    residual = None
+    parts = None
     if model.is_robust_:
-        rows = row_scores(shard, unit)
-        residual = rows[:, p:] - rows[:, :p] @ test.regression
-    return table_of(at, test, groups, residual)
+        scores = group_scores(shard, unit, *cluster_codes(at))
+        parts = scores[:, p:] - scores[:, :p] @ test.regression
+    return table_of(at, test, groups, parts)
 
 
 def _curves(model: CoxPH, at: Seen, frame: pd.DataFrame) -> tuple[list[Floats], dict[str, list[int]]]:

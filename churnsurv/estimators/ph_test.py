@@ -11,12 +11,11 @@ from scipy.stats import chi2
 
 from churnsurv.estimators.cox_state import Seen, seen
 from churnsurv.estimators.inputs import RowArgument
-from churnsurv.estimators.residuals import summed
 from churnsurv.estimators.term_groups import term_groups
 from churnsurv.exceptions import DataError, NotIdentifiedError
 from churnsurv.kernels.cox import gradient
 from churnsurv.kernels.ph_times import kaplan_meier_before, mean_ranks
-from churnsurv.kernels.residuals import ResidualArg, events_minus_means, row_scores, weighted_information
+from churnsurv.kernels.residuals import ResidualArg, events_minus_means, group_scores, weighted_information
 from churnsurv.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -72,7 +71,8 @@ def proportional_hazards_test(
         robust_statistic and robust_p_value follow, to be preferred: the variance of the score is then the sum over clusters
         (without: subjects) of the squares of :math:`u_{2} - I_{21} I_{11}^{-1} u_{1}`, the score residuals for x g(t) less
         their regression on those for x (the generalised score test, Boos 1992, of Lin and Wei's residuals). An effect that
-        acts at a single event time cannot change: NaN, df 0.
+        acts at a single event time cannot change: NaN, df 0. The robust columns are NaN with fewer clusters than coefficients
+        tested, and when clusters that were an array in the fit are not passed.
 
     Raises
     ------
@@ -110,11 +110,14 @@ def ph_table(model: CoxPH, at: Seen, transform: Transform, *, terms: bool = True
     test = added_test(at, u, i11, i12, i22)
     groups = term_groups(model.encoder_) if terms else {name: [j] for j, name in enumerate(model.coef_.index)}
     groups = {**groups, "GLOBAL": list(range(len(model.coef_)))}
-    residual = None
-    if model.is_robust_:
-        changing, constant = (row_scores(shard, ResidualArg(at.state, buckets, m)) for m in (g, ones))
-        residual = changing - constant @ test.regression
-    return table_of(at, test, groups, residual)
+    parts = None
+    if model.is_robust_ and not lacks_clusters(model, at):
+        changing, constant = (
+            group_scores(shard, ResidualArg(at.state, buckets, m), *cluster_codes(at)) for m in (g, ones)
+        )
+        parts = changing - constant @ test.regression
+    table = table_of(at, test, groups, parts)
+    return table.assign(robust_statistic=np.nan, robust_p_value=np.nan) if lacks_clusters(model, at) else table
 
 
 class AddedTest(NamedTuple):
@@ -136,32 +139,41 @@ def added_test(at: Seen, u: Floats, i11: Floats, i12: Floats, i22: Floats) -> Ad
     return AddedTest(factor * u, factor * (i22 - i12.T @ regression), regression, factor * np.diag(i22))
 
 
-def table_of(at: Seen, test: AddedTest, groups: dict[str, list[int]], residual: Floats | None) -> pd.DataFrame:
-    """Give statistic, df and p-value of groups of the added covariates, robust also when rows' residuals are given."""
+def table_of(at: Seen, test: AddedTest, groups: dict[str, list[int]], parts: Floats | None) -> pd.DataFrame:
+    """Give statistic, df and p-value of groups of the added covariates.
+
+    With `parts` (G, q), the score less its regression on that of the model's covariates by cluster, robust also.
+    """
     tested = [_quadratic(test.u, test.variance, columns, test.scale) for columns in groups.values()]
     table = pd.DataFrame(tested, index=pd.Index(groups, name="term"), columns=["statistic", "df"])
     table["p_value"] = chi2.sf(table["statistic"], table["df"])
-    if residual is not None:
-        parts = _by_cluster(at, residual)
-        meat = np.asarray(parts.T @ parts)
+    if parts is not None:
+        meat = at.data.factor**2 * (parts.T @ parts)
         robust = [_quadratic(test.u, meat, columns, np.diag(meat)) for columns in groups.values()]
         # G clusters give G coefficients the statistic G whatever the data, and more of them no variance
-        df = table["df"].to_numpy()
-        enough = (np.array([rank for _, rank in robust]) == df) & (df < len(parts)) & (df > 0)
+        df, n_clusters = table["df"].to_numpy(), int(np.count_nonzero(parts.any(axis=1)))
+        enough = (np.array([rank for _, rank in robust]) == df) & (df < n_clusters) & (df > 0)
         table["robust_statistic"] = np.where(enough, [statistic for statistic, _ in robust], np.nan)
         table["robust_p_value"] = chi2.sf(table["robust_statistic"], table["df"])
     return table
 
 
-def _by_cluster(at: Seen, residual: Floats) -> Floats:
-    """Sum the rows' residuals times their weights by cluster, (G, q)."""
-    total = summed(residual * case_weight(at)[:, None], *cluster_codes(at))
-    return total[np.isfinite(total).all(axis=1)]
-
-
 def case_weight(at: Seen) -> Floats:
     """Give the weights of the rows as they were passed (n,)."""
     return at.data.factor * at.data.shard.weight
+
+
+def lacks_clusters(model: CoxPH, at: Seen) -> bool:
+    """Tell whether the fit had clusters that are not passed for these rows."""
+    return "cluster" in model.argument_columns_ and at.rows.cluster is None
+
+
+def require_clusters(model: CoxPH, at: Seen) -> None:
+    """Refuse to take subjects in the place of the clusters of the fit."""
+    if lacks_clusters(model, at):
+        raise DataError(
+            "The model was fitted with cluster: pass cluster= for these rows too; the variance is by cluster."
+        )
 
 
 def cluster_codes(at: Seen) -> tuple[NDArray[np.int64], int]:

@@ -13,12 +13,12 @@ from churnsurv.data.features import feature_frame
 from churnsurv.estimators.cox_rows import prepared
 from churnsurv.estimators.cox_state import Seen, seen
 from churnsurv.estimators.inputs import RowArgument
-from churnsurv.estimators.ph_test import Transform, case_weight, cluster_codes, time_function
+from churnsurv.estimators.ph_test import Transform, case_weight, cluster_codes, require_clusters, time_function
 from churnsurv.estimators.residuals import martingale, summed
 from churnsurv.estimators.term_groups import term_columns, term_groups
 from churnsurv.exceptions import DataError
 from churnsurv.kernels.newton import evaluate, maximise
-from churnsurv.kernels.residuals import ResidualArg, events_minus_means, row_scores
+from churnsurv.kernels.residuals import ResidualArg, events_minus_means, group_scores
 from churnsurv.kernels.splines import natural_basis, spline_knots
 from churnsurv.messages import confidence_level, first_of, numeric_column
 from churnsurv.outcome import Outcome
@@ -48,8 +48,9 @@ def hazard_ratio_over_time(
     r"""Give a coefficient, and its hazard ratio, as a smooth function of time, with a pointwise band.
 
     Scaled Schoenfeld residuals :math:`W V (x - \bar x(t)) + \beta` have the mean :math:`\beta(t)` (Grambsch and Therneau
-    1994), up to a variance of the covariates that is taken as the same at all times; a natural cubic spline is fitted to them
-    by least squares.
+    1994), where the covariates have the same variance V⁻¹/W at all times; a natural cubic spline is fitted to them by least
+    squares. Where those who are left differ much from all customers, the curve is stretched or shrunk there; the test of
+    :func:`proportional_hazards_test` does not depend on it.
 
     Parameters
     ----------
@@ -84,6 +85,7 @@ def hazard_ratio_over_time(
     ['time', 'coef', 'se', 'lower']
     """
     at = seen(model, X, y, strata=strata, sample_weight=sample_weight, cluster=cluster, offset=offset)
+    require_clusters(model, at)
     return coefficient_over_time(model, at, term, transform, _columns(df), level)
 
 
@@ -109,9 +111,9 @@ def coefficient_over_time(
     if model.is_robust_:
         # the fit is Σ w H' s: its influence by row is that of the score for x times each column of the basis
         columns = natural_basis(g, knots).T
-        influence = [row_scores(shard, ResidualArg(at.state, buckets, column)) @ toward for column in columns]
-        part = np.column_stack(influence) * case_weight(at)[:, None]
-        part = np.nan_to_num(summed(part, *cluster_codes(at)))
+        clusters = cluster_codes(at)
+        influence = [group_scores(shard, ResidualArg(at.state, buckets, c), *clusters) @ toward for c in columns]
+        part = at.data.factor * np.column_stack(influence)
         covariance = np.asarray(bread @ (part.T @ part) @ bread)
     distinct, first = np.unique(at_event, return_index=True)
     shown = np.unique(np.searchsorted(distinct, np.linspace(distinct[0], distinct[-1], N_POINTS)))
@@ -138,8 +140,9 @@ def functional_form(
 
     The model without the column leaves martingale residuals M = N - E, events less those expected. They are smoothed over
     the column as a log ratio: a natural cubic spline f maximises the Poisson likelihood :math:`\sum w (N f - E e^f)`
-    (Grambsch, Therneau and Fleming 1995). A straight line says that the column may enter as it is. As long as the column is
-    not strongly correlated with the others the smooth is its effect given them; else it is too flat.
+    (Grambsch, Therneau and Fleming 1995). A straight line says that the column may enter as it is. Where its effect is strong,
+    or the column goes along with others, the smooth is flatter than the effect, for the model without it has explained part
+    of it otherwise (its baseline is that of those who are left): read the shape here, and measure it by a spline in the model.
 
     Parameters
     ----------
@@ -172,6 +175,7 @@ def functional_form(
     ['value', 'log_hazard']
     """
     at = seen(model, X, y, strata=strata, sample_weight=sample_weight, cluster=cluster, offset=offset)
+    require_clusters(model, at)
     frame = feature_frame(X, model.feature_names_in_)
     if column not in frame.columns:
         raise DataError(f"No column {column!r} in X; its columns are {first_of(frame.columns, 12)}.")

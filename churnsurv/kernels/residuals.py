@@ -82,44 +82,54 @@ def row_scores(shard: Shard, arg: ResidualArg) -> Floats:
     with m the mean of :func:`tied_means`, and Λ, E1, Q1, q2 of the buckets' terms times g (Therneau and Grambsch 2000,
     sec. 4.6; their Efron form). Rows of weight 0 get NaN.
     """
+    n = len(shard.x)
+    out = _scores(shard, arg, np.arange(n), np.ones(n), n)
+    out[shard.weight == 0.0] = np.nan
+    return out
+
+
+def group_scores(shard: Shard, arg: ResidualArg, group: NDArray[np.int64], n_groups: int) -> Floats:
+    """Sum weight times score residual by group (n,), (n_groups, p), without an array of all rows; see :func:`row_scores`."""
+    return _scores(shard, arg, group, shard.weight, n_groups)
+
+
+def _scores(shard: Shard, arg: ResidualArg, group: NDArray[np.int64], factor: Floats, n_groups: int) -> Floats:
     state, buckets, multiplier = arg
     sums, terms = state.sums, weighted_terms(state.terms, multiplier)
     s1, d1 = sums.risk[:, 1:], sums.dead[:, 1:]
     q1 = terms.a[:, None] * s1 - terms.b[:, None] * d1
     q2 = terms.b[:, None] * s1 - terms.c[:, None] * d1
-    out = np.zeros(shard.x.shape)
-    _row_scores(
+    out = np.zeros((n_groups, shard.x.shape[1]))
+    _accumulate_scores(
         shard.x, eta_of(shard, state.beta), shard.first, shard.last, shard.death, shard.weight, state.shift,
         buckets.stratum, cumulated(terms.e0, buckets.begin), terms.e1, cumulated(q1, buckets.begin), q2,
-        tied_means(sums, state.terms), multiplier, out,
+        tied_means(sums, state.terms), multiplier, group, factor, out,
     )  # fmt: skip
     return out
 
 
 @njit(cache=True, nogil=True)
-def _row_scores(  # type: ignore[no-untyped-def]
-    x, eta, first, last, death, weight, shift, stratum, hazard, e1, q1, q2, mean, multiplier, out
+def _accumulate_scores(  # type: ignore[no-untyped-def]
+    x, eta, first, last, death, weight, shift, stratum, hazard, e1, q1, q2, mean, multiplier, group, factor, out
 ):
     n, p = x.shape
     for i in range(n):
-        if weight[i] == 0.0:
-            out[i, :] = np.nan
-            continue
-        if first[i] >= last[i]:
+        if weight[i] == 0.0 or first[i] >= last[i]:
             continue
         s = stratum[last[i] - 1]
         r = np.exp(eta[i] - shift[s])
         low, high, k = first[i] + s, last[i] + s, death[i]
         at_risk = hazard[high] - hazard[low]
+        row, f = out[group[i]], factor[i]
         if k >= 0:
             at_risk -= e1[k]
             g = multiplier[k]
             for j in range(p):
                 expected = x[i, j] * at_risk - (q1[high, j] - q1[low, j] - q2[k, j])
-                out[i, j] = g * (x[i, j] - mean[k, j]) - r * expected
+                row[j] += f * (g * (x[i, j] - mean[k, j]) - r * expected)
         else:
             for j in range(p):
-                out[i, j] = -r * (x[i, j] * at_risk - (q1[high, j] - q1[low, j]))
+                row[j] -= f * r * (x[i, j] * at_risk - (q1[high, j] - q1[low, j]))
 
 
 def events_minus_means(shard: Shard, arg: ResidualArg) -> tuple[NDArray[np.int64], Floats]:

@@ -378,6 +378,43 @@ def test_inflation_and_few_events_are_found_serious_ones_first():
     remedies_run(diagnosis, model, X, y)
 
 
+def test_a_saved_model_with_a_formula_gives_the_same_diagnosis(tmp_path):
+    X, y = changing(4, 400)
+    model = cs.CoxPH("cs(rate, df=3) + other").fit(X, y)
+    again = cs.load(cs.save(model, tmp_path / "model.churnsurv"))
+    for table, same in zip(
+        cs.diagnose(model, X, y).tables.values(), cs.diagnose(again, X, y).tables.values(), strict=True
+    ):
+        pd.testing.assert_frame_equal(table, same)
+    pd.testing.assert_frame_equal(cs.functional_form(model, X, y, "rate"), cs.functional_form(again, X, y, "rate"))
+
+
+@pytest.mark.filterwarnings("ignore::churnsurv.exceptions.MissingDataWarning")
+def test_rows_dropped_for_missing_values_are_left_out_of_every_diagnostic():
+    X, y = changing(5, 400)
+    X.loc[[3, 50], "rate"] = np.nan
+    there = X["rate"].notna().to_numpy()
+    holed, whole = cs.CoxPH(missing="drop").fit(X, y), cs.CoxPH().fit(X[there], y[there])
+    a, b = cs.diagnose(holed, X, y), cs.diagnose(whole, X[there], y[there])
+    for name in ("proportional_hazards", "linearity", "variance_inflation"):
+        pd.testing.assert_frame_equal(a.tables[name], b.tables[name], rtol=1e-7)
+    pd.testing.assert_frame_equal(
+        cs.functional_form(holed, X, y, "rate"), cs.functional_form(whole, X[there], y[there], "rate"), rtol=1e-6
+    )
+
+
+def test_the_model_of_one_cause_among_several_is_diagnosed_as_that_of_its_events():
+    X, y, _ = spells(6, n=200)
+    codes = np.where(y.event > 0, 1 + (np.arange(len(X)) % 2), 0)
+    both = cs.Outcome(y.stop, codes, start=y.start, causes=("attrition", "default"))
+    model = cs.CauseSpecificCox().fit(X, both).models_["default"]
+    alone, only = cs.CoxPH().fit(X, both.only("default")), both.only("default")
+    pd.testing.assert_frame_equal(
+        cs.proportional_hazards_test(model, X, both), cs.proportional_hazards_test(alone, X, only), rtol=1e-8
+    )
+    pd.testing.assert_frame_equal(model.residuals(X, both, "dfbeta"), alone.residuals(X, only, "dfbeta"), rtol=1e-7)
+
+
 def test_alpha_is_a_significance_level():
     X, y = well_behaved(8)
     with pytest.raises(DataError, match="alpha="):

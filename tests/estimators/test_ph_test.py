@@ -220,6 +220,18 @@ def test_fewer_clusters_than_coefficients_give_no_robust_test():
     assert np.isfinite(table.loc["GLOBAL", "statistic"])
 
 
+def test_clusters_that_are_not_passed_again_leave_the_robust_test_open():
+    X, y, _ = spells(20)
+    cluster = np.arange(len(X)) // 2
+    model = cs.CoxPH().fit(X, y, cluster=cluster)
+    with_them, without = (cs.proportional_hazards_test(model, X, y, cluster=c) for c in (cluster, None))
+    assert without[["robust_statistic", "robust_p_value"]].isna().all(axis=None)
+    pd.testing.assert_frame_equal(with_them.iloc[:, :3], without.iloc[:, :3])
+    for question in (cs.diagnose, cs.functional_form, cs.hazard_ratio_over_time):
+        with pytest.raises(DataError, match="cluster="):
+            question(model, X, y, *([] if question is cs.diagnose else ["rate"]))
+
+
 def test_rows_of_weight_zero_and_rows_dropped_change_nothing():
     X, y, _ = spells(22)
     extra, more = X.iloc[:5] * 7, y[np.arange(5)]
