@@ -116,7 +116,7 @@ def information_criterion(model: CoxInference, per_coefficient: float) -> float:
 def _refuse_penalised(model: object) -> None:
     if getattr(model, "penalty", None):
         raise NotIdentifiedError(
-            "Models are compared by their likelihoods at the maximum, which a penalised fit does not reach. Fit without penalty."
+            "Models are compared by likelihoods at their maximum, which a penalised fit does not reach. Fit without penalty."
         )
 
 
