@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from churnsurv.data.encoder import DesignEncoder
 from churnsurv.estimators.contrasts import Contrast, contrast_table, differences, hypotheses, joint_test, term_table
 from churnsurv.estimators.firth import firth_summary
+from churnsurv.estimators.nested import information_criterion
 from churnsurv.messages import confidence_level
 from churnsurv.results import TestResult
 
@@ -191,10 +192,10 @@ class CoxInference:
     def aic_(self) -> float:
         """Akaike's (1974) information criterion, −2 log partial likelihood + 2 p; for models of the same rows."""
         check_is_fitted(self)
-        return float(-2 * self.log_likelihood_ + 2 * len(self.coef_))
+        return information_criterion(self, 2.0)
 
     @property
     def bic_(self) -> float:
         """Schwarz's criterion with the number of events in the place of n (Volinsky and Raftery 2000), as in R."""
         check_is_fitted(self)
-        return float(-2 * self.log_likelihood_ + np.log(self.n_events_) * len(self.coef_))
+        return information_criterion(self, float(np.log(self.n_events_)))

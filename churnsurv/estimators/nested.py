@@ -1,4 +1,4 @@
-"""Comparison of nested Cox models: the likelihood-ratio test, or Wald's where rows are not independent."""
+"""Comparison of Cox models: nested ones by the likelihood-ratio test, or Wald's where rows are not independent; criteria."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from churnsurv.results import TestResult
 
 if TYPE_CHECKING:
     from churnsurv.estimators.cox import CoxPH
+    from churnsurv.estimators.cox_inference import CoxInference
 
 Floats = NDArray[np.float64]
 #: a column is a combination of others when less than this share of it is left over
@@ -74,10 +75,7 @@ def compare_nested(small: CoxPH, large: CoxPH, X: pd.DataFrame | ArrayLike | Non
             raise DataError(
                 f"{type(model).__name__} has no partial likelihood of its own; compare its models_[cause], or CoxPH models."
             )
-        if getattr(model, "penalty", None):
-            raise NotIdentifiedError(
-                "Penalised likelihoods are not compared by their ratio: it has no known distribution. Fit without penalty."
-            )
+        _refuse_penalised(model)
     _refuse_other_rows(small, large)
     estimand, rows = _added_terms(small, large) if X is None else _added_directions(small, large, X)
     robust, df = large.is_robust_, len(rows)
@@ -107,6 +105,19 @@ def compare_nested(small: CoxPH, large: CoxPH, X: pd.DataFrame | ArrayLike | Non
         n=large.n_observations_,
         n_events=large.n_events_,
     )
+
+
+def information_criterion(model: CoxInference, per_coefficient: float) -> float:
+    """Give −2 log partial likelihood + a price per coefficient, of a fit without penalty."""
+    _refuse_penalised(model)
+    return float(-2 * model.log_likelihood_ + per_coefficient * len(model.coef_))
+
+
+def _refuse_penalised(model: object) -> None:
+    if getattr(model, "penalty", None):
+        raise NotIdentifiedError(
+            "Models are compared by likelihoods at their maximum, which a penalised fit does not reach. Fit without penalty."
+        )
 
 
 def _refuse_other_rows(small: CoxPH, large: CoxPH) -> None:

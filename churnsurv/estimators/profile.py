@@ -23,9 +23,8 @@ from churnsurv.estimators.cox_rows import Prepared
 from churnsurv.estimators.cox_state import seen
 from churnsurv.estimators.inputs import RowArgument
 from churnsurv.exceptions import DataError, NotIdentifiedError
+from churnsurv.kernels.climb import climb
 from churnsurv.kernels.cox import one_shard
-from churnsurv.kernels.cox_rows import row_bounds
-from churnsurv.kernels.newton import Problem, evaluate, maximise
 from churnsurv.messages import confidence_level
 from churnsurv.outcome import Outcome
 
@@ -37,8 +36,6 @@ Floats = NDArray[np.float64]
 LEVEL_GAIN = 1e-7
 #: … and η already differs by this much between rows
 LEVEL_RANGE = 40.0
-#: steps of η between rows that Newton's method surely follows
-SHORT = 3.0
 #: root of the profile where no double holds the likelihood: far below the maximum
 FAR = 1e6
 #: no finite end lies further out: e^700 is no double
@@ -133,45 +130,18 @@ def profile_intervals(
 def signed_root(data: Prepared, beta: Floats, top: float, j: int) -> Callable[[float], float]:
     """Give the function θ → √(2 (ℓ̂ − ℓ_p(θ))) of standardised coefficient j; fits start where the last one ended."""
     others = np.arange(len(beta)) != j
-    x_j, width = data.shard.x[:, j], float(data.problem.ranges[j])
-    kept = np.ascontiguousarray(data.shard.x[:, others])
-    here, last = float(beta[j]), beta[others]
-
-    def maximised(theta: float, start: Floats) -> tuple[float, Floats] | None:
-        """Give the maximum over the others and where it is; None when it is not reached from this start."""
-        shard = data.shard._replace(x=kept, offset=data.shard.offset + theta * x_j + kept @ start)
-        problem = Problem(one_shard(shard), data.buckets, data.problem.efron, len(start), *_bounds(shard))
-        try:
-            if not len(start):
-                return evaluate(problem, start).log_likelihood, start
-            end = maximise(problem, 50, 1e-7)
-        except ZeroDivisionError:  # so far away that every exp(η) at risk is 0
-            return None
-        reached = end.converged or end.monotone is not None
-        return (end.state.log_likelihood, start + end.state.beta) if reached else None
+    x_j, last = data.shard.x[:, j], beta[others]
+    shard = data.shard._replace(x=np.ascontiguousarray(data.shard.x[:, others]))
+    problem = data.problem._replace(n_columns=len(last), ranges=data.problem.ranges[others])
 
     def root(theta: float) -> float:
-        nonlocal here, last
-        found = maximised(theta, last)
-        if found is None:
-            # where the likelihood is saturated Newton finds back in short steps only, the others following θ
-            start: Floats | None = last
-            for point in np.linspace(here, theta, int(abs(theta - here) * width / SHORT) + 2)[1:]:
-                found = None if start is None else maximised(float(point), start)
-                start = None if found is None else found[1]
-        found = found or maximised(theta, np.zeros(len(last)))
-        if found is None or not np.isfinite(found[0]):
-            return FAR
-        here, last = theta, found[1]
-        return float(np.sqrt(max(2 * data.factor * (top - found[0]), 0.0)))
+        nonlocal last
+        offset = data.shard.offset + theta * x_j
+        rows = one_shard(shard._replace(offset=offset))
+        value, last = climb(problem._replace(mr=rows, offset_bound=float(np.abs(offset).max())), last)
+        return float(np.sqrt(max(2 * data.factor * (top - value), 0.0))) if np.isfinite(value) else FAR
 
     return root
-
-
-def _bounds(shard: Any) -> tuple[float, float, Floats]:
-    if shard.x.shape[1]:
-        return row_bounds(shard)
-    return 0.0, float(np.abs(shard.offset).max()), np.zeros(0)
 
 
 def end_of(root: Callable[[float], float], center: float, bound: float, step: float, width: float) -> float:
