@@ -27,6 +27,7 @@ _HOME = {
     "CensoringModel": "nonparametric",
     "CoxPH": "estimators.cox",
     "CauseSpecificCox": "estimators.cause_specific",
+    "FineGray": "estimators.fine_gray",
     "RandomSurvivalForest": "estimators.forest",
     "predict_curves": "estimators.predict",
     "save": "persistence",
@@ -41,6 +42,7 @@ __all__ = [
     "CoxPH",
     "Curves",
     "Estimate",
+    "FineGray",
     "KaplanMeier",
     "NelsonAalen",
     "Outcome",
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
     from churnsurv.curves import Curves
     from churnsurv.estimators.cause_specific import CauseSpecificCox
     from churnsurv.estimators.cox import CoxPH
+    from churnsurv.estimators.fine_gray import FineGray
     from churnsurv.estimators.forest import RandomSurvivalForest
     from churnsurv.estimators.predict import predict_curves
     from churnsurv.nonparametric import AalenJohansen, CensoringModel, KaplanMeier, NelsonAalen

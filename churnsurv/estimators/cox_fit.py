@@ -78,8 +78,8 @@ def fit_rows(rows: Rows, efron: bool, max_iter: int, tol: float, robust: bool, s
         center=data.center,
         centred_hazard=baseline(result.state, buckets, rows),
         offset_center=data.offset_center,
-        first=_extreme_times(np.minimum, rows.outcome.start, rows, shard.weight, data.n_strata),
-        last=_extreme_times(np.maximum, rows.outcome.stop, rows, shard.weight, data.n_strata),
+        first=extreme_times(np.minimum, rows.outcome.start, rows, shard.weight, data.n_strata),
+        last=extreme_times(np.maximum, rows.outcome.stop, rows, shard.weight, data.n_strata),
         covariance_rank=rank,
         n_iter=result.n_iter,
         n_events=data.n_events,
@@ -128,7 +128,7 @@ def baseline(state: State, buckets: Buckets, rows: Rows) -> pd.DataFrame:
     return pd.DataFrame({"stratum": stratum, "time": buckets.time, "hazard": running[after]})
 
 
-def _extreme_times(extreme: np.ufunc, times: Floats, rows: Rows, weight: Floats, n_strata: int) -> list[float]:
+def extreme_times(extreme: np.ufunc, times: Floats, rows: Rows, weight: Floats, n_strata: int) -> list[float]:
     """Give the smallest or largest time of each stratum, over the rows that count."""
     used = weight > 0
     stratum = np.zeros(len(times), dtype=np.int64) if rows.strata is None else rows.strata

@@ -42,6 +42,8 @@ class Rows(NamedTuple):
     weight: Floats | None
     cluster: NDArray[np.int64] | None
     offset: Floats | None
+    #: which rows of the input these are (a mask, or all of them)
+    kept: Any = slice(None)
 
 
 class Prepared(NamedTuple):
@@ -113,6 +115,7 @@ def read_rows(
         cut(weight),
         cut(cluster[0]) if cluster else None,
         cut(offset),
+        kept,
     )
 
 
