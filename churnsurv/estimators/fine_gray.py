@@ -210,7 +210,7 @@ class FineGray(CoxInference, CoxPrediction, BaseEstimator):  # type: ignore[misc
                     "probability of that, which the other causes decide too: use CauseSpecificCox, or fit a landmark cohort."
                 )
         incidence = -np.expm1(-hazard)
-        bounds = {} if level is None else incidence_bounds(self, X, hazard, grid, level, strata=strata, offset=offset)
+        bounds = {} if level is None else incidence_bounds(self, X, hazard, grid, level, strata)
         if len(self.causes_) == 1:
             whole = np.stack([1 - incidence, incidence], axis=1)
             if bounds:
