@@ -28,7 +28,9 @@ Floats = NDArray[np.float64]
 CLUSTERS, MOST_TIMES = 4096, 4000
 
 
-def variance_parts(model: CauseSpecificCox, frame: pd.DataFrame, outcome: Outcome, given: dict[str, Any]) -> dict[str, Any]:
+def variance_parts(
+    model: CauseSpecificCox, frame: pd.DataFrame, outcome: Outcome, given: dict[str, Any]
+) -> dict[str, Any]:
     """Give what bounds are made of: per cause the increments at the centre, O(B p); with clusters their covariances.
 
     Hazards of different causes and times are uncorrelated when subjects are independent (their martingales are orthogonal),
@@ -102,7 +104,9 @@ def baselines_of(model: CauseSpecificCox, stratum: int, steps: Floats) -> Baseli
             f"With clusters, bounds need the covariances of {counted(sum(map(len, cause)), 'event time')}, more than "
             f"{MOST_TIMES:,}. Round the times (to months), or predict without level=."
         )
-    own, cross = (parts["own"][stratum], parts["cross"][stratum]) if "own" in parts else (np.concatenate(variance), None)
+    own, cross = (
+        (parts["own"][stratum], parts["cross"][stratum]) if "own" in parts else (np.concatenate(variance), None)
+    )
     return Baselines(
         np.concatenate(cause), np.concatenate(step), np.concatenate(hazard), block_diag(*slope), of_cause, own, cross,
         parts["coef"],

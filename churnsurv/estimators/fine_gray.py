@@ -205,9 +205,9 @@ class FineGray(CoxInference, CoxPrediction, BaseEstimator):  # type: ignore[misc
             late = np.flatnonzero(asked > origin + slack(np.unique(asked)))
             if len(late):
                 raise NotIdentifiedError(
-                    f"start is {asked[late[0]]:g} in {counted(len(late), 'row')} (row {first_of(late)}): a Fine-Gray model gives "
-                    "the incidence from the first age on. Given that a customer is still there at a later age, it needs the "
-                    "probability of that, which the other causes decide too: use CauseSpecificCox, or fit a landmark cohort."
+                    f"start is {asked[late[0]]:g} in {counted(len(late), 'row')} (row {first_of(late)}): a Fine-Gray model "
+                    "gives the incidence from the first age on. Given that a customer is still there at a later age, it "
+                    "needs the probability of that, which the other causes decide too: use CauseSpecificCox, or a landmark."
                 )
         incidence = -np.expm1(-hazard)
         bounds = {} if level is None else incidence_bounds(self, X, hazard, grid, level, strata)

@@ -30,8 +30,8 @@ def incidence_bounds(
 ) -> dict[str, Any]:
     r"""Give lower, upper (n, 1, T) and level: :math:`1 - \exp(-\Lambda e^{\pm z\, se(\Lambda) / \Lambda})`.
 
-    At the baseline :math:`\Lambda_c` of the centre c, the influence on :math:`\Lambda = e^{(x - c)'\beta} \Lambda_c` is, but for
-    that factor, the one on the baseline for known β plus :math:`b'` times the one on β, with
+    With :math:`\Lambda_c` the baseline at the centre c, the influence on :math:`\Lambda = e^{(x - c)'\beta} \Lambda_c` is, but
+    for that factor, the one on the baseline for known β plus :math:`b'` times the one on β, with
     :math:`b = \Lambda_c (x - c) + \partial \Lambda_c / \partial \beta`; the factor cancels from se(Λ) / Λ.
     """
     quantile = norm.ppf(0.5 + confidence_level(level) / 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,9 +55,7 @@ def laid(
     outcome = rows.outcome
     spells = _spells(outcome, data.shard.weight, np.zeros(len(outcome), dtype=np.int64) if group is None else group)
     n_groups = int(spells.group.max()) + 1
-    steps = [
-        observation_steps(Spells(*(part[spells.group == g] for part in spells)), after) for g in range(n_groups)
-    ]
+    steps = [observation_steps(spells.rows(spells.group == g), after) for g in range(n_groups)]
     stratum = np.zeros(len(outcome), dtype=np.int64) if rows.strata is None else rows.strata
     is_competing = (outcome.event > 0) & ~rows.event
     buckets = data.buckets._replace(late=True)
@@ -65,7 +64,9 @@ def laid(
     problem = data.problem._replace(mr=joined(data.shard, competing), buckets=buckets)
     unit = pd.factorize(outcome.subject)[0] if rows.cluster is None else rows.cluster
     cluster = np.asarray(unit, dtype=np.int64)
-    return Laid(data._replace(buckets=buckets, problem=problem), competing, spells, steps, cluster, int(cluster.max()) + 1)
+    return Laid(
+        data._replace(buckets=buckets, problem=problem), competing, spells, steps, cluster, int(cluster.max()) + 1
+    )
 
 
 def _spells(outcome: Outcome, weight: Floats, group: Ints) -> Spells:
@@ -142,16 +143,25 @@ def curve_parts(fit: Laid, state: State, dfbeta: Floats, weighted: bool) -> dict
     size = len(buckets.time)
     knots = np.arange(size)
     if size > KNOTS:
-        chosen = [np.linspace(b, e - 1, max(2, KNOTS * (e - b) // size)) for b, e in zip(buckets.begin, buckets.begin[1:], strict=False) if e > b]  # noqa: E501
+        strata = [(b, e) for b, e in pairwise(buckets.begin) if e > b]
+        chosen = [np.linspace(b, e - 1, max(2, KNOTS * (e - b) // size)) for b, e in strata]
         knots = np.unique(np.concatenate(chosen).astype(np.int64))
     variance, cross = hazard_moments(
-        data.shard, fit.competing, fit.spells, fit.steps if weighted else None, state, buckets, fit.cluster, dfbeta, knots
+        data.shard,
+        fit.competing,
+        fit.spells,
+        fit.steps if weighted else None,
+        state,
+        buckets,
+        fit.cluster,
+        dfbeta,
+        knots,
     )
     increments = mean_terms(state.terms, state.sums.risk[:, 1:], state.sums.dead[:, 1:])
     increments = increments * np.exp(-state.shift[buckets.stratum])[:, None]
     slope = np.empty_like(increments)
     full_variance, full_cross = np.empty(size), np.empty_like(increments)
-    for b, e in zip(buckets.begin[:-1], buckets.begin[1:], strict=True):
+    for b, e in pairwise(buckets.begin):
         slope[b:e] = -np.cumsum(increments[b:e], axis=0)
         mine = (knots >= b) & (knots < e)
         if mine.any():
@@ -195,7 +205,11 @@ def fit_laid(fit: Laid, rows: Rows, weighted: bool, max_iter: int, tol: float, s
     dfbeta = scores(fit, result.state, weighted) @ inverse
     at_null = scores(fit, result.null, weighted)
     total = at_null.sum(axis=0)
-    rank = int(np.linalg.matrix_rank(dfbeta, tol=1e-8 * np.abs(dfbeta).max())) if fit.n_clusters <= 2 * len(scale) + 2 else len(scale)
+    rank = (
+        int(np.linalg.matrix_rank(dfbeta, tol=1e-8 * np.abs(dfbeta).max()))
+        if fit.n_clusters <= 2 * len(scale) + 2
+        else len(scale)
+    )
     warn_of_few_clusters(rank, len(scale), stacklevel + 1)
     null_score = gradient(result.null.sums, result.null.terms)
     both = np.outer(scale, scale)

@@ -1,6 +1,7 @@
 r"""Variance of state probabilities made of the hazards of several causes.
 
-With the causes' increments :math:`dΛ_l(u) = r_l\, dΛ_{0l}(u)`, total :math:`dΛ` and :math:`F_k(t) = \sum_{u ≤ t} S(u-)\, dΛ_k(u)`,
+With the causes' increments :math:`dΛ_l(u) = r_l\, dΛ_{0l}(u)`, their total :math:`dΛ` and
+:math:`F_k(t) = \sum_{u ≤ t} S(u-)\, dΛ_k(u)`,
 
 .. math:: \frac{\partial F_k(t)}{\partial\, dΛ_l(u)} = 1\{l = k\} S(u-) - \frac{F_k(t) - F_k(u)}{1 - dΛ(u)}, \qquad
    \frac{\partial S(t)}{\partial\, dΛ_l(u)} = -\frac{S(t)}{1 - dΛ(u)}
@@ -106,13 +107,15 @@ def increment_influence(
     """
     low, high = int(buckets.begin[stratum]), int(buckets.begin[stratum + 1])
     out = np.zeros((end - begin, high - low))
-    rows = np.flatnonzero((unit >= begin) & (unit < end) & (shard.first < shard.last) & (shard.first >= low) & (shard.last <= high))
+    rows = np.flatnonzero(
+        (unit >= begin) & (unit < end) & (shard.first < shard.last) & (shard.first >= low) & (shard.last <= high)
+    )
     ratio = shard.weight[rows] * np.exp(shard.x[rows] @ state.beta + shard.offset[rows] - state.shift[stratum])
     terms = state.terms
     jump = np.divide(terms.e0, state.sums.death_weight, out=np.zeros(len(terms.e0)), where=state.sums.death_weight > 0)
     _fill(unit[rows] - begin, shard.first[rows], shard.last[rows], shard.death[rows], shard.weight[rows], ratio,
           terms.a, terms.b, jump, low, out)  # fmt: skip
-    return out * np.exp(-state.shift[stratum])
+    return np.asarray(out * np.exp(-state.shift[stratum]))
 
 
 @njit(cache=True, nogil=True)

@@ -100,7 +100,7 @@ def joined(shard: Shard, competing: Competing) -> MapReduce:
 
     def map_reduce(kernel: Callable[[Shard, Any], tuple[Any, ...]], arg: Any) -> tuple[Any, ...]:
         found = kernel(shard, arg)
-        return parts[kernel](found, shard, competing, arg) if kernel in parts else found  # type: ignore[no-any-return]
+        return parts[kernel](found, shard, competing, arg) if kernel in parts else found
 
     return map_reduce
 
@@ -109,7 +109,9 @@ def _add_sums(found: tuple[Any, ...], shard: Shard, competing: Competing, arg: S
     ratio = ratios(shard, competing, arg.beta, arg.shift)
     sums = np.zeros((len(competing.bucket), shard.x.shape[1] + 1))
     leaves = found[1][len(arg.buckets.time) :]
-    _accumulate(shard.x, competing.row, ratio, competing.slot, competing.begin, competing.weight, competing.bucket, sums, leaves)
+    _accumulate(
+        shard.x, competing.row, ratio, competing.slot, competing.begin, competing.weight, competing.bucket, sums, leaves
+    )
     return found
 
 
@@ -206,7 +208,7 @@ def weight_scores(
                 weighted = _running(left, ratio[mine, None] * shard.x[row], len(step.time))
                 kappa += weighted * _from(suffix_e0[slots, None], slot)
         members = np.flatnonzero(rows.group == g)
-        out[members] = observation_influence(Spells(*(part[members] for part in rows)), step, kappa)
+        out[members] = observation_influence(rows.rows(members), step, kappa)
     return out
 
 
@@ -231,7 +233,9 @@ def hazard_moments(
     known). `dfbeta` (clusters, p). Returns (knots,) and (knots, p). O(n) per knot.
     """
     terms, sums = state.terms, state.sums
-    stratum = np.searchsorted(buckets.begin, np.maximum(shard.last - 1, shard.first), side="right") - 1
+    # rows at risk in no bucket may be given any stratum
+    bucket = np.minimum(np.maximum(shard.last - 1, shard.first), len(buckets.time) - 1)
+    stratum = buckets.stratum[bucket]
     ratio = shard.weight * np.exp(shard.x @ state.beta + shard.offset - state.shift[stratum])
     ratio_competing = ratios(shard, competing, state.beta, state.shift)
     running = np.concatenate(([0.0], np.cumsum(terms.a)))
@@ -250,7 +254,9 @@ def hazard_moments(
             in_stratum = competing.stratum == s
             end = _slot_of(competing, b, first)[in_stratum] + 1
             own = competing.slot[in_stratum]
-            influence[competing.row[in_stratum]] -= ratio_competing[in_stratum] * (slots[np.maximum(end, own)] - slots[own])
+            influence[competing.row[in_stratum]] -= ratio_competing[in_stratum] * (
+                slots[np.maximum(end, own)] - slots[own]
+            )
             if steps is not None:
                 until = np.where((np.arange(len(terms.a)) >= first) & (np.arange(len(terms.a)) <= b), terms.a, 0.0)
                 influence += weight_scores(shard, competing, rows, steps, state, buckets, None, -until[:, None])[:, 0]

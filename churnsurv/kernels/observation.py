@@ -11,7 +11,7 @@ over the times v with c censorings among Y at risk of it (entry < v ≤ stop) an
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,17 +21,19 @@ Bools = NDArray[np.bool_]
 
 
 class Spells(NamedTuple):
-    """Rows: entry (−∞: from the closed origin), stop, weight (n,); exits: ends by any cause; first and censored: the
-    subject's observation begins, or ends without exit, here; group (n,) of the censoring distribution.
-    """
+    """Rows under observation on (entry, stop], each (n,)."""
 
-    entry: Floats
+    entry: Floats  #: −∞: from the closed origin
     stop: Floats
     weight: Floats
-    exits: Bools
-    first: Bools
-    censored: Bools
-    group: NDArray[np.int64]
+    exits: Bools  #: the row ends by any cause
+    first: Bools  #: the subject's observation begins here
+    censored: Bools  #: the subject's observation ends here, without exit
+    group: NDArray[np.int64]  #: of the censoring distribution
+
+    def rows(self, chosen: Any) -> Spells:
+        """Give some rows."""
+        return Spells._make(part[chosen] for part in self)
 
 
 class Steps(NamedTuple):
@@ -64,7 +66,7 @@ def observation_steps(rows: Spells, after: bool) -> Steps:
     """
     counts = rows.weight > 0
     if not counts.all():
-        rows = Spells(*(part[counts] for part in rows))
+        rows = rows.rows(counts)
     censored, entered = rows.censored, rows.first & np.isfinite(rows.entry)
     time = np.unique(np.concatenate((rows.stop[censored], rows.entry[entered])))
 
@@ -111,7 +113,9 @@ def observation_influence(rows: Spells, steps: Steps, kappa: Floats) -> Floats:
     entry; without the subtrahends Fine and Gray's (1999) ψ.
     """
 
-    def part(hazard: Floats, rest: Floats, had: Bools, when: Floats, low: NDArray[np.int64], high: NDArray[np.int64]) -> Floats:
+    def part(
+        hazard: Floats, rest: Floats, had: Bools, when: Floats, low: NDArray[np.int64], high: NDArray[np.int64]
+    ) -> Floats:
         scaled = kappa * np.divide(1.0, rest, out=np.zeros(len(rest)), where=rest > 0)[:, None]
         running = np.concatenate((np.zeros((1, kappa.shape[1])), np.cumsum(scaled * hazard[:, None], axis=0)))
         found = running[low] - running[np.maximum(high, low)]
@@ -124,9 +128,7 @@ def observation_influence(rows: Spells, steps: Steps, kappa: Floats) -> Floats:
     until = position(rows.stop, "right")
     if steps.after:
         until = np.where(rows.exits, position(rows.stop, "left"), until)
-    influence = part(
-        steps.censoring, steps.uncensored, rows.censored, rows.stop, position(rows.entry, "right"), until
-    )
+    influence = part(steps.censoring, steps.uncensored, rows.censored, rows.stop, position(rows.entry, "right"), until)
     if np.isfinite(rows.entry).any():
         entered = rows.first & np.isfinite(rows.entry)
         influence -= part(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
@@ -10,7 +12,9 @@ import churnsurv as cs
 CAUSES = ("attrition", "default")
 
 
-def data(seed: int, n: int = 80, *, entry: bool = False, months: bool = True, rates: tuple[float, float] = (0.05, 0.05)):
+def data(
+    seed: int, n: int = 80, *, entry: bool = False, months: bool = True, rates: tuple[float, float] = (0.05, 0.05)
+):
     """Simulate covariates and an outcome with two causes, censoring, and (asked for) late entry and monthly ties."""
     rng = np.random.default_rng(seed)
     x = pd.DataFrame({"a": rng.normal(size=n), "b": rng.integers(0, 2, n).astype(float)})
@@ -27,19 +31,20 @@ def data(seed: int, n: int = 80, *, entry: bool = False, months: bool = True, ra
     return x, cs.Outcome(np.minimum(time, censored), event, start=start if entry else None, causes=CAUSES)
 
 
-def observation(y: cs.Outcome, weight: np.ndarray, t: float, since: float) -> float:
-    """Give A(t) / A(since) by the definition: factors of censoring and of entry at every time in [since, t)."""
-    product = 1.0
-    for v in np.unique(np.concatenate((y.stop, y.start))):
-        if not since <= v < t:
-            continue
+def observation(y: cs.Outcome, weight: np.ndarray) -> Callable[[float, float], float]:
+    """Give A(t) / A(since), a function of both, by the definition: factors of censoring and of entry at every time."""
+    times = np.unique(np.concatenate((y.stop, y.start)))
+    factors = []
+    for v in times:
         at_risk = weight[(y.entry < v) & (y.stop >= v) & ~((y.stop == v) & (y.event > 0))].sum()
         censored = weight[(y.stop == v) & (y.event == 0)].sum()
-        product *= 1 - censored / at_risk if censored else 1.0
         entered = weight[(y.entry == v)].sum()
         around = weight[(y.entry <= v) & (y.stop > v)].sum()
-        product /= 1 - entered / around if entered else 1.0
-    return product
+        factors.append(
+            (1 - censored / at_risk if censored else 1.0) / (1 - entered / around if entered < around else 1.0)
+        )
+    product = np.array(factors)
+    return lambda t, since: float(np.prod(product[(times >= since) & (times < t)]))
 
 
 def expanded(
@@ -54,6 +59,7 @@ def expanded(
     code = y.cause_code(cause)
     events = np.unique(y.stop[y.event == code])
     source, start, stop, event, weights = [], [], [], [], []
+    factor = {label: observation(y[group == label], weight[group == label]) for label in np.unique(group)}
 
     def piece(i: int, begin: float, end: float, has: bool, w: float) -> None:
         for column, value in zip((source, start, stop, event, weights), (i, begin, end, int(has), w), strict=True):
@@ -63,9 +69,9 @@ def expanded(
         piece(i, max(y.entry[i], -1.0), y.stop[i], y.event[i] == code, weight[i])
         if y.event[i] in (0, code):
             continue
-        begin, mine = y.stop[i], group == group[i]
+        begin = y.stop[i]
         for t in events[events > y.stop[i]]:
-            w = observation(y[mine], weight[mine], t, y.stop[i])
+            w = factor[group[i]](t, y.stop[i])
             if w > 0:
                 piece(i, begin, t, False, w * weight[i])
             begin = t

@@ -126,7 +126,9 @@ def test_order_units_splits_and_replication_change_nothing(seed: int) -> None:
     x, y = data(seed, 70)
     reference = cs.FineGray("attrition").fit(x, y)
     order = rng.permutation(len(y))
-    np.testing.assert_allclose(cs.FineGray("attrition").fit(x.iloc[order], y[order]).covariance_, reference.covariance_, rtol=1e-7)
+    np.testing.assert_allclose(
+        cs.FineGray("attrition").fit(x.iloc[order], y[order]).covariance_, reference.covariance_, rtol=1e-7
+    )
     shifted = cs.FineGray("attrition").fit(x * [1e6, 1] + [1e9, 0], y)
     np.testing.assert_allclose(shifted.coef_ * [1e6, 1], reference.coef_, rtol=1e-6, atol=1e-8)
     # every spell cut in the middle of a month that it passes
@@ -182,7 +184,9 @@ def test_columns_name_the_roles_and_are_remembered() -> None:
     twin = cs.FineGray("attrition").fit(x, y, strata=vintage, cluster=customer)
     np.testing.assert_allclose(model.covariance_, twin.covariance_)
     assert list(model.coef_.index) == ["a", "b"]
-    np.testing.assert_allclose(model.predict_curves(named).probability, twin.predict_curves(x, strata=vintage).probability)
+    np.testing.assert_allclose(
+        model.predict_curves(named).probability, twin.predict_curves(x, strata=vintage).probability
+    )
 
 
 def test_dropped_rows_are_those_of_the_censoring_strata_too() -> None:
