@@ -291,9 +291,9 @@ def within_support(curves: Curves, asked: bool, model_steps: Floats, stacklevel:
     if beyond.any():
         if asked:
             curves._report_beyond(beyond, curves.times, strict=False, stacklevel=stacklevel + 2)
-        probability = curves.probability.copy()
-        probability[np.broadcast_to(beyond[:, None, :], probability.shape)] = np.nan
-        curves = replace(curves, probability=probability)
+        unknown = beyond[:, None, :]
+        parts = {name: getattr(curves, name) for name in ("probability", "lower", "upper")}
+        curves = replace(curves, **{k: None if v is None else np.where(unknown, np.nan, v) for k, v in parts.items()})
     if not asked:
         return curves
     end = curves.times[-1] if len(curves.times) else 0.0

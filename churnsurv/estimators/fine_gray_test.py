@@ -2,8 +2,8 @@ r"""Do subdistribution hazard ratios change over time? A score test in Fine and 
 
 Adding the covariates :math:`x\,g(t)` with coefficients θ, the score at θ = 0 is
 :math:`U_2 = \sum_{exits} g (x - \bar x)`, whose derivative by β is :math:`-I_{21} = -\sum g V` with V the covariance of x in
-the weighted risk sets. As the weighted likelihood's information is no variance, that of :math:`U_2` at :math:`\hat β` is taken from
-its influences :math:`u_2 - I_{21} I_{11}^{-1} u_1`, which are summed by subject or cluster. O(n p²).
+the weighted risk sets. As the weighted likelihood's information is no variance, that of :math:`U_2` at :math:`\hat β` is
+taken from its influences :math:`u_2 - I_{21} I_{11}^{-1} u_1`, which are summed by subject or cluster. O(n p²).
 
 References: Grambsch and Therneau (1994), Biometrika 81; Lin and Wei (1989), J. Am. Stat. Assoc. 84; Zhou, Fine and Laird
 (2013), Stat. Med. 32 (for the subdistribution hazard).

@@ -159,6 +159,7 @@ def test_incidence_is_bounded_monotone_and_incomplete() -> None:
     curves = model.predict_curves(far, level=0.95)
     incidence = curves.cumulative_incidence("default")
     known = ~np.isnan(incidence)
+    np.testing.assert_array_equal(np.isnan(curves.lower[:, 0]), ~known)
     assert np.all((incidence[known] >= 0) & (incidence[known] <= 1))
     assert np.all(np.diff(incidence, axis=1)[known[:, 1:]] >= 0)
     assert np.all((curves.lower[:, 0] <= incidence + 1e-12)[known])
