@@ -80,9 +80,10 @@ FITTERS = {"churnsurv FineGray": fit_churnsurv, "expanded rows, churnsurv CoxPH"
 R_SCRIPT = """
 suppressPackageStartupMessages(library(survival))
 a <- commandArgs(TRUE); d <- read.csv(a[1]); d$ev <- factor(d$event, 0:2); d$id <- seq_len(nrow(d)); d$event <- NULL
-gc(reset = TRUE); t0 <- proc.time()
+invisible(gc(reset = TRUE)); t0 <- proc.time()
 g <- finegray(Surv(stop, ev) ~ ., d)
-f <- coxph(reformulate(c(grep("^x", names(d), value = TRUE)), "Surv(fgstart, fgstop, fgstatus)"), g, weights = fgwt, cluster = id)
+model <- reformulate(grep("^x", names(d), value = TRUE), "Surv(fgstart, fgstop, fgstatus)")
+f <- coxph(model, g, weights = fgwt, cluster = id)
 u <- proc.time() - t0
 cat(sprintf('{"coef": [%s], "cpu": %f, "wall": %f, "memory": %f}',
             paste(format(coef(f), digits = 15), collapse = ","), u[1] + u[2], u[3], sum(gc()[, 6])))

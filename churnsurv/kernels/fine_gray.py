@@ -39,6 +39,9 @@ from churnsurv.kernels.observation import Floats, Spells, Steps, observation_inf
 
 Ints = NDArray[np.int64]
 
+#: event times whose influences on the baseline are held at once, (rows, this many)
+KNOTS_AT_ONCE = 32
+
 
 class Competing(NamedTuple):
     """Rows that left by a competing cause before a later event of the cause, and the slots of their running sums.
@@ -242,30 +245,47 @@ def hazard_moments(
     slots = np.concatenate(([0.0], np.cumsum(competing.weight * terms.a[competing.bucket])))
     dead = np.flatnonzero(shard.death >= 0)
     k = shard.death[dead]
-    jump = shard.weight[dead] * terms.e0[k] / sums.death_weight[k] + ratio[dead] * terms.b[k]
+    jump = np.zeros(len(ratio))
+    jump[dead] = shard.weight[dead] * terms.e0[k] / sums.death_weight[k] + ratio[dead] * terms.b[k]
+    cell = np.searchsorted(competing.begin, competing.slot, side="right") - 1
+    offset = competing.begin[cell] - buckets.begin[competing.stratum]
     variance, cross = np.empty(len(knots)), np.empty((len(knots), dfbeta.shape[1]))
-    for position, b in enumerate(knots):
-        s, first = buckets.stratum[b], buckets.begin[buckets.stratum[b]]
-        low, high = np.clip(shard.first, first, b + 1), np.clip(shard.last, first, b + 1)
-        influence = -ratio * (running[high] - running[low])
-        now = (k >= first) & (k <= b)
-        influence[dead[now]] += jump[now]
-        if len(competing.row):
-            in_stratum = competing.stratum == s
-            end = _slot_of(competing, b, first)[in_stratum] + 1
-            own = competing.slot[in_stratum]
-            influence[competing.row[in_stratum]] -= ratio_competing[in_stratum] * (
-                slots[np.maximum(end, own)] - slots[own]
-            )
-            if steps is not None:
-                until = np.where((np.arange(len(terms.a)) >= first) & (np.arange(len(terms.a)) <= b), terms.a, 0.0)
-                influence += weight_scores(shard, competing, rows, steps, state, buckets, None, -until[:, None])[:, 0]
-        by_cluster = np.bincount(cluster, influence, len(dfbeta)) * np.exp(-state.shift[s])
-        variance[position], cross[position] = by_cluster @ by_cluster, by_cluster @ dfbeta
+    for begin in range(0, len(knots), KNOTS_AT_ONCE):
+        some = slice(begin, begin + KNOTS_AT_ONCE)
+        at, first = knots[some], buckets.begin[buckets.stratum[knots[some]]]
+        influence = np.zeros((len(ratio), len(at)))
+        if len(competing.row) and steps is not None:
+            every = np.arange(len(terms.a))[:, None]
+            until = np.where((every >= first) & (every <= at), terms.a[:, None], 0.0)
+            influence = weight_scores(shard, competing, rows, steps, state, buckets, None, -until)
+        _add_hazard(influence, at, first, ratio, shard.first, shard.last, shard.death, jump, running)
+        _add_competing_hazard(
+            influence, at, first, buckets.stratum[at], competing.row, ratio_competing, competing.slot, offset,
+            competing.stratum, slots,
+        )  # fmt: skip
+        by_cluster = np.zeros((len(dfbeta), len(at)))
+        add_by_cluster(by_cluster, cluster, influence)
+        by_cluster *= np.exp(-state.shift[buckets.stratum[at]])
+        variance[some], cross[some] = np.einsum("ck,ck->k", by_cluster, by_cluster), by_cluster.T @ dfbeta
     return variance, cross
 
 
-def _slot_of(competing: Competing, bucket: int, first: int) -> Ints:
-    """Give the slot of a bucket in the cell of each competing row."""
-    cell = np.searchsorted(competing.begin, competing.slot, side="right") - 1
-    return np.asarray(competing.begin[cell] + bucket - first)
+@njit(cache=True, nogil=True)
+def _add_hazard(influence, at, begin, ratio, first, last, death, jump, running):  # type: ignore[no-untyped-def]
+    for i in range(len(ratio)):
+        for k in range(len(at)):
+            if last[i] <= begin[k] or first[i] > at[k]:
+                continue
+            high = min(last[i], at[k] + 1)
+            influence[i, k] -= ratio[i] * (running[high] - running[max(first[i], begin[k])])
+            if begin[k] <= death[i] <= at[k]:
+                influence[i, k] += jump[i]
+
+
+@njit(cache=True, nogil=True)
+def _add_competing_hazard(influence, at, begin, of, row, ratio, slot, offset, stratum, slots):  # type: ignore[no-untyped-def]
+    for m in range(len(row)):
+        for k in range(len(at)):
+            end = offset[m] + at[k] + 1
+            if stratum[m] == of[k] and end > slot[m]:
+                influence[row[m], k] -= ratio[m] * (slots[end] - slots[slot[m]])
