@@ -292,8 +292,9 @@ def within_support(curves: Curves, asked: bool, model_steps: Floats, stacklevel:
         if asked:
             curves._report_beyond(beyond, curves.times, strict=False, stacklevel=stacklevel + 2)
         unknown = beyond[:, None, :]
-        parts = {name: getattr(curves, name) for name in ("probability", "lower", "upper")}
-        curves = replace(curves, **{k: None if v is None else np.where(unknown, np.nan, v) for k, v in parts.items()})
+        parts: dict[str, Any] = {name: getattr(curves, name) for name in ("probability", "lower", "upper")}
+        known: dict[str, Any] = {k: None if v is None else np.where(unknown, np.nan, v) for k, v in parts.items()}
+        curves = replace(curves, **known)
     if not asked:
         return curves
     end = curves.times[-1] if len(curves.times) else 0.0
