@@ -27,6 +27,7 @@ _HOME = {
     "CensoringModel": "nonparametric",
     "CoxPH": "estimators.cox",
     "CauseSpecificCox": "estimators.cause_specific",
+    "FineGray": "estimators.fine_gray",
     "RandomSurvivalForest": "estimators.forest",
     "compare_nested": "estimators.nested",
     "predict_curves": "estimators.predict",
@@ -52,6 +53,7 @@ __all__ = [
     "CoxPH",
     "Curves",
     "Estimate",
+    "FineGray",
     "KaplanMeier",
     "NelsonAalen",
     "Outcome",
@@ -86,6 +88,7 @@ if TYPE_CHECKING:
     from churnsurv.estimators.cox import CoxPH
     from churnsurv.estimators.diagnosis import diagnose
     from churnsurv.estimators.diagnostics import events_per_parameter, influence, variance_inflation
+    from churnsurv.estimators.fine_gray import FineGray
     from churnsurv.estimators.forest import RandomSurvivalForest
     from churnsurv.estimators.nested import compare_nested
     from churnsurv.estimators.ph_test import proportional_hazards_test

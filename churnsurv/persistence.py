@@ -29,6 +29,7 @@ from churnsurv.exceptions import DataError
 _CLASSES = {
     "CoxPH": "churnsurv.estimators.cox",
     "CauseSpecificCox": "churnsurv.estimators.cause_specific",
+    "FineGray": "churnsurv.estimators.fine_gray",
     "RandomSurvivalForest": "churnsurv.estimators.forest",
     "KaplanMeier": "churnsurv.nonparametric",
     "NelsonAalen": "churnsurv.nonparametric",

@@ -27,6 +27,7 @@ from churnsurv.exceptions import ChurnSurvError
 from tests.oracle_r.comparisons import COMPARISONS
 from tests.oracle_r.cox import COX
 from tests.oracle_r.evaluator import LANGUAGE, evaluate
+from tests.oracle_r.fine_gray import FINE_GRAY
 from tests.oracle_r.functions import FUNCTIONS
 from tests.oracle_r.incidence import INCIDENCE
 from tests.oracle_r.inference import INFERENCE
@@ -43,9 +44,6 @@ HERE = Path(__file__).parent
 CAPABILITY_OF = {
     "concordance": "concordance",
     "conc_pack": "concordance",
-    "crr": "fine-gray",
-    "finegray": "fine-gray",
-    "CSC": "competing-prediction",
     "Score": "auc, brier",
     "glmnet": "penalized-cox",
     "cv.glmnet": "penalized-cox",
@@ -65,7 +63,21 @@ DIFFERENT = {
     "edge_few_events.single_event.se": "the estimate is infinite: every program stops elsewhere",
     "edge_zero_event_level.r_coef_at_stop": "the estimate is infinite: every program stops elsewhere",
     "cox_hdfail_large.martingale.sum": "zero up to the rounding of either side",
+    "cr_pbc.csc_absolute_risk_death.upper": "exponential survival gives a risk above 1, of which log(-log) is none",
     "edge_scale.time_1em9": "R takes different tiny times for ties; held to the reference in test_oracles_cox.py",
+}
+#: blocks held to less, by the beginning and the end of their name: relative tolerance and why
+LOOSER = {
+    ("cr_mgus2.crr_cause1", ""): (1e-6, "cmprsk's iterations stopped at 3e-7"),
+    ("cr_", ".se"): (0.05, "riskRegression's influence functions are approximate; ours are the estimate's derivative"),
+    ("cr_", ".lower"): (
+        0.1,
+        "riskRegression's influence functions are approximate; ours are the estimate's derivative",
+    ),
+    ("cr_", ".upper"): (
+        0.1,
+        "riskRegression's influence functions are approximate; ours are the estimate's derivative",
+    ),
 }
 _NOT_A_NUMBER = {"NA": np.nan, "NaN": np.nan, "Inf": np.inf, "-Inf": -np.inf}
 
@@ -153,7 +165,16 @@ def _run(folder: Path) -> Any:
 
     reserved = {name: Outside(f"outside the scope: capability {c}") for name, c in CAPABILITY_OF.items()}
     models = (
-        COX | PREDICTIONS | PROPENSITY | NONPARAMETRIC | INCIDENCE | SUMMARIES | COMPARISONS | RESIDUALS | INFERENCE
+        COX
+        | PREDICTIONS
+        | PROPENSITY
+        | NONPARAMETRIC
+        | INCIDENCE
+        | SUMMARIES
+        | COMPARISONS
+        | RESIDUALS
+        | INFERENCE
+        | FINE_GRAY
     )
     own = {"get_csv": Builtin(read_csv), "finish": Special(finish)}
     scope = Scope(reserved | LANGUAGE | FUNCTIONS | models | own)
@@ -197,14 +218,19 @@ RTOL, LOOSE_RTOL = 1e-8, 1e-6
 _CIRCUMSTANCES = {"time", "strata", "times", "layout", "newdata", "path", "conf_type", "rmtl"}
 
 
-def differences(check: Check, tolerances: dict[str, float] | None = None) -> list[str]:
+def _looser(name: str) -> float:
+    fitting = [rtol for (begin, end), (rtol, _) in LOOSER.items() if name.startswith(begin) and name.endswith(end)]
+    return max(fitting, default=0.0)
+
+
+def differences(check: Check, tolerances: dict[str, float] | None = None, least_rtol: float = 0.0) -> list[str]:
     """Say which quantities of a block differ, with both values; empty when all agree."""
     tolerances = tolerances or {}
     found: list[str] = []
     for name, ours, expected in _quantities(check):
         last = name.rsplit(".", 1)[-1]
         is_loose = last in _LOOSE or last.startswith(("lower", "upper"))
-        rtol = tolerances.get(last, LOOSE_RTOL if is_loose else RTOL)
+        rtol = max(tolerances.get(last, LOOSE_RTOL if is_loose else RTOL), least_rtol)
         problem = _difference(ours, expected, rtol)
         if problem:
             found.append(f"{name or check}: {problem}")
@@ -299,7 +325,7 @@ def verify(check: Check, tolerances: dict[str, float] | None = None) -> None:
     if explained is not None:
         pytest.skip(explained)
     try:
-        found = differences(check, tolerances)
+        found = differences(check, tolerances, _looser(str(check)))
     except ChurnSurvError as error:
         if "edge-case" not in read(check.case)["meta"]["capabilities"]:
             raise

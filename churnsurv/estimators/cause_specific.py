@@ -17,10 +17,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from churnsurv.curves import Curves, check_size, within_support
 from churnsurv.data.features import feature_frame
+from churnsurv.estimators.cause_specific_bounds import state_bounds, variance_parts
 from churnsurv.estimators.cox import CoxPH
 from churnsurv.estimators.inputs import RowArgument, as_outcome, requested_start, requested_times, row_values
 from churnsurv.exceptions import DataError, NotIdentifiedError
 from churnsurv.kernels.times import steps_until
+from churnsurv.messages import confidence_level
 from churnsurv.outcome import Missing, Outcome
 
 Floats = NDArray[np.float64]
@@ -47,7 +49,8 @@ class CauseSpecificCox(BaseEstimator):  # type: ignore[misc]
 
     References
     ----------
-    Prentice et al. (1978), Biometrics 34; Putter, Fiocco and Geskus (2007), Stat. Med. 26.
+    Prentice et al. (1978), Biometrics 34; Cheng, Fine and Wei (1998), Biometrics 54; Putter, Fiocco and Geskus (2007), Stat.
+    Med. 26; Ozenne et al. (2017), R Journal 9.
 
     Examples
     --------
@@ -99,6 +102,8 @@ class CauseSpecificCox(BaseEstimator):  # type: ignore[misc]
             for cause in outcome.causes
         }
         self.causes_, self.is_recurrent_ = list(outcome.causes), outcome.recurrent
+        given = {"strata": strata, "sample_weight": sample_weight, "cluster": cluster, "offset": offset}
+        self.variance_parts_ = {} if outcome.recurrent else variance_parts(self, frame, outcome, given)
         return self
 
     def summary(self, level: float = 0.95) -> pd.DataFrame:
@@ -122,11 +127,16 @@ class CauseSpecificCox(BaseEstimator):  # type: ignore[misc]
         start: ArrayLike | None = None,
         strata: RowArgument = None,
         offset: RowArgument = None,
+        level: float | None = None,
     ) -> Curves:
         """Predict the probabilities of staying and of having left by each cause; arguments as in :meth:`CoxPH.predict_curves`.
 
         Product-integral: S(t) = Π (1 − Σ_k dΛ_k), F_k(t) = Σ S(t−) dΛ_k, over all event times of all causes. An increment
         above 1, possible for extreme covariates, empties the state and is shared by the causes in proportion.
+
+        With `level`, pointwise confidence bounds on the log(−log) scale of each probability, by the delta method: the hazards'
+        martingales are taken as uncorrelated between causes and times (Cheng, Fine & Wei 1998); after a fit with `cluster` or
+        sampling weights, the infinitesimal jackknife by cluster (Ozenne et al. 2017).
         """
         check_is_fitted(self)
         if self.is_recurrent_:
@@ -143,8 +153,12 @@ class CauseSpecificCox(BaseEstimator):  # type: ignore[misc]
         ages = start if start is None else requested_start(start, n, np.zeros(n))
         probability = np.empty((n, n_states, len(grid)))
         origin, last = np.empty(n), np.empty(n)
-        for begin in range(0, n, CHUNK):
-            rows = slice(begin, begin + CHUNK)
+        bounds = None if level is None else (np.empty(probability.shape), np.empty(probability.shape))
+        level = None if level is None else confidence_level(level)
+        # bounds hold an array of rows by event times of all causes several times over
+        chunk_rows = CHUNK if bounds is None else max(1, min(CHUNK, 4_000_000 // (len(steps) * len(self.causes_))))
+        for begin in range(0, n, chunk_rows):
+            rows = slice(begin, begin + chunk_rows)
             cut = {k: v if v is None else v.iloc[rows] for k, v in row_arguments.items()}
             hazards = []
             for model in self.models_.values():
@@ -154,8 +168,17 @@ class CauseSpecificCox(BaseEstimator):  # type: ignore[misc]
                 )
                 hazards.append(hazard)
             chunk = aalen_johansen_of(np.stack(hazards, axis=1))
-            probability[rows] = chunk[:, :, steps_until(steps, grid)]
-        curves = Curves(grid, probability, origin, last, tuple(self.causes_), frame.index)
+            until = steps_until(steps, grid)
+            probability[rows] = chunk[:, :, until]
+            if bounds is not None and level is not None:
+                past = np.zeros(len(chunk), dtype=np.int64) if ages is None else steps_until(steps, ages[rows])
+                bounds[0][rows], bounds[1][rows] = state_bounds(
+                    self, frame.iloc[rows], cut, past, steps, np.stack(hazards, axis=1), chunk, until, level
+                )
+        lower, upper = (None, None) if bounds is None else bounds
+        curves = Curves(
+            grid, probability, origin, last, tuple(self.causes_), frame.index, lower=lower, upper=upper, level=level
+        )
         return within_support(curves, times is not None, steps, stacklevel=2)
 
     def _formulas(self, causes: tuple[str, ...]) -> dict[str, str | None]:

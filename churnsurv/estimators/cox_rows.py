@@ -45,6 +45,10 @@ class Rows(NamedTuple):
     #: rows of the input that are kept (n,); None: all of them
     kept: NDArray[np.bool_] | None = None
 
+    def cut(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Give the values of the rows that are kept, of values of all rows of the input."""
+        return values if self.kept is None else values[self.kept]
+
 
 class Prepared(NamedTuple):
     """Rows as the kernel takes them: covariates as (x − center) / scale, weights of mean 1 (times `factor`: as given)."""

@@ -243,7 +243,8 @@ def _length(x: Any) -> Any:
 
 
 def _number_of_rows(x: Any) -> Any:
-    return np.array([x.n_rows if isinstance(x, Frame) else len(x)])
+    later = getattr(x, "later_rows", None)
+    return later or np.array([x.n_rows if isinstance(x, Frame) else len(x)])
 
 
 def _group_apply(x: Any, by: Any, function: Any) -> Any:
@@ -259,7 +260,8 @@ def _column_bind(*parts: Any, **named: Any) -> Any:
 def _row_bind(*parts: Any) -> Any:
     if all(isinstance(part, Frame) for part in parts):
         return Frame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
-    return Outside("rbind of vectors is not translated")
+    width = max(np.shape(part)[-1] for part in parts)
+    return np.vstack([part if np.ndim(part) == 2 else np.resize(np.asarray(part), width) for part in parts])
 
 
 def _round(x: Any, digits: Any = None) -> Any:
