@@ -162,6 +162,14 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         ends = np.cumsum([size for _, size in sizes])
         return {term: list(range(end - size, end)) for (term, size), end in zip(sizes, ends, strict=True) if size}
 
+    def sources_by_term(self) -> dict[str, set[str]]:
+        """Give each term with the columns of X of which it is made."""
+        self._require_fit()
+        if self.formula_ is None:
+            return {column: {column} for column in self.columns_}
+        made_of = self.spec_.term_variables.items()
+        return {str(term): {str(v) for v in variables if v.source == "data"} for term, variables in made_of}
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True

@@ -19,7 +19,6 @@ from churnsurv.estimators.linearity import linearity_tests
 from churnsurv.estimators.ph_test import ph_table, require_clusters
 from churnsurv.estimators.residuals import groups_of
 from churnsurv.estimators.smooths import coefficient_over_time
-from churnsurv.estimators.term_groups import term_columns, term_groups
 from churnsurv.exceptions import DataError
 from churnsurv.messages import counted, first_of
 from churnsurv.outcome import Outcome
@@ -153,7 +152,7 @@ def _tested(table: pd.DataFrame, alpha: float) -> Iterator[tuple[str, float, flo
 
 
 def _changing(model: CoxPH, at: Seen, table: pd.DataFrame, alpha: float) -> Iterator[Finding]:
-    columns, made_of = term_groups(model.encoder_), term_columns(model.encoder_)
+    columns, made_of = model.encoder_.columns_by_term(), model.encoder_.sources_by_term()
     times, deaths = at.data.buckets.time, at.state.sums.deaths.astype(np.int64)
     middle = float(np.median(np.repeat(times, deaths)))
     for term, statistic, df, p_value in _tested(table, alpha):

@@ -13,7 +13,6 @@ from churnsurv.data.features import feature_frame
 from churnsurv.estimators.cox_state import Seen, seen
 from churnsurv.estimators.inputs import RowArgument
 from churnsurv.estimators.residuals import groups_of, unit
-from churnsurv.estimators.term_groups import term_groups
 from churnsurv.exceptions import DataError
 from churnsurv.kernels.residuals import group_scores
 from churnsurv.outcome import Outcome
@@ -128,7 +127,7 @@ def variance_inflation(model: CoxPH) -> pd.DataFrame:
     v = model.naive_covariance_.to_numpy()
     root = np.sqrt(np.diag(v))
     correlation = v / np.outer(root, root)
-    groups = term_groups(model.encoder_)
+    groups = model.encoder_.columns_by_term()
     rows = []
     for columns in groups.values():
         others = np.setdiff1d(np.arange(len(v)), columns)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from churnsurv.estimators.cox_state import Seen
 from churnsurv.estimators.ph_test import added_test, cluster_codes, refuse_other_rows, table_of
-from churnsurv.estimators.term_groups import term_groups
 from churnsurv.kernels.cox import gradient, one_shard
 from churnsurv.kernels.cox_rows import row_bounds
 from churnsurv.kernels.newton import Problem, evaluate
@@ -55,7 +54,7 @@ def _curves(model: CoxPH, at: Seen, frame: pd.DataFrame) -> tuple[list[Floats], 
     """Give the further columns of the splines, standardised, and their positions by column of X."""
     curves: list[Floats] = []
     groups: dict[str, list[int]] = {}
-    for name, columns in term_groups(model.encoder_).items():
+    for name, columns in model.encoder_.columns_by_term().items():
         if name not in frame.columns or name in model.encoder_.levels_ or len(columns) != 1:
             continue
         values = numeric_column(frame[name], name)

@@ -11,7 +11,6 @@ from scipy.stats import chi2
 
 from churnsurv.estimators.cox_state import Seen, seen
 from churnsurv.estimators.inputs import RowArgument
-from churnsurv.estimators.term_groups import term_groups
 from churnsurv.exceptions import DataError, NotIdentifiedError
 from churnsurv.kernels.cox import gradient
 from churnsurv.kernels.ph_times import kaplan_meier_before, mean_ranks
@@ -108,7 +107,7 @@ def ph_table(model: CoxPH, at: Seen, transform: Transform, *, terms: bool = True
     rows, difference = events_minus_means(shard, ResidualArg(at.state, buckets, ones))
     u = (shard.weight[rows] * g[shard.death[rows]]) @ difference
     test = added_test(at, u, i11, i12, i22)
-    groups = term_groups(model.encoder_) if terms else {name: [j] for j, name in enumerate(model.coef_.index)}
+    groups = model.encoder_.columns_by_term() if terms else {name: [j] for j, name in enumerate(model.coef_.index)}
     groups = {**groups, "GLOBAL": list(range(len(model.coef_)))}
     parts = None
     if model.is_robust_ and not lacks_clusters(model, at):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from churnsurv.estimators.term_groups import term_columns, term_groups
-
 if TYPE_CHECKING:
     from churnsurv.estimators.cox import CoxPH
 
@@ -37,20 +35,20 @@ def banded(model: CoxPH, column: str) -> str | None:
 def changing(model: CoxPH, column: str, time: float) -> str:
     """Give the fit in which the effect of a column differs before and after a time."""
     cut = _CUT.format(time=f"{time:.6g}" if time != int(time) else f"{time:.1f}", column=column)
-    names = [*_names(model, list(term_groups(model.encoder_))), "later"]
+    names = [*_names(model, list(model.encoder_.columns_by_term())), "later"]
     return cut + _fit(model, "X2", "y2", formula=names, rows="[rows]")
 
 
 def curved(model: CoxPH, column: str) -> str:
     """Give the fit with a natural spline of a column."""
-    others = [name for name in term_groups(model.encoder_) if name != column]
+    others = [name for name in model.encoder_.columns_by_term() if name != column]
     names = [*_names(model, others), f"cs({_quoted(column)}, df=4)"]
     return _fit(model, "X", "y", formula=names)
 
 
 def _terms_without(model: CoxPH, column: str) -> list[str]:
-    made_of = term_columns(model.encoder_)
-    return _names(model, [name for name in term_groups(model.encoder_) if column not in made_of[name]])
+    made_of = model.encoder_.sources_by_term()
+    return _names(model, [name for name in model.encoder_.columns_by_term() if column not in made_of[name]])
 
 
 def _names(model: CoxPH, terms: list[str]) -> list[str]:

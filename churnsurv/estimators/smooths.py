@@ -15,7 +15,6 @@ from churnsurv.estimators.cox_state import Seen, seen
 from churnsurv.estimators.inputs import RowArgument
 from churnsurv.estimators.ph_test import Transform, case_weight, cluster_codes, require_clusters, time_function
 from churnsurv.estimators.residuals import martingale, summed
-from churnsurv.estimators.term_groups import term_columns, term_groups
 from churnsurv.exceptions import DataError
 from churnsurv.kernels.newton import evaluate, maximise
 from churnsurv.kernels.residuals import ResidualArg, events_minus_means, group_scores
@@ -189,8 +188,8 @@ def functional_form(
 
 def _without(model: CoxPH, at: Seen, column: str) -> Seen:
     """Fit the model without the terms that contain a column, and give its likelihood at the maximum."""
-    made_of = term_columns(model.encoder_)
-    kept = sorted(j for name, js in term_groups(model.encoder_).items() if column not in made_of[name] for j in js)
+    made_of = model.encoder_.sources_by_term()
+    kept = sorted(j for name, js in model.encoder_.columns_by_term().items() if column not in made_of[name] for j in js)
     if len(kept) == len(model.coef_):
         return at
     if not kept:
