@@ -34,6 +34,11 @@ def refuse_unidentified(matrix: Floats, null: State, terms: list[str]) -> None:
     Works on the information at β = 0, the sum over deaths of the covariates' covariance within their risk sets, by a
     Cholesky factorisation in the order of the columns: a pivot near zero means nothing of the column is its own.
     """
+    if not (np.isfinite(null.log_likelihood) and np.isfinite(matrix).all()):
+        raise DataError(
+            "The offset differs by so much between rows at risk together that hazards of some are e^700 times those of others, "
+            "which no double holds. Is it on the scale of the logarithm of the hazard?"
+        )
     weight = float(null.sums.death_weight.sum())
     variance = np.diag(matrix) / weight
     flat = np.flatnonzero(variance < NO_VARIANCE)

@@ -22,7 +22,7 @@ from churnsurv.estimators.inputs import (
 from churnsurv.exceptions import DataError, MissingDataWarning, NoEventsError
 from churnsurv.kernels.buckets import lay_buckets
 from churnsurv.kernels.cox import Buckets, Shard, one_shard
-from churnsurv.kernels.cox_rows import centred, row_bounds
+from churnsurv.kernels.cox_rows import centred_moments, row_bounds, standardised_rows
 from churnsurv.kernels.newton import Problem
 from churnsurv.messages import counted, first_of
 from churnsurv.outcome import Missing, Outcome
@@ -125,16 +125,15 @@ def read_rows(
 
 def prepared(rows: Rows, efron: bool, center: Floats | None = None, scale: Floats | None = None) -> Prepared:
     """Standardise rows and lay them into buckets; with `center` and `scale` given, by these."""
-    if center is None or scale is None:
-        center, scale, x = standardised(rows.design, rows.encoder.terms_)
-    else:
-        x = np.ascontiguousarray((rows.design - center) / scale)
     # a common factor of the weights changes no estimate: with mean 1 they suit the tolerances
     factor = 1.0 if rows.weight is None else float(rows.weight[rows.weight > 0].mean())
-    weight = np.ones(len(x)) if rows.weight is None else rows.weight / factor
+    weight = np.ones(len(rows.design)) if rows.weight is None else rows.weight / factor
     n_strata = 1 if rows.strata_labels is None else len(rows.strata_labels)
     entry = None if rows.outcome.from_origin else rows.outcome.start
     buckets, first, last, death = lay_buckets(entry, rows.outcome.stop, rows.event, rows.strata, n_strata)
+    if center is None or scale is None:
+        center, scale = location_and_scale(rows.design, (first < last) & (weight > 0), rows.encoder.terms_)
+    x = standardised_rows(rows.design, center, scale)
     offset_center = 0.0 if rows.offset is None else float(rows.offset.mean())
     offset = np.zeros(len(x)) if rows.offset is None else rows.offset - offset_center
     shard = Shard(x, first, last, death, weight, offset)
@@ -143,18 +142,20 @@ def prepared(rows: Rows, efron: bool, center: Floats | None = None, scale: Float
     return Prepared(shard, buckets, problem, center, scale, factor, offset_center, n_events, n_strata)
 
 
-def standardised(design: Floats, terms: list[str]) -> tuple[Floats, Floats, Floats]:
-    """Give means, standard deviations and the standardised design, C-ordered; constant columns are refused.
+def location_and_scale(design: Floats, used: NDArray[np.bool_], terms: list[str]) -> tuple[Floats, Floats]:
+    """Give means and standard deviations of the columns over the rows at risk at some event; constant columns are refused.
 
-    Coefficients are invariant to it, and covariates of any unit then suit the same tolerances.
+    Coefficients are invariant to it, and covariates of any unit then suit the same tolerances. Rows that are at risk at no
+    event could hold anything, and have no say.
     """
     center = design.mean(axis=0)
-    x, shift, mean_square = centred(design, center)
-    # the mean of the differences is the rounding error of the first mean (columns such as 1e12 + 1e9 z)
+    shift, mean_square = centred_moments(design, center, used)
     scale = np.sqrt(mean_square)
+    # the mean of the differences is the rounding error of the first mean (columns such as 1e12 + 1e9 z), or comes of rows
+    # that are not used
     if np.any(np.abs(shift) > 1e-12 * scale):
         center = center + shift
-        x, _, mean_square = centred(design, center)
+        _, mean_square = centred_moments(design, center, used)
         scale = np.sqrt(mean_square)
     constant = np.flatnonzero(scale <= 1e-14 * np.abs(center))
     if len(constant):
@@ -162,5 +163,4 @@ def standardised(design: Floats, terms: list[str]) -> tuple[Floats, Floats, Floa
             f"Column {first_of([repr(terms[j]) for j in constant])} is constant: it cannot explain who leaves. "
             "Leave it out."
         )
-    x /= scale
-    return center, scale, x
+    return center, scale

@@ -81,7 +81,19 @@ def one_shard(shard: Shard) -> MapReduce:
 
 def eta_of(shard: Shard, beta: Floats) -> Floats:
     """Give the linear predictor of the rows, x β + offset."""
-    return np.asarray(shard.x @ beta + shard.offset)
+    return np.asarray(_linear_predictor(shard.x, beta, shard.offset)) if np.any(beta) else shard.offset
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _linear_predictor(x, beta, offset):  # type: ignore[no-untyped-def]
+    n, p = x.shape
+    eta = np.empty(n)
+    for i in range(n):
+        total = 0.0
+        for j in range(p):
+            total += x[i, j] * beta[j]
+        eta[i] = total + offset[i]
+    return eta
 
 
 class SumsArg(NamedTuple):
@@ -203,6 +215,10 @@ def death_terms(s0, d0, deaths, death_weight, efron):  # type: ignore[no-untyped
         for m in range(d):
             f = m / d if efron else 0.0
             den = s0[k] - f * d0[k]
+            if not den > 0.0:
+                # hazards beyond what a double holds: the value is not finite, and the step that led here is halved
+                log_sum = np.inf
+                break
             log_sum += mean_weight * np.log(den)
             inverse = mean_weight / den
             e0[k] += inverse
@@ -230,9 +246,16 @@ def cumulated(values: Floats, begin: Ints) -> Floats:
     Row k + s of the result, s the stratum of bucket k, is the sum before bucket k; row k + s + 1 includes it.
     """
     out = np.zeros((len(values) + len(begin) - 1, *values.shape[1:]))
-    for s in range(len(begin) - 1):
-        out[begin[s] + s + 1 : begin[s + 1] + s + 1] = np.cumsum(values[begin[s] : begin[s + 1]], axis=0)
+    _cumulate(values.reshape(len(values), -1), begin, out.reshape(len(out), -1))
     return out
+
+
+@njit(cache=True, nogil=True)
+def _cumulate(values, begin, out):  # type: ignore[no-untyped-def]
+    for s in range(len(begin) - 1):
+        for k in range(begin[s], begin[s + 1]):
+            for j in range(values.shape[1]):
+                out[k + s + 1, j] = out[k + s, j] + values[k, j]
 
 
 class GramArg(NamedTuple):

@@ -67,10 +67,12 @@ def hazard_uncertainty(
     a = terms.a / factor
     if square_weight is not None:
         a = terms.a * square_weight / np.where(sums.death_weight > 0, sums.death_weight, 1.0)
-    shift = np.exp(-state.shift[buckets.stratum])
-    q = (terms.a[:, None] * sums.risk[:, 1:] - terms.b[:, None] * sums.dead[:, 1:]) * shift[:, None]
     after = np.arange(len(a)) + buckets.stratum + 1
-    return cumulated(a * shift**2, buckets.begin)[after], cumulated(q, buckets.begin)[after]
+    # where an offset puts the hazard beyond all doubles, so are its errors
+    with np.errstate(over="ignore", invalid="ignore"):
+        shift = np.exp(-state.shift[buckets.stratum])
+        q = (terms.a[:, None] * sums.risk[:, 1:] - terms.b[:, None] * sums.dead[:, 1:]) * shift[:, None]
+        return cumulated(a * shift**2, buckets.begin)[after], cumulated(q, buckets.begin)[after]
 
 
 def squared_death_weight(shard: Shard, n_buckets: int) -> tuple[Floats]:

@@ -32,9 +32,9 @@ Floats = NDArray[np.float64]
 MOST_HALVINGS = 40
 #: a column whose information is below this share of the largest is taken to have this much: the step stays finite
 FLATTEST = 1e-14
-#: the likelihood is taken for monotone when a step that changes η by more than this between two rows …
+#: the likelihood may be monotone when a step that changes η by more than this between two rows …
 MONOTONE_STEP = 0.5
-#: … gains less than this: near a maximum such a step would need standard errors of thousands
+#: … gains less than this: near a maximum such a step would need standard errors of thousands, or a row far out
 MONOTONE_GAIN = 1e-7
 #: share of its information at β = 0 below which a direction is looked at for an infinite estimate
 FLAT = 1e-5
@@ -81,20 +81,26 @@ class Problem(NamedTuple):
 def evaluate(problem: Problem, beta: Floats) -> State:
     """Compute log likelihood and bucket sums at β (phase 1)."""
     shift = _shift(problem, beta)
-    sums = risk_sums(problem.mr(bucket_sums, SumsArg(beta, shift, problem.buckets)), problem.buckets)
-    value, terms = log_likelihood(sums, problem.efron)
+    # far from the maximum hazards may overflow: the value is then not finite, which callers look at
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums = risk_sums(problem.mr(bucket_sums, SumsArg(beta, shift, problem.buckets)), problem.buckets)
+        value, terms = log_likelihood(sums, problem.efron)
     return State(beta, shift, value, sums, terms)
 
 
 def information_at(problem: Problem, state: State) -> Floats:
     """Compute the observed information at a state (phase 2)."""
     hazard = cumulated(state.terms.e0, problem.buckets.begin)
-    (total,) = problem.mr(gram, GramArg(state.beta, state.shift, problem.buckets, hazard, state.terms.e1))
-    return information(total, state.sums, state.terms)
+    with np.errstate(over="ignore", invalid="ignore"):
+        (total,) = problem.mr(gram, GramArg(state.beta, state.shift, problem.buckets, hazard, state.terms.e1))
+        return information(total, state.sums, state.terms)
 
 
 def _shift(problem: Problem, beta: Floats) -> Floats:
-    """Give the η subtracted in each stratum: 0 while exp(η) surely stays representable, else the stratum's mean η."""
+    """Give the η subtracted in each stratum: 0 while exp(η) surely stays representable, else the mean η of its deaths.
+
+    Every denominator holds the hazard of a death; a row far out that stays has no say.
+    """
     n_strata = len(problem.buckets.begin) - 1
     if problem.norm_bound * float(np.linalg.norm(beta)) + problem.offset_bound < SAFE_ETA:
         return np.zeros(n_strata)
@@ -104,7 +110,7 @@ def _shift(problem: Problem, beta: Floats) -> Floats:
 
 def _eta_total(shard: Shard, arg: tuple[Floats, Buckets]) -> tuple[Floats, Floats]:
     beta, buckets = arg
-    used = (shard.first < shard.last) & (shard.weight > 0)
+    used = (shard.death >= 0) & (shard.first < shard.last) & (shard.weight > 0)
     stratum = buckets.stratum[shard.last[used] - 1]
     n_strata = len(buckets.begin) - 1
     eta = eta_of(shard, beta)[used]
@@ -141,23 +147,24 @@ def maximise(
         information_there = information_at(problem, moved)
         if not np.isfinite(information_there).all():
             # hazards of rows at risk together differ by more than a double holds: the end of a likelihood without maximum
-            monotone = _columns(_flat_directions(current, null_information), problem.ranges)
-            return NewtonResult(state, current, null, null_information, iteration, False, monotone)
+            flattest = _directions(current, null_information)[1][:, :1]
+            return NewtonResult(
+                state, current, null, null_information, iteration, False, _columns(flattest, problem.ranges)
+            )
         state, current = moved, information_there
-        if gain < _least_gain(state) and taken.max() > MONOTONE_STEP:
-            monotone = _columns(_flat_directions(current, null_information), problem.ranges)
-            return NewtonResult(state, current, null, null_information, iteration, False, monotone)
+        if gain < max(MONOTONE_GAIN, 1e-13 * abs(state.log_likelihood)) and taken.max() > MONOTONE_STEP:
+            monotone = _still_rising(problem, state, current, null_information)
+            if monotone is not None:
+                return NewtonResult(state, current, null, null_information, iteration, False, monotone)
     return NewtonResult(state, current, null, null_information, max_iter, False, None)
 
 
-def _least_gain(state: State) -> float:
-    return max(MONOTONE_GAIN, 1e-13 * abs(state.log_likelihood))
-
-
-def _flat_directions(matrix: Floats, null_matrix: Floats) -> Floats:
-    """Give, as columns, the directions whose information has all but vanished since β = 0; at least the flattest."""
-    values, vectors = eigh(matrix, null_matrix)
-    return np.asarray(vectors[:, : max(1, int(np.count_nonzero(values < FLAT)))])
+def _directions(matrix: Floats, null_matrix: Floats) -> tuple[Floats, Floats]:
+    """Give the share of the information at β = 0 that is left by direction, ascending, and the directions as columns."""
+    # columns that are flat at β = 0 already (under an offset) keep the matrix definite
+    floor = max(FLATTEST * float(np.diag(null_matrix).max()), np.finfo(np.float64).tiny)
+    values, vectors = eigh(matrix, null_matrix + floor * np.eye(len(matrix)))
+    return values, vectors
 
 
 def _columns(directions: Floats, ranges: Floats) -> NDArray[np.int64]:
@@ -167,18 +174,29 @@ def _columns(directions: Floats, ranges: Floats) -> NDArray[np.int64]:
 
 
 def _still_rising(problem: Problem, state: State, matrix: Floats, null_matrix: Floats) -> NDArray[np.int64] | None:
-    """Give the columns along which the likelihood does not fall though η moves by 1 between two rows; None: it falls.
+    """Give the columns along which the likelihood has no maximum; None: it falls in all directions.
 
-    Where the information is gone, a short Newton step says nothing of the distance to a maximum.
+    Where the information has all but vanished since β = 0 the likelihood is evaluated some standard errors further out, on
+    both sides: near a maximum it falls there as the information foretells, on the way to infinity it does not.
     """
-    values, vectors = eigh(matrix, null_matrix)
-    rising = []
-    for direction in vectors[:, values < FLAT].T:
-        step = direction / np.max(np.abs(direction) * problem.ranges)
-        reached = max(evaluate(problem, state.beta + sign * step).log_likelihood for sign in (1.0, -1.0))
-        if reached > state.log_likelihood - _least_gain(state):
-            rising.append(direction)
-    return _columns(np.column_stack(rising), problem.ranges) if rising else None
+    values, vectors = _directions(matrix, null_matrix)
+    flat = np.flatnonzero(values < FLAT)
+    rising = [k for k in flat if _rises(problem, state, vectors[:, k], max(float(values[k]), 1e-14))]
+    return _columns(vectors[:, rising], problem.ranges) if rising else None
+
+
+def _rises(problem: Problem, state: State, direction: Floats, information_along: float) -> bool:
+    for sign in (1.0, -1.0):
+        distance = np.sqrt(2.0 / information_along)
+        for _ in range(MOST_HALVINGS):
+            reached = evaluate(problem, state.beta + sign * distance * direction).log_likelihood
+            if np.isfinite(reached):
+                break
+            distance /= 4.0
+        foretold = 0.5 * distance**2 * information_along
+        if np.isfinite(reached) and state.log_likelihood - reached < 0.01 * foretold:
+            return True
+    return False
 
 
 def _halved(problem: Problem, state: State, step: Floats) -> State | None:
