@@ -175,10 +175,13 @@ def mean_terms(terms: Terms, s1: Floats, d1: Floats) -> Floats:
     return np.asarray(terms.a[:, None] * s1 - terms.b[:, None] * d1)
 
 
-def add_by_cluster(total: Floats, cluster: Ints, values: Floats) -> None:
+@njit(cache=True, nogil=True)
+def add_by_cluster(total, cluster, values):  # type: ignore[no-untyped-def]
     """Add rows of values to the rows of the total that their clusters have."""
-    for j in range(values.shape[1]):
-        total[:, j] += np.bincount(cluster, values[:, j], len(total))
+    for i in range(len(cluster)):
+        row = total[cluster[i]]
+        for j in range(values.shape[1]):
+            row[j] += values[i, j]
 
 
 def weight_scores(

@@ -209,3 +209,14 @@ def test_saved_model_predicts_the_same_with_bounds(tmp_path) -> None:
     ours, theirs = model.predict_curves(x, level=0.95), again.predict_curves(x, level=0.95)
     np.testing.assert_allclose(ours.upper, theirs.upper, rtol=1e-13)
     pd.testing.assert_frame_equal(model.summary(), again.summary())
+
+
+def test_errors_interpolated_between_event_times_are_close_to_those_kept_at_all(monkeypatch) -> None:
+    x, y = data(14, 400, months=False)
+    exact = cs.FineGray("attrition").fit(x, y).predict_curves(x.iloc[:4], level=0.95)
+    monkeypatch.setattr("churnsurv.estimators.fine_gray_fit.KNOTS", 40)
+    near = cs.FineGray("attrition").fit(x, y).predict_curves(x.iloc[:4], level=0.95)
+    assert len(exact.times) > 100
+    np.testing.assert_array_equal(near.probability, exact.probability)
+    np.testing.assert_allclose(near.upper - near.lower, exact.upper - exact.lower, rtol=0.02, atol=1e-3)
+    assert np.abs(near.upper - exact.upper).max() > 0
