@@ -136,8 +136,8 @@ def scores(fit: Laid, state: State, weighted: bool, g: Floats | None = None) -> 
 def curve_parts(fit: Laid, state: State, dfbeta: Floats, weighted: bool) -> dict[str, Any]:
     """Give what the variance of predicted curves is made of, by event time: arrays over the buckets, O(B p).
 
-    variance: of Λ(t) for known β at the centre; cross (B, p): its covariance with the coefficients; slope (B, p): the
-    derivative of Λ(t) by them. With more than 256 event times the first two are interpolated between 256 of them.
+    variance: of Λ(t) for known β at the centre, by Λ²; cross (B, p): its covariance with the coefficients, by Λ; slope (B, p):
+    the derivative of log Λ(t) by them. With more than 256 event times the first two are interpolated between 256 of them.
     """
     data, buckets = fit.data, fit.data.buckets
     # the variance for independent rows, with which the true one rises
@@ -148,16 +148,23 @@ def curve_parts(fit: Laid, state: State, dfbeta: Floats, weighted: bool) -> dict
         data.shard, fit.competing, fit.spells, steps, state, buckets, fit.cluster, dfbeta, knots
     )
     increments = mean_terms(state.terms, state.sums.risk[:, 1:], state.sums.dead[:, 1:])
-    increments = increments * np.exp(-state.shift[buckets.stratum])[:, None]
-    slope, full_variance, full_cross = np.empty_like(increments), np.empty(len(clock)), np.empty_like(increments)
+    hazard, slope = np.empty((len(clock), 1)), np.empty_like(increments)
+    full_variance, full_cross = np.empty((len(clock), 1)), np.empty_like(increments)
     for b, e in pairwise(buckets.begin):
+        hazard[b:e, 0] = np.cumsum(state.terms.e0[b:e])
         slope[b:e] = -np.cumsum(increments[b:e], axis=0)
         mine = (knots >= b) & (knots < e)
         if mine.any():
-            full_variance[b:e] = np.interp(clock[b:e], clock[knots[mine]], variance[mine])
+            full_variance[b:e, 0] = np.interp(clock[b:e], clock[knots[mine]], variance[mine])
             for j in range(slope.shape[1]):
                 full_cross[b:e, j] = np.interp(clock[b:e], clock[knots[mine]], cross[mine, j])
-    return {"variance": full_variance, "cross": full_cross / data.scale, "slope": slope * data.scale}
+    # an event of weight 0 makes no step
+    inverse = np.divide(1.0, hazard, out=np.zeros(hazard.shape), where=hazard > 0)
+    return {
+        "variance": (full_variance * inverse**2)[:, 0],
+        "cross": full_cross * inverse / data.scale,
+        "slope": slope * inverse * data.scale,
+    }
 
 
 def _knots(begin: NDArray[np.int32], clock: Floats) -> Ints:
