@@ -28,10 +28,12 @@ N = 300
 MODELS = {
     "cox": cs.CoxPH,
     "causes": cs.CauseSpecificCox,
+    "fine-gray": lambda: cs.FineGray("event"),
     "forest": lambda: cs.RandomSurvivalForest(n_estimators=5, random_state=0),
 }
 every_model = pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
-cox_models = pytest.mark.parametrize("make", [MODELS["cox"], MODELS["causes"]], ids=["cox", "causes"])
+COX = ("cox", "causes", "fine-gray")
+cox_models = pytest.mark.parametrize("make", [MODELS[name] for name in COX], ids=COX)
 
 
 @pytest.fixture(scope="module")

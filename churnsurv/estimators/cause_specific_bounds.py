@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.linalg import block_diag
 
 from churnsurv.estimators.cox_state import Seen, seen
 from churnsurv.estimators.inputs import known_codes, offset_argument
-from churnsurv.exceptions import DataError
+from churnsurv.exceptions import DataError, MissingDataWarning
 from churnsurv.kernels.absolute_risk import Baselines, increment_influence, state_variance
 from churnsurv.kernels.cox import ScoreArg, cluster_scores
 from churnsurv.kernels.nonparametric import interval
@@ -37,7 +38,10 @@ def variance_parts(
     which leaves one variance per event time. Customers with several loans, or sampling weights, correlate all of them: the
     infinitesimal jackknife then keeps a matrix of (event times of the causes)² per stratum.
     """
-    looks = [seen(m, frame, outcome, **given) for m in model.models_.values()]
+    with warnings.catch_warnings():
+        # the fit has told of the rows it left out
+        warnings.simplefilter("ignore", MissingDataWarning)
+        looks = [seen(m, frame, outcome, **given) for m in model.models_.values()]
     increments = []
     for look in looks:
         state, buckets = look.state, look.data.buckets
@@ -135,7 +139,8 @@ def state_bounds(
     offset = offset_argument(models[0].remembered("offset", given["offset"], rows), rows)
     if offset is not None:
         log_ratio += offset[:, None] - np.array([m.offset_center_ for m in models])
-    ratio = np.exp(np.clip(log_ratio, -600, 600))
+    # beyond e^±300 a probability is at 0 or 1 anyhow; squares must stay numbers
+    ratio = np.exp(np.clip(log_ratio, -300, 300))
     stratum = np.zeros(len(rows), dtype=np.int64)
     if models[0].strata_ is not None:
         stratum = known_codes(models[0].remembered("strata", given["strata"], rows), rows, models[0].strata_, "strata")
@@ -148,6 +153,8 @@ def state_bounds(
         variance[mine] = state_variance(
             base, probability[mine], total[mine], ratio[mine], covariates[mine], since[mine], until
         )
-    lower, upper = interval(estimate, np.sqrt(variance), level, "log-log")
+    # an error too large for the scale gives bounds 0 and 1
+    with np.errstate(over="ignore"):
+        lower, upper = interval(estimate, np.sqrt(variance), level, "log-log")
     sure = ((estimate == 0) | (estimate == 1)) & (variance == 0)
     return np.where(sure, estimate, lower), np.where(sure, estimate, upper)

@@ -30,9 +30,9 @@ def incidence_bounds(
 ) -> dict[str, Any]:
     r"""Give lower, upper (n, 1, T) and level: :math:`1 - \exp(-\Lambda e^{\pm z\, se(\Lambda) / \Lambda})`.
 
-    With :math:`\Lambda_c` the baseline at the centre c, the influence on :math:`\Lambda = e^{(x - c)'\beta} \Lambda_c` is, but
-    for that factor, the one on the baseline for known β plus :math:`b'` times the one on β, with
-    :math:`b = \Lambda_c (x - c) + \partial \Lambda_c / \partial \beta`; the factor cancels from se(Λ) / Λ.
+    With :math:`\Lambda_c` the baseline at the centre c, the influence on :math:`\log \Lambda = (x - c)'\beta + \log \Lambda_c`
+    is the one on :math:`\log \Lambda_c` for known β, plus :math:`(x - c + \partial \log \Lambda_c / \partial \beta)'` times the
+    one on β.
     """
     quantile = norm.ppf(0.5 + confidence_level(level) / 2)
     frame = feature_frame(X, model.feature_names_in_)
@@ -46,20 +46,17 @@ def incidence_bounds(
         rows = np.flatnonzero(stratum == code)
         table = model.centred_hazard_
         mine = slice(None) if model.strata_ is None else (table["stratum"] == model.strata_[code]).to_numpy()
-        steps, heights = model.hazard_steps(int(code))
+        steps, _ = model.hazard_steps(int(code))
 
         def on_grid(values: Floats, steps: Floats = steps) -> Floats:
             return step_values(steps, values, grid, before=0.0)
 
-        baseline = on_grid(heights)
         own, cross = on_grid(parts["variance"][mine]), on_grid(parts["cross"][mine].T)
-        slope = on_grid(parts["slope"][mine].T)
-        b = away[rows][:, :, None] * baseline + slope
+        b = away[rows][:, :, None] + on_grid(parts["slope"][mine].T)
         through_coef = np.einsum("ipt,pq,iqt->it", b, covariance, b)
-        variance = own + 2 * np.einsum("ipt,pt->it", b, cross) + through_coef
-        relative[rows] = np.divide(
-            np.sqrt(np.maximum(variance, 0.0)), baseline, out=np.zeros(variance.shape), where=baseline > 0
-        )
+        relative[rows] = np.sqrt(np.maximum(own + 2 * np.einsum("ipt,pt->it", b, cross) + through_coef, 0.0))
+    # exponents that no double holds stand for a bound at 0 or 1
+    factors = [np.exp(np.clip(sign * quantile * relative, -600, 600)) for sign in (-1, 1)]
     with np.errstate(over="ignore"):
-        ends = [-np.expm1(-hazard * np.exp(sign * quantile * relative))[:, None, :] for sign in (-1, 1)]
-    return {"lower": ends[0], "upper": ends[1], "level": float(level)}
+        lower, upper = (-np.expm1(-hazard * factor)[:, None, :] for factor in factors)
+    return {"lower": lower, "upper": upper, "level": float(level)}

@@ -40,7 +40,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 #: event times at which the variance of the baseline is kept; between them it is interpolated
-KNOTS = 512
+KNOTS = 256
 
 
 class Laid(NamedTuple):
@@ -143,40 +143,49 @@ def scores(fit: Laid, state: State, weighted: bool, g: Floats | None = None) -> 
 def curve_parts(fit: Laid, state: State, dfbeta: Floats, weighted: bool) -> dict[str, Any]:
     """Give what the variance of predicted curves is made of, by event time: arrays over the buckets, O(B p).
 
-    variance: of Λ(t) for known β at the centre; cross (B, p): its covariance with the coefficients; slope (B, p): the
-    derivative of Λ(t) by them. With more than 512 event times the first two are interpolated between 512 of them.
+    variance: of Λ(t) for known β at the centre, by Λ²; cross (B, p): its covariance with the coefficients, by Λ; slope (B, p):
+    the derivative of log Λ(t) by them. With more than 256 event times the first two are interpolated between 256 of them.
     """
     data, buckets = fit.data, fit.data.buckets
-    size = len(buckets.time)
-    knots = np.arange(size)
-    if size > KNOTS:
-        strata = [(b, e) for b, e in pairwise(buckets.begin) if e > b]
-        chosen = [np.linspace(b, e - 1, max(2, KNOTS * (e - b) // size)) for b, e in strata]
-        knots = np.unique(np.concatenate(chosen).astype(np.int64))
+    # the variance for independent rows, with which the true one rises
+    clock = np.cumsum(state.terms.a)
+    knots = _knots(buckets.begin, clock)
+    steps = fit.steps if weighted else None
     variance, cross = hazard_moments(
-        data.shard,
-        fit.competing,
-        fit.spells,
-        fit.steps if weighted else None,
-        state,
-        buckets,
-        fit.cluster,
-        dfbeta,
-        knots,
+        data.shard, fit.competing, fit.spells, steps, state, buckets, fit.cluster, dfbeta, knots
     )
     increments = mean_terms(state.terms, state.sums.risk[:, 1:], state.sums.dead[:, 1:])
-    increments = increments * np.exp(-state.shift[buckets.stratum])[:, None]
-    slope = np.empty_like(increments)
-    full_variance, full_cross = np.empty(size), np.empty_like(increments)
+    hazard, slope = np.empty((len(clock), 1)), np.empty_like(increments)
+    full_variance, full_cross = np.empty((len(clock), 1)), np.empty_like(increments)
     for b, e in pairwise(buckets.begin):
+        hazard[b:e, 0] = np.cumsum(state.terms.e0[b:e])
         slope[b:e] = -np.cumsum(increments[b:e], axis=0)
         mine = (knots >= b) & (knots < e)
         if mine.any():
-            at = np.arange(b, e)
-            full_variance[b:e] = np.interp(at, knots[mine], variance[mine])
+            full_variance[b:e, 0] = np.interp(clock[b:e], clock[knots[mine]], variance[mine])
             for j in range(slope.shape[1]):
-                full_cross[b:e, j] = np.interp(at, knots[mine], cross[mine, j])
-    return {"variance": full_variance, "cross": full_cross / data.scale, "slope": slope * data.scale}
+                full_cross[b:e, j] = np.interp(clock[b:e], clock[knots[mine]], cross[mine, j])
+    # an event of weight 0 makes no step
+    inverse = np.divide(1.0, hazard, out=np.zeros(hazard.shape), where=hazard > 0)
+    return {
+        "variance": (full_variance * inverse**2)[:, 0],
+        "cross": full_cross * inverse / data.scale,
+        "slope": slope * inverse * data.scale,
+    }
+
+
+def _knots(begin: NDArray[np.int32], clock: Floats) -> Ints:
+    """Give all buckets, or of many some 256: in each stratum its ends, half evenly by number and half evenly by `clock`."""
+    size = len(clock)
+    if size <= KNOTS:
+        return np.arange(size)
+    chosen = []
+    for b, e in pairwise(begin):
+        if e > b:
+            half = max(2, KNOTS * (e - b) // size // 2)
+            evenly = np.linspace(clock[b], clock[e - 1], half)
+            chosen += [np.linspace(b, e - 1, half), b + np.minimum(np.searchsorted(clock[b:e], evenly), e - b - 1)]
+    return np.unique(np.concatenate(chosen).astype(np.int64))
 
 
 class Fit(NamedTuple):

@@ -175,10 +175,13 @@ def mean_terms(terms: Terms, s1: Floats, d1: Floats) -> Floats:
     return np.asarray(terms.a[:, None] * s1 - terms.b[:, None] * d1)
 
 
-def add_by_cluster(total: Floats, cluster: Ints, values: Floats) -> None:
+@njit(cache=True, nogil=True)
+def add_by_cluster(total, cluster, values):  # type: ignore[no-untyped-def]
     """Add rows of values to the rows of the total that their clusters have."""
-    for j in range(values.shape[1]):
-        total[:, j] += np.bincount(cluster, values[:, j], len(total))
+    for i in range(len(cluster)):
+        row = total[cluster[i]]
+        for j in range(values.shape[1]):
+            row[j] += values[i, j]
 
 
 def weight_scores(
@@ -233,19 +236,18 @@ def hazard_moments(
 
     A row's influence on Λ (infinitesimal jackknife) is :math:`w e E_0/W - r \{A(t ∧ stop) - A(start) - e B\}` with A, B the
     running sums of the terms of Efron's denominators, plus its part in the estimated weights (`steps`; None: taken as
-    known). `dfbeta` (clusters, p). Returns (knots,) and (knots, p). O(n) per knot.
+    known). `dfbeta` (clusters, p). Returns (knots,) and (knots, p), for Λ times the stratum's exp(shift). O(n) per knot.
     """
     terms, sums = state.terms, state.sums
-    # rows at risk in no bucket may be given any stratum
-    bucket = np.minimum(np.maximum(shard.last - 1, shard.first), len(buckets.time) - 1)
-    stratum = buckets.stratum[bucket]
-    ratio = shard.weight * np.exp(shard.x @ state.beta + shard.offset - state.shift[stratum])
+    used = np.flatnonzero((shard.first < shard.last) & (shard.weight > 0))
+    ratio, jump = np.zeros(len(shard.weight)), np.zeros(len(shard.weight))
+    shift = state.shift[buckets.stratum[shard.last[used] - 1]]
+    ratio[used] = shard.weight[used] * np.exp(shard.x[used] @ state.beta + shard.offset[used] - shift)
     ratio_competing = ratios(shard, competing, state.beta, state.shift)
     running = np.concatenate(([0.0], np.cumsum(terms.a)))
     slots = np.concatenate(([0.0], np.cumsum(competing.weight * terms.a[competing.bucket])))
-    dead = np.flatnonzero(shard.death >= 0)
+    dead = used[shard.death[used] >= 0]
     k = shard.death[dead]
-    jump = np.zeros(len(ratio))
     jump[dead] = shard.weight[dead] * terms.e0[k] / sums.death_weight[k] + ratio[dead] * terms.b[k]
     cell = np.searchsorted(competing.begin, competing.slot, side="right") - 1
     offset = competing.begin[cell] - buckets.begin[competing.stratum]
@@ -265,7 +267,6 @@ def hazard_moments(
         )  # fmt: skip
         by_cluster = np.zeros((len(dfbeta), len(at)))
         add_by_cluster(by_cluster, cluster, influence)
-        by_cluster *= np.exp(-state.shift[buckets.stratum[at]])
         variance[some], cross[some] = np.einsum("ck,ck->k", by_cluster, by_cluster), by_cluster.T @ dfbeta
     return variance, cross
 

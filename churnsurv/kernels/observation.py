@@ -14,10 +14,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
 
 
 class Spells(NamedTuple):
@@ -29,7 +31,7 @@ class Spells(NamedTuple):
     exits: Bools  #: the row ends by any cause
     first: Bools  #: the subject's observation begins here
     censored: Bools  #: the subject's observation ends here, without exit
-    group: NDArray[np.int64]  #: of the censoring distribution
+    group: Ints  #: of the censoring distribution
 
     def rows(self, chosen: Any) -> Spells:
         """Give some rows."""
@@ -112,26 +114,35 @@ def observation_influence(rows: Spells, steps: Steps, kappa: Floats) -> Floats:
     :math:`w \sum_v \kappa_v \{dM^c(v) / (Y_v - c_v) - dM^e(v) / (R_v - e_v)\}`, its martingale increments of censoring and
     entry; without the subtrahends Fine and Gray's (1999) ψ.
     """
+    out = np.zeros((len(rows.stop), kappa.shape[1]))
 
-    def part(
-        hazard: Floats, rest: Floats, had: Bools, when: Floats, low: NDArray[np.int64], high: NDArray[np.int64]
-    ) -> Floats:
-        scaled = kappa * np.divide(1.0, rest, out=np.zeros(len(rest)), where=rest > 0)[:, None]
+    def add(sign: float, hazard: Floats, rest: Floats, had: Bools, when: Floats, low: Ints, high: Ints) -> None:
+        scaled = sign * kappa * np.divide(1.0, rest, out=np.zeros(len(rest)), where=rest > 0)[:, None]
         running = np.concatenate((np.zeros((1, kappa.shape[1])), np.cumsum(scaled * hazard[:, None], axis=0)))
-        found = running[low] - running[np.maximum(high, low)]
-        found[had] += scaled[np.searchsorted(steps.time, when[had])]
-        return np.asarray(found)
+        jump = np.where(had, position(when, "left"), -1)
+        _add_martingale(out, rows.weight, scaled, running, jump, low, np.maximum(high, low))
 
-    def position(values: Floats, side: str) -> NDArray[np.int64]:
+    def position(values: Floats, side: str) -> Ints:
         return np.searchsorted(steps.time, values, side=side)  # type: ignore[call-overload, no-any-return]
 
     until = position(rows.stop, "right")
     if steps.after:
         until = np.where(rows.exits, position(rows.stop, "left"), until)
-    influence = part(steps.censoring, steps.uncensored, rows.censored, rows.stop, position(rows.entry, "right"), until)
+    add(1.0, steps.censoring, steps.uncensored, rows.censored, rows.stop, position(rows.entry, "right"), until)
     if np.isfinite(rows.entry).any():
         entered = rows.first & np.isfinite(rows.entry)
-        influence -= part(
-            steps.entry, steps.unentered, entered, rows.entry, position(rows.entry, "left"), position(rows.stop, "left")
-        )
-    return np.asarray(influence * rows.weight[:, None])
+        low, high = position(rows.entry, "left"), position(rows.stop, "left")
+        add(-1.0, steps.entry, steps.unentered, entered, rows.entry, low, high)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _add_martingale(out, weight, scaled, running, jump, low, high):  # type: ignore[no-untyped-def]
+    for i in range(len(weight)):
+        row, before, after = out[i], running[low[i]], running[high[i]]
+        for j in range(len(row)):
+            row[j] += weight[i] * (before[j] - after[j])
+        if jump[i] >= 0:
+            now = scaled[jump[i]]
+            for j in range(len(row)):
+                row[j] += weight[i] * now[j]

@@ -130,3 +130,28 @@ def test_without_covariate_effects_bounds_are_those_of_aalen_johansen() -> None:
         assert curves.probability[0, state, 0] == pytest.approx(row["estimate"], abs=0.002)
         width = curves.upper[0, state, 0] - curves.lower[0, state, 0]
         assert width == pytest.approx(row["upper"] - row["lower"], rel=0.1)
+
+
+def test_rows_with_missing_values_are_reported_once_per_cause_and_bounds_are_of_the_rest() -> None:
+    x, y = data(6, 120)
+    holes = x.copy()
+    holes.loc[::9, "a"] = np.nan
+    kept = holes["a"].notna().to_numpy()
+    customer = np.arange(len(y)) // 2
+    with pytest.warns(cs.exceptions.MissingDataWarning) as caught:
+        model = cs.CauseSpecificCox(missing="drop").fit(holes, y, cluster=customer)
+    assert len(caught) == 2
+    twin = cs.CauseSpecificCox().fit(x[kept], y[kept], cluster=customer[kept])
+    ours, theirs = (m.predict_curves(x.iloc[:2], [6.0], level=0.95) for m in (model, twin))
+    np.testing.assert_allclose(ours.upper, theirs.upper, rtol=1e-10)
+
+
+def test_far_covariates_give_bounds_within_0_and_1_or_none() -> None:
+    x, y = data(7, 120)
+    model = cs.CauseSpecificCox().fit(x, y)
+    far = pd.concat([x.iloc[:1] * 1e4, x.iloc[:1] * -1e4, x.iloc[:1] + 50, x.iloc[:1] - 50])
+    curves = model.predict_curves(far, level=0.95)
+    for bound in (curves.lower, curves.upper):
+        known = ~np.isnan(bound)
+        assert np.all((bound[known] >= 0) & (bound[known] <= 1))
+    assert np.isfinite(curves.probability).any(axis=(1, 2)).all()

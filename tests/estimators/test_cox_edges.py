@@ -25,7 +25,9 @@ def y(X):
     return cs.Outcome(np.minimum(t, 20), t <= 20)
 
 
-@pytest.mark.parametrize("estimator", [cs.CoxPH(), cs.CauseSpecificCox()], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize(
+    "estimator", [cs.CoxPH(), cs.CauseSpecificCox(), cs.FineGray("event")], ids=lambda e: type(e).__name__
+)
 def test_arrays_are_taken_by_position_and_named_tables_by_name(estimator, X, y):
     two = X[["c2", "c1"]]
     model = estimator.fit(two, y)
@@ -86,7 +88,9 @@ def late(X, first=24.0):
     return cs.Outcome(start + np.random.default_rng(4).exponential(10 * np.exp(-X["c2"])), np.ones(N, int), start=start)
 
 
-@pytest.mark.parametrize("estimator", [cs.CoxPH(), cs.CauseSpecificCox()], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize(
+    "estimator", [cs.CoxPH(), cs.CauseSpecificCox(), cs.FineGray("event")], ids=lambda e: type(e).__name__
+)
 def test_nothing_is_predicted_for_ages_at_which_nobody_was_watched(estimator, X):
     x = X[["c2"]]
     model = estimator.fit(x, late(X))
@@ -146,7 +150,9 @@ def test_weights_of_any_unit_give_the_same_coefficients(factor, X, y):
     np.testing.assert_allclose(a.tests()["statistic"] * factor, b.tests()["statistic"], rtol=1e-7)
 
 
-@pytest.mark.parametrize("estimator", [cs.CoxPH(), cs.CauseSpecificCox()], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize(
+    "estimator", [cs.CoxPH(), cs.CauseSpecificCox(), cs.FineGray("event")], ids=lambda e: type(e).__name__
+)
 def test_extreme_linear_predictors_leave_for_certain(estimator, X, y):
     model = estimator.fit(X[["c2"]], y)
     curves = model.predict_curves(pd.DataFrame({"c2": [1e4, -1e4]}))
@@ -165,7 +171,9 @@ def test_a_huge_constant_offset_changes_no_prediction(X, y):
         _ = model.baseline_cumulative_hazard_
 
 
-@pytest.mark.parametrize("estimator", [cs.CoxPH(), cs.CauseSpecificCox()], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize(
+    "estimator", [cs.CoxPH(), cs.CauseSpecificCox(), cs.FineGray("event")], ids=lambda e: type(e).__name__
+)
 def test_starts_offsets_and_strata_of_the_wrong_length_or_kind_are_refused(estimator, X, y):
     x = X[["c2"]]
     model = estimator.fit(x, y, strata=np.arange(N) % 2)
@@ -202,7 +210,9 @@ def test_levels_that_are_none_are_refused(level, X, y):
         cs.CoxPH().fit(X[["c2"]], y).summary(level)
 
 
-@pytest.mark.parametrize("estimator", [cs.CoxPH(), cs.CauseSpecificCox()], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize(
+    "estimator", [cs.CoxPH(), cs.CauseSpecificCox(), cs.FineGray("event")], ids=lambda e: type(e).__name__
+)
 def test_a_grid_that_holds_every_step_is_read_like_the_steps(estimator, X, y):
     x = X[["c2"]]
     model = estimator.fit(x, y)

@@ -209,3 +209,37 @@ def test_saved_model_predicts_the_same_with_bounds(tmp_path) -> None:
     ours, theirs = model.predict_curves(x, level=0.95), again.predict_curves(x, level=0.95)
     np.testing.assert_allclose(ours.upper, theirs.upper, rtol=1e-13)
     pd.testing.assert_frame_equal(model.summary(), again.summary())
+
+
+def test_errors_interpolated_between_event_times_are_close_to_those_kept_at_all(monkeypatch) -> None:
+    x, y = data(14, 400, months=False)
+    exact = cs.FineGray("attrition").fit(x, y).predict_curves(x.iloc[:4], level=0.95)
+    monkeypatch.setattr("churnsurv.estimators.fine_gray_fit.KNOTS", 40)
+    near = cs.FineGray("attrition").fit(x, y).predict_curves(x.iloc[:4], level=0.95)
+    assert len(exact.times) > 100
+    np.testing.assert_array_equal(near.probability, exact.probability)
+    np.testing.assert_allclose(near.upper - near.lower, exact.upper - exact.lower, rtol=0.02, atol=1e-3)
+    assert np.abs(near.upper - exact.upper).max() > 0
+
+
+def test_offset_that_is_constant_in_each_stratum_changes_nothing_however_large() -> None:
+    x, y = data(15, 150, entry=True)
+    strata = np.arange(len(y)) % 2
+    plain = cs.FineGray("attrition").fit(x, y, strata=strata)
+    moved = cs.FineGray("attrition").fit(x, y, strata=strata, offset=800.0 * strata)
+    np.testing.assert_allclose(moved.coef_, plain.coef_, rtol=1e-8)
+    np.testing.assert_allclose(moved.covariance_, plain.covariance_, rtol=1e-8)
+    new = {"strata": strata[:4], "level": 0.95}
+    ours, theirs = moved.predict_curves(x[:4], offset=800.0 * strata[:4], **new), plain.predict_curves(x[:4], **new)
+    np.testing.assert_allclose(ours.upper, theirs.upper, rtol=1e-8)
+
+
+def test_rows_of_weight_zero_are_left_out() -> None:
+    x, y = data(16, 150, entry=True)
+    weight = (np.arange(len(y)) % 5 > 0).astype(float)
+    model = cs.FineGray("attrition").fit(x, y, sample_weight=weight)
+    twin = cs.FineGray("attrition").fit(x[weight > 0], y[weight > 0])
+    np.testing.assert_allclose(model.coef_, twin.coef_, rtol=1e-9)
+    np.testing.assert_allclose(model.covariance_, twin.covariance_, rtol=1e-9)
+    ours, theirs = (m.predict_curves(x[:3], [6.0], level=0.95) for m in (model, twin))
+    np.testing.assert_allclose(ours.lower, theirs.lower, rtol=1e-9)
