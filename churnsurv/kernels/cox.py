@@ -20,6 +20,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from churnsurv.kernels.running import cumulate, linear_predictor, push_down, suffix_sums
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 
@@ -81,19 +83,7 @@ def one_shard(shard: Shard) -> MapReduce:
 
 def eta_of(shard: Shard, beta: Floats) -> Floats:
     """Give the linear predictor of the rows, x β + offset."""
-    return np.asarray(_linear_predictor(shard.x, beta, shard.offset)) if np.any(beta) else shard.offset
-
-
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _linear_predictor(x, beta, offset):  # type: ignore[no-untyped-def]
-    n, p = x.shape
-    eta = np.empty(n)
-    for i in range(n):
-        total = 0.0
-        for j in range(p):
-            total += x[i, j] * beta[j]
-        eta[i] = total + offset[i]
-    return eta
+    return np.asarray(linear_predictor(shard.x, beta, shard.offset)) if np.any(beta) else shard.offset
 
 
 class SumsArg(NamedTuple):
@@ -174,28 +164,12 @@ def risk_sums(reduced: tuple[Any, ...], buckets: Buckets) -> Sums:
     """Finish phase 1 after the reduction: S0 and S1 of every bucket. O(B p)."""
     prefix, tree, dead, deaths, death_weight, event_x, event_eta = reduced
     risk = prefix.copy()
-    _suffix_sums(risk, buckets.begin)
+    suffix_sums(risk, buckets.begin)
     if buckets.late:
         tree = tree.copy()
-        _push_down(tree)
+        push_down(tree)
         risk += tree[len(buckets.time) :]
     return Sums(risk, dead, deaths, death_weight, event_x, event_eta)
-
-
-@njit(cache=True, nogil=True)
-def _suffix_sums(values, begin):  # type: ignore[no-untyped-def]
-    for s in range(len(begin) - 1):
-        for k in range(begin[s + 1] - 2, begin[s] - 1, -1):
-            for j in range(values.shape[1]):
-                values[k, j] += values[k + 1, j]
-
-
-@njit(cache=True, nogil=True)
-def _push_down(tree):  # type: ignore[no-untyped-def]
-    for node in range(1, len(tree) // 2):
-        for j in range(tree.shape[1]):
-            tree[2 * node, j] += tree[node, j]
-            tree[2 * node + 1, j] += tree[node, j]
 
 
 @njit(cache=True, nogil=True)
@@ -246,16 +220,8 @@ def cumulated(values: Floats, begin: Ints) -> Floats:
     Row k + s of the result, s the stratum of bucket k, is the sum before bucket k; row k + s + 1 includes it.
     """
     out = np.zeros((len(values) + len(begin) - 1, *values.shape[1:]))
-    _cumulate(values.reshape(len(values), -1), begin, out.reshape(len(out), -1))
+    cumulate(values.reshape(len(values), -1), begin, out.reshape(len(out), -1))
     return out
-
-
-@njit(cache=True, nogil=True)
-def _cumulate(values, begin, out):  # type: ignore[no-untyped-def]
-    for s in range(len(begin) - 1):
-        for k in range(begin[s], begin[s + 1]):
-            for j in range(values.shape[1]):
-                out[k + s + 1, j] = out[k + s, j] + values[k, j]
 
 
 class GramArg(NamedTuple):
