@@ -28,6 +28,7 @@ _HOME = {
     "CoxPH": "estimators.cox",
     "CauseSpecificCox": "estimators.cause_specific",
     "RandomSurvivalForest": "estimators.forest",
+    "bootstrap_intervals": "estimators.bootstrap",
     "predict_curves": "estimators.predict",
     "save": "persistence",
     "load": "persistence",
@@ -46,6 +47,7 @@ __all__ = [
     "Outcome",
     "RandomSurvivalForest",
     "TestResult",
+    "bootstrap_intervals",
     "data",
     "effects",
     "exceptions",
@@ -60,6 +62,7 @@ __all__ = [
 if TYPE_CHECKING:
     from churnsurv import data, effects, exceptions, metrics, plot, report
     from churnsurv.curves import Curves
+    from churnsurv.estimators.bootstrap import bootstrap_intervals
     from churnsurv.estimators.cause_specific import CauseSpecificCox
     from churnsurv.estimators.cox import CoxPH
     from churnsurv.estimators.forest import RandomSurvivalForest

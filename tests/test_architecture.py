@@ -21,7 +21,8 @@ def test_imports_go_downward_only():
 def test_the_public_names_are_these():
     assert sorted(cs.__all__) == [
         "AalenJohansen", "CauseSpecificCox", "CensoringModel", "CoxPH", "Curves", "Estimate", "KaplanMeier", "NelsonAalen",
-        "Outcome", "RandomSurvivalForest", "TestResult", "data", "effects", "exceptions", "load", "metrics", "plot",
+        "Outcome", "RandomSurvivalForest", "TestResult", "bootstrap_intervals", "data",
+        "effects", "exceptions", "load", "metrics", "plot",
         "predict_curves", "report", "save",
     ]  # fmt: skip
     for name in cs.__all__:
