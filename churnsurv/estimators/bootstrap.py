@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+#: a resample is fitted until the next step, which is still taken, is below so many standard errors
+ENOUGH = 1e-5
+
 
 def bootstrap_intervals(
     model: CoxPH,
@@ -87,9 +90,9 @@ def bootstrap_intervals(
     Examples
     --------
     >>> import churnsurv as cs, pandas as pd
-    >>> X = pd.DataFrame({"rate": [0.2, 1.5, 0.1, 1.1, 0.9, 0.3, 0.7, 0.4] * 5})
-    >>> y = cs.Outcome(stop=[9, 2, 5, 4, 6, 3, 7, 8] * 5, event=[1, 1, 0, 1, 0, 1, 1, 1] * 5)
-    >>> table = cs.bootstrap_intervals(cs.CoxPH().fit(X, y), X, y, random_state=1)
+    >>> X = pd.DataFrame({"rate": [0.2, 1.5, 0.1, 1.1, 0.9, 0.3, 0.7, 0.4] * 20})
+    >>> y = cs.Outcome(stop=[9, 2, 5, 4, 6, 3, 7, 8] * 20, event=[1, 1, 0, 1, 0, 1, 1, 1] * 20)
+    >>> table = cs.bootstrap_intervals(cs.CoxPH().fit(X, y), X, y, n_resamples=50, random_state=1)
     >>> bool(table.loc["rate", "lower"] < table.loc["rate", "coef"] < table.loc["rate", "upper"])
     True
     """
@@ -109,7 +112,7 @@ def bootstrap_intervals(
     def resampled(seed: np.random.SeedSequence) -> Floats | None:
         drawn = np.bincount(np.random.default_rng(seed).integers(0, n_clusters, n_clusters), minlength=n_clusters)
         weighted = shard._replace(weight=shard.weight * drawn[codes])
-        return climb_from(problem._replace(mr=one_shard(weighted)), beta, model.max_iter, model.tol)
+        return climb_from(problem._replace(mr=one_shard(weighted)), beta, model.max_iter, ENOUGH)
 
     with ThreadPoolExecutor(effective_n_jobs(n_jobs or 1)) as pool:
         found = list(pool.map(resampled, np.random.SeedSequence(random_state).spawn(n_resamples)))
