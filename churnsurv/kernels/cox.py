@@ -86,6 +86,16 @@ def eta_of(shard: Shard, beta: Floats) -> Floats:
     return np.asarray(linear_predictor(shard.x, beta, shard.offset)) if np.any(beta) else shard.offset
 
 
+def row_hazards(shard: Shard, beta: Floats, shift: Floats, buckets: Buckets) -> tuple[Floats, Floats]:
+    """Give η less the shift of the row's stratum, and r = w exp(η); of rows at risk in no bucket they mean nothing."""
+    eta = eta_of(shard, beta)
+    if np.any(shift):
+        eta = eta - shift[buckets.stratum[np.maximum(shard.last - 1, 0)]]
+    # NumPy's vectorised exponential takes a fifth of the time of one inside a compiled loop
+    with np.errstate(over="ignore", invalid="ignore"):
+        return eta, shard.weight * np.exp(eta)
+
+
 class SumsArg(NamedTuple):
     """Argument of :func:`bucket_sums`."""
 
@@ -109,15 +119,15 @@ def bucket_sums(shard: Shard, arg: SumsArg) -> tuple[Floats, Floats, Floats, Flo
     tree = np.zeros((2 * n_buckets if buckets.late else 1, width))
     deaths, death_weight, event_x = np.zeros(n_buckets), np.zeros(n_buckets), np.zeros(width - 1)
     event_eta = _accumulate(
-        shard.x, eta_of(shard, beta), shard.first, shard.last, shard.death, shard.weight,
-        shift, buckets.stratum, buckets.begin, prefix, tree, dead, deaths, death_weight, event_x,
+        shard.x, *row_hazards(shard, beta, shift, buckets), shard.first, shard.last, shard.death, shard.weight,
+        buckets.stratum, buckets.begin, prefix, tree, dead, deaths, death_weight, event_x,
     )  # fmt: skip
     return prefix, tree, dead, deaths, death_weight, event_x, event_eta
 
 
 @njit(cache=True, nogil=True)
 def _accumulate(  # type: ignore[no-untyped-def]
-    x, eta, first, last, death, weight, shift, stratum, begin, prefix, tree, dead, deaths, death_weight, event_x
+    x, eta, hazard, first, last, death, weight, stratum, begin, prefix, tree, dead, deaths, death_weight, event_x
 ):
     n, p = x.shape
     n_buckets = len(stratum)
@@ -126,8 +136,7 @@ def _accumulate(  # type: ignore[no-untyped-def]
         if first[i] >= last[i] or weight[i] == 0.0:
             continue
         s = stratum[last[i] - 1]
-        eta_i = eta[i] - shift[s]
-        r = weight[i] * np.exp(eta_i)
+        r = hazard[i]
         if first[i] == begin[s]:
             row = prefix[last[i] - 1]
             row[0] += r
@@ -150,7 +159,7 @@ def _accumulate(  # type: ignore[no-untyped-def]
                 high >>= 1
         k = death[i]
         if k >= 0:
-            event_eta += weight[i] * eta_i
+            event_eta += weight[i] * eta[i]
             deaths[k] += 1.0
             death_weight[k] += weight[i]
             dead[k, 0] += r
@@ -237,13 +246,11 @@ class GramArg(NamedTuple):
 def gram(shard: Shard, arg: GramArg) -> tuple[Floats]:
     """Phase 2: X' diag(v) X with v_i = r_i (Λ[last] − Λ[first] − e_i E1[death]). One matrix product per chunk of rows."""
     beta, shift, buckets, hazard, e1 = arg
-    eta = eta_of(shard, beta)
-    root_v = _root_row_weights(
-        eta, shard.first, shard.last, shard.death, shard.weight, shift, buckets.stratum, hazard, e1
-    )
+    _, r = row_hazards(shard, beta, shift, buckets)
+    root_v = _root_row_weights(r, shard.first, shard.last, shard.death, shard.weight, buckets.stratum, hazard, e1)
     p = shard.x.shape[1]
     total = np.zeros((p, p))
-    for begin in range(0, len(eta), CHUNK):
+    for begin in range(0, len(r), CHUNK):
         rows = slice(begin, begin + CHUNK)
         scaled = shard.x[rows] * root_v[rows, None]
         total += scaled.T @ scaled
@@ -251,9 +258,9 @@ def gram(shard: Shard, arg: GramArg) -> tuple[Floats]:
 
 
 @njit(cache=True, nogil=True)
-def _root_row_weights(eta, first, last, death, weight, shift, stratum, hazard, e1):  # type: ignore[no-untyped-def]
-    out = np.zeros(len(eta))
-    for i in range(len(eta)):
+def _root_row_weights(r, first, last, death, weight, stratum, hazard, e1):  # type: ignore[no-untyped-def]
+    out = np.zeros(len(r))
+    for i in range(len(r)):
         if first[i] >= last[i] or weight[i] == 0.0:
             continue
         s = stratum[last[i] - 1]
@@ -261,7 +268,7 @@ def _root_row_weights(eta, first, last, death, weight, shift, stratum, hazard, e
         if death[i] >= 0:
             v -= e1[death[i]]
         if v > 0.0:
-            out[i] = np.sqrt(weight[i] * np.exp(eta[i] - shift[s]) * v)
+            out[i] = np.sqrt(r[i] * v)
     return out
 
 
