@@ -30,6 +30,7 @@ _HOME = {
     "FineGray": "estimators.fine_gray",
     "RandomSurvivalForest": "estimators.forest",
     "compare_nested": "estimators.nested",
+    "bootstrap_intervals": "estimators.bootstrap",
     "predict_curves": "estimators.predict",
     "proportional_hazards_test": "estimators.ph_test",
     "diagnose": "estimators.diagnosis",
@@ -60,6 +61,7 @@ __all__ = [
     "RandomSurvivalForest",
     "StandardisedCurves",
     "TestResult",
+    "bootstrap_intervals",
     "compare_nested",
     "data",
     "diagnose",
@@ -84,6 +86,7 @@ __all__ = [
 if TYPE_CHECKING:
     from churnsurv import data, effects, exceptions, metrics, plot, report
     from churnsurv.curves import Curves
+    from churnsurv.estimators.bootstrap import bootstrap_intervals
     from churnsurv.estimators.cause_specific import CauseSpecificCox
     from churnsurv.estimators.cox import CoxPH
     from churnsurv.estimators.diagnosis import diagnose

@@ -22,10 +22,10 @@ def test_the_public_names_are_these():
     assert sorted(cs.__all__) == [
         "AalenJohansen", "CauseSpecificCox", "CensoringModel", "CoxPH", "Curves", "Estimate",
         "FineGray", "KaplanMeier", "NelsonAalen", "Outcome", "RandomSurvivalForest", "StandardisedCurves",
-        "TestResult", "compare_nested", "data", "diagnose", "effects", "events_per_parameter",
-        "exceptions", "functional_form", "hazard_ratio_over_time", "influence", "load", "metrics",
-        "plot", "predict_curves", "profile_intervals", "proportional_hazards_test", "report", "save",
-        "standardised_curves", "variance_inflation",
+        "TestResult", "bootstrap_intervals", "compare_nested", "data", "diagnose", "effects",
+        "events_per_parameter", "exceptions", "functional_form", "hazard_ratio_over_time", "influence", "load",
+        "metrics", "plot", "predict_curves", "profile_intervals", "proportional_hazards_test", "report",
+        "save", "standardised_curves", "variance_inflation",
     ]  # fmt: skip
     for name in cs.__all__:
         assert getattr(cs, name) is not None

@@ -180,6 +180,11 @@ class SpellFile:
             return [*self._of_tables, *findings_of(work.tables["spells"], self.rules, work)]
 
     @property
+    def categories(self) -> dict[str, list[Any]]:
+        """Categorical column → its categories in their order, which the file's text does not know."""
+        return self._categories
+
+    @property
     def cleaning(self) -> pd.DataFrame:
         """What was cleaned: rule, table, column, count, unit, action."""
         return findings_frame(self.findings)

@@ -200,7 +200,7 @@ def _first_pass(passes: Passes, roles: Roles, settings: Settings) -> tuple[First
     for number, batch in enumerate(passes.batches(), start=1):
         if first_pass is None:
             categorical = categorical_columns(batch, roles.covariates, settings.formula)
-            first_pass = FirstPass(roles, settings.missing, categorical, settings.cause)
+            first_pass = FirstPass(roles, settings.missing, categorical, passes.source.categories, settings.cause)
         piece = first_pass.add(batch, number)
         if sample is None and piece.kept.any():
             sample = batch.select(roles.covariates).slice(0, 4000).to_pandas()[piece.kept[:4000]].head(2000)

@@ -7,7 +7,7 @@ is refused here, naming column and batch, since one missing value would poison e
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,10 +69,17 @@ class Layout(NamedTuple):
 class FirstPass:
     """Reads pieces of batches; what it has seen becomes a :class:`Layout`."""
 
-    def __init__(self, roles: Roles, missing: Missing, categorical: Sequence[str], cause: str | None) -> None:
+    def __init__(
+        self,
+        roles: Roles,
+        missing: Missing,
+        categorical: Sequence[str],
+        categories: Mapping[str, list[Any]],
+        cause: str | None,
+    ) -> None:
         self.roles, self.missing, self.cause = roles, missing, cause
-        self.levels = {name: Levels(name) for name in categorical}
-        self._strata = [Levels(name) for name in roles.strata]
+        self.levels = {name: Levels(name, categories.get(name)) for name in categorical}
+        self._strata = [Levels(name, categories.get(name)) for name in roles.strata]
         self._combinations: dict[tuple[int, ...], int] = {}
         self._codes: dict[Any, int] = {}
         self.causes: tuple[str, ...] = ()

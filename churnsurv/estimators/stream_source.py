@@ -5,8 +5,9 @@ A fit by passes needs the same rows in every pass; what can be read once only is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,10 +27,11 @@ _TAKEN = (
 
 
 class Source(NamedTuple):
-    """Columns of a table, and how to read some of them from the start, in batches of about so many rows."""
+    """Columns of a table, how to read some of them from the start in batches of about so many rows, and known categories."""
 
     names: list[str]
     read: Callable[[list[str], int], Iterator[pa.RecordBatch]]
+    categories: Mapping[str, list[Any]] = MappingProxyType({})
 
 
 def as_source(source: Any) -> Source:
@@ -43,7 +45,7 @@ def as_source(source: Any) -> Source:
     kind = type(source).__module__.partition(".")[0].lstrip("_")
     if hasattr(source, "batches") and hasattr(source, "rules"):  # a SpellFile
         names = list(_dataset_of(source.path).schema.names)
-        return Source(names, lambda columns, size: source.batches(columns, size=size))
+        return Source(names, lambda columns, size: source.batches(columns, size=size), source.categories)
     if isinstance(source, str) and source.lstrip().lower().startswith(("select ", "with ", "from ")):
         import duckdb
 
@@ -172,11 +174,11 @@ class Distinct:
 
 
 class Levels:
-    """The values of a column, numbered as they appear; a dictionary type's in its order."""
+    """The values of a column, numbered as they appear; those of a dictionary type, or of known categories, in their order."""
 
-    def __init__(self, name: str) -> None:
-        self.name, self.is_dictionary = name, False
-        self._code: dict[Any, int] = {}
+    def __init__(self, name: str, categories: list[Any] | None = None) -> None:
+        self.name, self.is_dictionary = name, categories is not None
+        self._code: dict[Any, int] = {value: code for code, value in enumerate(categories or [])}
         self._used: set[int] = set()
 
     def codes(self, column: pa.Array, *, learn: bool) -> NDArray[np.int64]:

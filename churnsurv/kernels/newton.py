@@ -173,6 +173,26 @@ def _columns(directions: Floats, ranges: Floats) -> NDArray[np.int64]:
     return np.flatnonzero((change > 0.1 * change.max(axis=0)).any(axis=1))
 
 
+def climb_from(problem: Problem, beta: Floats, max_iter: int, tol: float) -> Floats | None:
+    """Give the maximum reached from β, a good guess such as the estimate on other weights; None: none is reached."""
+    state = evaluate(problem, beta)
+    for _ in range(max_iter):
+        current, score = information_at(problem, state), gradient(state.sums, state.terms)
+        if not np.isfinite(current).all():
+            return None
+        step = _solve(current, score)
+        if float(score @ step) <= tol**2:
+            return np.asarray(state.beta + step)
+        moved = _halved(problem, state, step)
+        if moved is None:
+            return None
+        taken = np.abs(moved.beta - state.beta) * problem.ranges
+        if moved.log_likelihood - state.log_likelihood < MONOTONE_GAIN and taken.max() > MONOTONE_STEP:
+            return None
+        state = moved
+    return None
+
+
 def _still_rising(problem: Problem, state: State, matrix: Floats, null_matrix: Floats) -> NDArray[np.int64] | None:
     """Give the columns along which the likelihood has no maximum; None: it falls in all directions.
 

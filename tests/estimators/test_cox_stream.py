@@ -206,6 +206,19 @@ def test_a_file_of_spells_knows_its_outcome(tmp_path):
     assert_same_model(whole, streamed)
 
 
+def test_categories_of_spells_in_a_file_keep_the_order_of_the_table(tmp_path):
+    portfolio = cs.data.simulate(200, seed=4)
+    regions = sorted(portfolio.loans["region"].unique())
+    table = portfolio.loans.assign(region=pd.Categorical(portfolio.loans["region"], categories=regions[::-1]))
+    tables = (table, portfolio.performance, portfolio.rules)
+    stored = cs.data.write_spells(tmp_path / "spells.parquet", *tables, macro=portfolio.macro)
+    spells = stored.load()
+    whole = cs.CoxPH("region", cause="attrition").fit(spells.frame[["region"]], spells.y)
+    streamed = cs.CoxPH("region", cause="attrition").fit_stream(stored, batch_size=300)
+    assert_same_model(whole, streamed)
+    assert not any(regions[-1] in term for term in streamed.coef_.index)
+
+
 def test_clusters_spread_over_batches_and_blocks_of_clusters_are_summed_whole(monkeypatch):
     frame = loans(4)
     whole = cs.CoxPH(cause="attrition").fit(frame[NUMBERS], outcome(frame), cluster=frame["customer"])
