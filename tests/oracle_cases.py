@@ -66,7 +66,10 @@ DIFFERENT = {
     "cr_pbc.csc_absolute_risk_death.upper": "exponential survival gives a risk above 1, of which log(-log) is none",
     "edge_scale.time_1em9": "R takes different tiny times for ties; held to the reference in test_oracles_cox.py",
 }
-_APPROXIMATE = "riskRegression takes influences on β that are not coxph's dfbeta (up to 3 % of their spread apart); ours are the numerical derivative"
+_APPROXIMATE = (
+    "riskRegression takes influences on β that are not coxph's dfbeta (up to 3 % of their spread apart); ours are the "
+    "numerical derivative"
+)
 #: blocks held to less, by a part and the end of their name: relative tolerance and why
 LOOSER = {
     ("cr_mgus2.crr_cause1", ""): (1e-6, "cmprsk's iterations stopped at 3e-7"),
