@@ -67,7 +67,7 @@ def laid(
     is_competing = (outcome.event > 0) & ~rows.event
     buckets = data.buckets._replace(late=True)
     competing = lay_competing(buckets, data.shard.last.astype(np.int64), stratum, spells, is_competing, steps)
-    _refuse_broken(competing, spells, steps, buckets.time, rows)
+    _refuse_broken(competing, spells, steps, buckets.time)
     problem = data.problem._replace(mr=joined(data.shard, competing), buckets=buckets)
     unit = pd.factorize(outcome.subject)[0] if rows.cluster is None else rows.cluster
     cluster = np.asarray(unit, dtype=np.int64)
@@ -100,7 +100,7 @@ def _spells(outcome: Outcome, weight: Floats, group: Ints) -> Spells:
     return Spells(outcome.entry, outcome.stop, weight, outcome.event > 0, first, censored, group)
 
 
-def _refuse_broken(competing: Competing, spells: Spells, steps: list[Steps], times: Floats, rows: Rows) -> None:
+def _refuse_broken(competing: Competing, spells: Spells, steps: list[Steps], times: Floats) -> None:
     """Refuse to weight a row across an age that nobody of its group was watched through."""
     for c, g in enumerate(competing.cell_group):
         last_event = times[competing.bucket[competing.begin[c + 1] - 1]]
@@ -112,8 +112,7 @@ def _refuse_broken(competing: Competing, spells: Spells, steps: list[Steps], tim
                 f"Nobody was watched through the age of {first_of([f'{t:g}' for t in across])}"
                 f"{'' if len(steps) == 1 else ' in a censoring stratum'}: all at risk then were censored, or had just entered, "
                 f"so that {counted(int(np.count_nonzero(left <= across[0])), 'row')} that left by another cause before cannot "
-                f"be weighted to the {rows.event.sum():,} events after. Leave out the rows that end before that age (delayed "
-                "entry from there on), or join censoring strata."
+                f"be weighted to the events after. Leave out the rows that end by that age, or join censoring strata."
             )
 
 

@@ -200,7 +200,7 @@ def subset(held: Any, *index: Any, drop: Any = True, exact: Any = True) -> Any:
         return [held[p] for p in positions(index[0], len(held))]
     if held is None or isinstance(held, Record):
         return Outside("a subset of this is not translated")
-    if len(index) == 2:
+    if len(index) >= 2:
         for axis, one in enumerate(index):
             if one is not None:
                 held = np.take(held, positions(one, held.shape[axis]), axis=axis)

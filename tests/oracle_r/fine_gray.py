@@ -16,8 +16,10 @@ from tests.estimators.fine_gray_twins import observation
 from tests.oracle_r.cox import COX, CoxFit, given
 from tests.oracle_r.evaluator import evaluate, within
 from tests.oracle_r.formula import Surv, model_frame, stratum_labels, terms_of
-from tests.oracle_r.parser import Call
+from tests.oracle_r.nonparametric import NONPARAMETRIC
+from tests.oracle_r.parser import Call, Name
 from tests.oracle_r.predictions import PREDICTIONS
+from tests.oracle_r.summaries import SUMMARIES
 from tests.oracle_r.values import Builtin, Formula, Frame, Later, Outside, Pack, Record, Scope, Special
 
 
@@ -97,11 +99,10 @@ class FineGrayFit(CoxFit):
 
 
 def _coxph(node: Call, scope: Scope) -> Any:
-    data = evaluate(given(("formula", "data"), node).get("data"), scope)
-    if not isinstance(data, FineGrayData):
-        return COX["coxph"].function(node, scope)
     arguments = given(("formula", "data"), node)
-    formula = evaluate(arguments["formula"], scope)
+    data, formula = evaluate(arguments.get("data"), scope), evaluate(arguments.get("formula"), scope)
+    if not isinstance(data, FineGrayData):
+        return _multi_state(formula, data, arguments, scope) or COX["coxph"].function(node, scope)
     extra = {name: arguments[name] for name in ("cluster",) if name in arguments}
     frame = model_frame(formula, data, extra, scope)
     if isinstance(frame, Outside):
@@ -109,6 +110,17 @@ def _coxph(node: Call, scope: Scope) -> Any:
     ties, robust = (evaluate(arguments.get(name), scope) for name in ("ties", "robust"))
     is_robust = "cluster" in frame.extra if robust is None else bool(robust[0])
     return FineGrayFit(formula, data, frame, "efron" if ties is None else str(ties[0]), is_robust)
+
+
+def _multi_state(formula: Any, data: Any, arguments: dict[str, Any], scope: Scope) -> Any:
+    """Give the multi-state Cox model whose states are causes of one exit, or nothing for another model."""
+    if not isinstance(formula, Formula) or not isinstance(data, Frame):
+        return None
+    frame = model_frame(formula, data, {}, scope)
+    if isinstance(frame, Outside) or not isinstance(frame.response.event, pd.Categorical):
+        return None
+    ties = evaluate(arguments.get("ties"), scope)
+    return CauseSpecific(formula, frame, "efron" if ties is None else str(ties[0]))
 
 
 class Crr(Record):
@@ -172,22 +184,53 @@ def _crr_pack(fit: Any) -> Any:
 class CauseSpecific(Record):
     """riskRegression's CSC: cause-specific Cox models with the infinitesimal jackknife."""
 
-    def __init__(self, formula: Formula, frame: Any) -> None:
-        self.formula, self.frame = formula, frame
+    def __init__(self, formula: Formula, frame: Any, ties: str = "efron") -> None:
+        self.formula, self.frame, self.ties = formula, frame, ties
 
     @cached_property
     def model(self) -> cs.CauseSpecificCox:
         """Give churnsurv's fit; every row a cluster of its own asks for the jackknife."""
         response = self.frame.response
         y = _outcome(response, [str(c) for c in response.event.categories[1:]])
-        return cs.CauseSpecificCox().fit(pd.DataFrame(self.frame.columns), y, cluster=np.arange(len(y)))
+        return cs.CauseSpecificCox(ties=self.ties).fit(pd.DataFrame(self.frame.columns), y, cluster=np.arange(len(y)))
 
     def predict(
         self, newdata: Any, times: Any = None, cause: Any = (1,), product_limit: Any = (True,), **_: Any
     ) -> Any:
         """Give the absolute risks of a cause."""
-        columns = pd.DataFrame({name: np.asarray(newdata[name], dtype=float) for name in self.frame.columns})
-        return AbsoluteRisk(self, columns, np.asarray(times, dtype=float), int(cause[0]), bool(product_limit[0]))
+        return AbsoluteRisk(
+            self, self.new_rows(newdata), np.asarray(times, dtype=float), int(cause[0]), bool(product_limit[0])
+        )
+
+    def new_rows(self, newdata: Any) -> pd.DataFrame:
+        """Give the covariates of new rows."""
+        return pd.DataFrame({name: np.asarray(newdata[name], dtype=float) for name in self.frame.columns})
+
+
+class StateCurves(Record):
+    """R's survfit of a multi-state Cox model: products of matrix exponentials of the hazards' increments."""
+
+    def __init__(self, fit: CauseSpecific, new: pd.DataFrame, times: np.ndarray | None = None) -> None:
+        self.fit, self.new, self.times = fit, new, times
+
+    def component(self, name: str) -> Any:
+        """Give the state probabilities, times by rows by states."""
+        if name != "pstate" or self.times is None:
+            return Outside(f"outside the scope: component ${name} of multi-state curves")
+        return Later(self.states)
+
+    def states(self) -> np.ndarray:
+        """Leave the first state at the rate of all causes, which share who leaves in proportion to their increments."""
+        models = list(self.fit.model.models_.values())
+        steps = np.unique(np.concatenate([m.event_times_ for m in models]))
+        hazards = np.stack([m.predict_curves(self.new, steps).cumulative_hazard() for m in models], axis=1)
+        increments = np.diff(hazards, axis=2, prepend=0.0)
+        total = increments.sum(axis=1, keepdims=True)
+        left = np.exp(-np.cumsum(total, axis=2))
+        before = np.concatenate((np.ones((len(self.new), 1, 1)), left[:, :, :-1]), axis=2)
+        gone = np.cumsum(before * increments / total * -np.expm1(-total), axis=2)
+        at = np.searchsorted(steps, self.times, side="right") - 1
+        return np.concatenate((left, gone), axis=1)[:, :, at].transpose(2, 0, 1)
 
 
 class AbsoluteRisk(Record):
@@ -254,6 +297,20 @@ def _predict(fit: Any, newdata: Any = None, *more: Any, **options: Any) -> Any:
     return PREDICTIONS["predict"].function(fit, newdata, *more, **options)
 
 
+def _survfit(node: Call, scope: Scope) -> Any:
+    arguments = given(("formula", "newdata"), node)
+    fit = evaluate(arguments["formula"], scope) if isinstance(arguments.get("formula"), Name) else None
+    if not isinstance(fit, CauseSpecific):
+        return NONPARAMETRIC["survfit"].function(node, scope)
+    return StateCurves(fit, fit.new_rows(evaluate(arguments["newdata"], scope)))
+
+
+def _summary(curve: Any, *more: Any, times: Any = None, **options: Any) -> Any:
+    if isinstance(curve, StateCurves) and times is not None:
+        return StateCurves(curve.fit, curve.new, np.asarray(times, dtype=float))
+    return SUMMARIES["summary"].function(curve, *more, **({} if times is None else {"times": times}), **options)
+
+
 FINE_GRAY: dict[str, Any] = {
     "finegray": Special(_finegray),
     "coxph": Special(_coxph),
@@ -262,4 +319,7 @@ FINE_GRAY: dict[str, Any] = {
     "CSC": Special(_csc),
     "Hist": Builtin(_hist),
     "predict": Builtin(_predict),
+    "survfit": Special(_survfit),
+    "summary": Builtin(_summary),
+    "dim": Builtin(lambda x: np.array(np.shape(x))),
 }
