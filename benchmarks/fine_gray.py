@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parent))
-from cox import peak_mb, resident_mb
+from measure import peak_mb, resident_mb
 
 CAUSES = ("attrition", "default")
 

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from churnsurv.estimators.cox_state import seen
 from churnsurv.estimators.inputs import RowArgument
 from churnsurv.exceptions import DataError, NotIdentifiedError, SmallSampleWarning
-from churnsurv.kernels.cox import one_shard
+from churnsurv.kernels.cox import Shard, one_shard
 from churnsurv.kernels.newton import climb_from
 from churnsurv.messages import confidence_level, counted
 from churnsurv.outcome import Outcome
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 #: a resample is fitted until the next step, which is still taken, is below so many standard errors
-ENOUGH = 1e-5
+ENOUGH = 1e-7
 
 
 def bootstrap_intervals(
@@ -111,8 +111,12 @@ def bootstrap_intervals(
 
     def resampled(seed: np.random.SeedSequence) -> Floats | None:
         drawn = np.bincount(np.random.default_rng(seed).integers(0, n_clusters, n_clusters), minlength=n_clusters)
-        weighted = shard._replace(weight=shard.weight * drawn[codes])
-        return climb_from(problem._replace(mr=one_shard(weighted)), beta, model.max_iter, ENOUGH)
+        times = drawn[codes]
+        # a third of the clusters is not drawn
+        rows = np.flatnonzero(times)
+        x, first, last, death, weight, offset = shard
+        drawn_rows = Shard(x[rows], first[rows], last[rows], death[rows], (weight * times)[rows], offset[rows])
+        return climb_from(problem._replace(mr=one_shard(drawn_rows)), beta, model.max_iter, ENOUGH)
 
     with ThreadPoolExecutor(effective_n_jobs(n_jobs or 1)) as pool:
         found = list(pool.map(resampled, np.random.SeedSequence(random_state).spawn(n_resamples)))

@@ -107,13 +107,6 @@ class CoxFit(Record):
                 hold(self._model, self)
         return self._model
 
-    @property
-    def has_tied_deaths(self) -> bool:
-        """Say whether deaths share a time."""
-        response = self.frame.response
-        dead = np.asarray(response.stop)[np.asarray(response.event, dtype=float) > 0]
-        return len(np.unique(dead)) < len(dead)
-
     def new_design(self, newdata: Frame) -> pd.DataFrame:
         """Give the columns of new rows."""
         inner = within(newdata, self.formula.scope)

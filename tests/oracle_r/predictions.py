@@ -13,7 +13,7 @@ from tests.oracle_r.cox import CoxFit, baseline_pack, cox_pack
 from tests.oracle_r.evaluator import evaluate, within
 from tests.oracle_r.formula import model_frame, stratum_labels, terms_of
 from tests.oracle_r.parser import Call, Node
-from tests.oracle_r.residuals import FORMER, residual_pack, zph_pack
+from tests.oracle_r.residuals import FORMER, residual_pack, residuals_of, zph_pack
 from tests.oracle_r.values import Builtin, Frame, Later, Outside, Pack, Record, Scope, settled
 
 
@@ -177,11 +177,13 @@ def _expected(fit: CoxFit, newdata: Any, kind: str, with_error: bool) -> Any:
             design = fit.new_design(newdata)
         return fit.model.expected_events(design, response.stop, start=response.start)[name].to_numpy()
 
-    expected: Any = Later(lambda: column("estimate"))
-    if newdata is None and fit.ties == "efron" and fit.has_tied_deaths:
-        expected = Outside("outside the scope: residuals, of which R takes the expected events of rows of the fit")
+    def of_the_fit() -> np.ndarray:
+        event = np.asarray(fit.frame.response.event, dtype=float)
+        return event - residuals_of(fit, "martingale").to_numpy()
+
+    expected: Any = Later(of_the_fit if newdata is None else lambda: column("estimate"))
     if kind == "survival":
-        return expected if isinstance(expected, Outside) else Later(lambda: np.exp(-expected.value()))
+        return Later(lambda: np.exp(-expected.value()))
     return {"fit": expected, "se.fit": Later(lambda: column("se"))} if with_error else expected
 
 
