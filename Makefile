@@ -29,7 +29,7 @@ check: $(READY)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
 
 benchmark: $(READY)
-	@$(BIN)/python benchmarks/cox.py
+	@$(BIN)/python benchmarks/cox.py --repeat 1
 
 $(READY): pyproject.toml constraints.txt
 	@sh .ci/environment.sh "$(VENV)"
