@@ -13,9 +13,10 @@ from churnsurv.estimators.cause_specific_bounds import baselines_of
 from churnsurv.kernels.absolute_risk import state_variance
 from churnsurv.kernels.nonparametric import interval
 from tests.estimators.fine_gray_twins import observation
-from tests.oracle_r.cox import COX, CoxFit, given
+from tests.oracle_r.cox import CoxFit, given
 from tests.oracle_r.evaluator import evaluate, within
 from tests.oracle_r.formula import Surv, model_frame, stratum_labels, terms_of
+from tests.oracle_r.inference import INFERENCE
 from tests.oracle_r.nonparametric import NONPARAMETRIC
 from tests.oracle_r.parser import Call, Name
 from tests.oracle_r.predictions import PREDICTIONS
@@ -102,7 +103,7 @@ def _coxph(node: Call, scope: Scope) -> Any:
     arguments = given(("formula", "data"), node)
     data, formula = evaluate(arguments.get("data"), scope), evaluate(arguments.get("formula"), scope)
     if not isinstance(data, FineGrayData):
-        return _multi_state(formula, data, arguments, scope) or COX["coxph"].function(node, scope)
+        return _multi_state(formula, data, arguments, scope) or INFERENCE["coxph"].function(node, scope)
     extra = {name: arguments[name] for name in ("cluster",) if name in arguments}
     frame = model_frame(formula, data, extra, scope)
     if isinstance(frame, Outside):
