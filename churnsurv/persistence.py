@@ -8,6 +8,7 @@ is evaluated when the loaded model predicts: load models from sources whose form
 from __future__ import annotations
 
 import copy
+import datetime
 import hashlib
 import io
 import json
@@ -39,7 +40,7 @@ _CLASSES = {
 #: fitted attributes with one row per customer of the training data; they stay out of the file
 _ROWS_OF_CUSTOMERS = ("oob_curves_",)
 #: fitted attributes that tell the mean covariates of risk sets
-_OF_RISK_SETS = ("hazard_variance_", "hazard_gradient_")
+_OF_RISK_SETS = ("hazard_variance_", "hazard_gradient_", "curve_parts_", "variance_parts_")
 #: records that fitted models hold, and where they live
 _RECORDS = {"Curves": "churnsurv.curves", "GroupFit": "churnsurv.nonparametric.base"}
 _FORMAT = 1
@@ -167,6 +168,8 @@ def _encoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
 
     if value is None or isinstance(value, bool | int | str):
         return value
+    if isinstance(value, datetime.date):
+        return {"kind": "time", "value": pd.Timestamp(value).isoformat()}
     if isinstance(value, float):
         return value if np.isfinite(value) else {"kind": "float", "value": repr(value)}
     if isinstance(value, np.generic):
@@ -213,6 +216,8 @@ def _decoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     kind = value["kind"]
     if kind == "float":
         return float(value["value"])
+    if kind == "time":
+        return pd.Timestamp(value["value"])
     if kind == "scalar":
         return np.dtype(value["dtype"]).type(inner(value["value"]))
     if kind == "array":

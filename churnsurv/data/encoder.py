@@ -96,7 +96,8 @@ class DesignEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         else:
             self.columns_, expressions = formula_columns(formula, frame), expressions_of(formula)
         if not self.columns_:
-            raise DataError("There is no covariate: X has no column left, or the formula names none.")
+            what = "X has no column left" if formula is None else f"formula {formula!r} names no column of X"
+            raise DataError(f"There is no covariate: {what}. Columns of X: {first_of(frame.columns, 12) or 'none'}.")
         self.levels_: dict[str, list[Any]] = category_levels(expressions, frame)
         if formula is None or (sorted(expressions) == sorted(self.columns_) and is_a_plain_sum(formula)):
             # columns as they are need no formula, and are encoded a hundred times faster

@@ -256,7 +256,10 @@ def time_interaction(
 def _of_time(g: Callable[[Floats], ArrayLike], stop: Floats) -> Floats:
     times = np.unique(stop)
     with np.errstate(all="ignore"):
-        values = np.broadcast_to(np.asarray(g(times), dtype=np.float64), times.shape)
+        try:
+            values = np.broadcast_to(np.asarray(g(times), dtype=np.float64), times.shape)
+        except (TypeError, ValueError, ArithmeticError) as error:
+            raise DataError(f"g does not turn {len(times):,} times into as many numbers: {error}.") from error
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         raise DataError(f"g is not finite at time {times[bad[0]]:g}: choose one that is, such as log(t + 1).")

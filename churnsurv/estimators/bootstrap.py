@@ -15,7 +15,7 @@ import pandas as pd
 from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 
-from churnsurv.estimators.cox_state import seen
+from churnsurv.estimators.cox_state import refuse_other_rows, require_cox, seen
 from churnsurv.estimators.inputs import RowArgument
 from churnsurv.exceptions import DataError, NotIdentifiedError, SmallSampleWarning
 from churnsurv.kernels.cox import Shard, one_shard
@@ -96,14 +96,18 @@ def bootstrap_intervals(
     >>> bool(table.loc["rate", "lower"] < table.loc["rate", "coef"] < table.loc["rate", "upper"])
     True
     """
-    if isinstance(n_resamples, bool) or not isinstance(n_resamples, int) or n_resamples < 20:
+    require_cox(model)
+    if isinstance(n_resamples, bool) or not isinstance(n_resamples, int | np.integer) or n_resamples < 20:
         raise DataError(f"n_resamples={n_resamples!r}: give a whole number of at least 20.")
+    if random_state is not None and (not isinstance(random_state, int | np.integer) or random_state < 0):
+        raise DataError(f"random_state={random_state!r}: give a whole number of 0 or more, or None.")
     tail = 50 * (1 - confidence_level(level))
     at = seen(model, X, y, strata=strata, sample_weight=sample_weight, cluster=cluster, offset=offset)
     if model.penalty:
         raise NotIdentifiedError(
             "A penalised fit is biased by design, which a bootstrap would not show. Use summary() there."
         )
+    refuse_other_rows(model, at)
     shard, problem, beta = at.data.shard, at.data.problem, at.state.beta
     codes = pd.factorize(at.rows.outcome.subject)[0] if at.rows.cluster is None else at.rows.cluster
     refuse_one_cluster(codes[shard.weight > 0])
@@ -119,7 +123,7 @@ def bootstrap_intervals(
         return climb_from(problem._replace(mr=one_shard(drawn_rows)), beta, model.max_iter, ENOUGH)
 
     with ThreadPoolExecutor(effective_n_jobs(n_jobs or 1)) as pool:
-        found = list(pool.map(resampled, np.random.SeedSequence(random_state).spawn(n_resamples)))
+        found = list(pool.map(resampled, np.random.SeedSequence(random_state).spawn(int(n_resamples))))
     finite = [each / at.data.scale for each in found if each is not None]
     if len(finite) < n_resamples:
         lost = f"{counted(n_resamples - len(finite), 'resample')} of {n_resamples:,} without a finite estimate"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
 from churnsurv.estimators.cox_state import Seen, seen
+from churnsurv.estimators.cox_variance import refuse_saved_without
 from churnsurv.estimators.inputs import known_codes, offset_argument
 from churnsurv.exceptions import DataError, MissingDataWarning
 from churnsurv.kernels.absolute_risk import Baselines, increment_influence, state_variance
@@ -93,6 +94,7 @@ def _jackknife(looks: list[Seen], naive: list[Floats], outcome: Outcome) -> dict
 def baselines_of(model: CauseSpecificCox, stratum: int, steps: Floats) -> Baselines:
     """Give the baselines of one stratum on the common steps."""
     parts = model.variance_parts_
+    refuse_saved_without(parts)
     widths = [len(m.coef_) for m in model.models_.values()]
     of_cause = np.repeat(np.arange(len(widths)), widths)
     cause, step, hazard, slope, variance = [], [], [], [], []

@@ -79,7 +79,7 @@ def _of_text(contrast: Any, terms: list[str]) -> Hypotheses:
         read = LinearConstraints.from_spec(_quoted(contrast, terms), variable_names=terms)
     except KeyError as error:
         raise _unknown(str(error.args[0]), terms) from error
-    except (FormulaicError, RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+    except (FormulaicError, RuntimeError, ValueError, TypeError, IndexError, AttributeError, ArithmeticError) as error:
         raise DataError(
             f"Contrast {contrast!r} cannot be read: {str(error).splitlines()[0] if str(error) else 'it is empty'} Write "
             "sums such as 'a - b' or '2 * a = 0.5', the names as in coef_ (in backticks where they could be misread)."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from churnsurv.data.encoder import DesignEncoder
 from churnsurv.estimators.contrasts import Contrast, contrast_table, differences, hypotheses, joint_test, term_table
 from churnsurv.estimators.firth import firth_summary
 from churnsurv.estimators.nested import information_criterion
+from churnsurv.exceptions import SmallSampleWarning
 from churnsurv.messages import confidence_level
 from churnsurv.results import TestResult
 
@@ -124,7 +126,7 @@ class CoxInference:
         >>> model.contrast("C(term)[T.36] - C(term)[T.24]").index.tolist()
         ['C(term)[T.36] - C(term)[T.24]']
         """
-        check_is_fitted(self)
+        self._warn_of_wald()
         return contrast_table(self, hypotheses(contrasts, list(self.coef_.index), value), level)
 
     def hazard_ratio(
@@ -137,7 +139,7 @@ class CoxInference:
         X : frame or array (n, p)
             Covariates as in the fit.
         reference : frame or array (1, p) or (n, p)
-            What each row of X is compared with.
+            What each row of X is compared with. An offset does not enter.
         level : float
             Confidence level of the Wald intervals.
 
@@ -160,7 +162,7 @@ class CoxInference:
         >>> model.hazard_ratio(pd.DataFrame({"rate": [1.0, 2.0]}), pd.DataFrame({"rate": [2.0]}))["hazard_ratio"].iloc[1]
         np.float64(1.0)
         """
-        check_is_fitted(self)
+        self._warn_of_wald()
         return contrast_table(self, differences(self, X, reference), level).rename_axis(None)
 
     def wald_test(self, contrasts: Contrast | Sequence[Contrast], *, value: float = 0.0) -> TestResult:
@@ -175,7 +177,7 @@ class CoxInference:
         NotIdentifiedError
             Too few clusters for a joint test.
         """
-        check_is_fitted(self)
+        self._warn_of_wald()
         return joint_test(self, hypotheses(contrasts, list(self.coef_.index), value))
 
     def term_tests(self) -> pd.DataFrame:
@@ -185,8 +187,18 @@ class CoxInference:
         effect is tested where the other factor is at its reference or zero. Index term; columns statistic, df, p_value
         (NaN with fewer clusters than a term has columns).
         """
-        check_is_fitted(self)
+        self._warn_of_wald()
         return term_table(self)
+
+    def _warn_of_wald(self) -> None:
+        check_is_fitted(self)
+        if getattr(self, "penalty", None):
+            warnings.warn(
+                "Wald's tests and intervals of a penalised fit are far off where columns separate; summary() has profile "
+                "intervals of the coefficients.",
+                SmallSampleWarning,
+                stacklevel=3,
+            )
 
     @property
     def aic_(self) -> float:

@@ -79,7 +79,9 @@ def read_rows(
     """
     check_rows(frame, outcome)
     named = [c for value in arguments.values() for c in columns_named(value, frame)]
-    covariates = frame.drop(columns=named) if named else frame
+    # a formula says itself which columns are covariates: C(region) beside cluster="region" is one
+    by_name = (formula.formula_ if isinstance(formula, DesignEncoder) else formula) is None
+    covariates = frame.drop(columns=named) if named and by_name else frame
     strata = codes_argument(arguments["strata"], frame, "strata")
     cluster = codes_argument(arguments["cluster"], frame, "cluster")
     weight = weights_argument(arguments["sample_weight"], frame)

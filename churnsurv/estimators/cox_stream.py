@@ -80,6 +80,10 @@ class Passes:
         absent = [name for name in roles.needed() if name not in source.names]
         if absent:
             raise DataError(f"No column {absent[0]!r} in the source; its columns are {first_of(source.names, 12)}.")
+        if n_jobs is not None and (not isinstance(n_jobs, int) or n_jobs == 0):
+            raise DataError(f"n_jobs={n_jobs!r}: give a number of threads, -1 for all, or None.")
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise DataError(f"batch_size={size!r} is no number of rows: give 1 or more.")
         self.source, self.columns, self.size = source, roles.needed(), size
         self.n_jobs, self.progress, self.n_passes = effective_n_jobs(n_jobs or 1), progress, 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,13 +49,18 @@ class Baseline(NamedTuple):
         return self.rows_at(np.repeat(strata, count), np.tile(grid, len(strata))).reshape(len(strata), count)
 
 
-def baseline_of(model: CoxPrediction) -> Baseline:
-    """Lay out what a fit keeps of its baseline; refuses models saved without it."""
-    if getattr(model, "hazard_gradient_", None) is None:
+def refuse_saved_without(parts: Any) -> None:
+    """Refuse intervals of models saved without what they need."""
+    if parts is None:
         raise NotIdentifiedError(
             "This model was saved without what standard errors of its predictions need (cs.save with intervals=False, or by "
             "an earlier churnsurv). Save the fitted model with intervals=True, or predict without level=."
         )
+
+
+def baseline_of(model: CoxPrediction) -> Baseline:
+    """Lay out what a fit keeps of its baseline; refuses models saved without it."""
+    refuse_saved_without(getattr(model, "hazard_gradient_", None))
     frame, labels = model.centred_hazard_, model.strata_
     n_strata = 1 if labels is None else len(labels)
     position = {label: code for code, label in enumerate(labels or [0])}

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_is_fitted
 
 from churnsurv.data.features import feature_frame
-from churnsurv.estimators.cox_state import Seen, seen
+from churnsurv.estimators.cox_state import Seen, refuse_other_rows, require_cox, seen
 from churnsurv.estimators.inputs import RowArgument
 from churnsurv.estimators.residuals import groups_of, unit
 from churnsurv.exceptions import DataError
@@ -72,6 +71,7 @@ def influence(
     if isinstance(most, bool) or not isinstance(most, int | np.integer) or most < 1:
         raise DataError(f"most={most!r} is no number of groups to list; give 1 or more.")
     at = seen(model, X, y, strata=strata, sample_weight=sample_weight, cluster=cluster, offset=offset)
+    refuse_other_rows(model, at)
     codes, labels = groups_of(model, at, feature_frame(X, model.feature_names_in_), by, cluster)
     return influence_table(model, at, codes, labels).head(int(most))
 
@@ -123,7 +123,7 @@ def variance_inflation(model: CoxPH) -> pd.DataFrame:
     >>> cs.variance_inflation(model)["df"].tolist()
     [1, 1]
     """
-    check_is_fitted(model)
+    require_cox(model)
     v = model.naive_covariance_.to_numpy()
     root = np.sqrt(np.diag(v))
     correlation = v / np.outer(root, root)
@@ -155,5 +155,5 @@ def events_per_parameter(model: CoxPH) -> float:
     >>> cs.events_per_parameter(model)
     4.0
     """
-    check_is_fitted(model)
+    require_cox(model)
     return model.n_events_ / len(model.coef_)

@@ -21,11 +21,13 @@ from churnsurv.estimators.cox_fit import baseline, extreme_times
 from churnsurv.estimators.cox_inference import CoxInference
 from churnsurv.estimators.cox_prediction import CoxPrediction
 from churnsurv.estimators.cox_rows import Rows, read_rows
+from churnsurv.estimators.cox_state import refuse_off
 from churnsurv.estimators.fine_gray_curves import incidence_bounds
 from churnsurv.estimators.fine_gray_fit import Laid, fit_laid, laid
 from churnsurv.estimators.fine_gray_test import score_test
 from churnsurv.estimators.inputs import RowArgument, as_outcome, codes_argument, columns_named, requested_start
 from churnsurv.exceptions import DataError, NotIdentifiedError
+from churnsurv.kernels.cox import gradient
 from churnsurv.kernels.newton import evaluate
 from churnsurv.kernels.times import slack
 from churnsurv.messages import counted, first_of
@@ -263,8 +265,14 @@ class FineGray(CoxInference, CoxPrediction, BaseEstimator):  # type: ignore[misc
             "censoring_strata": censoring_strata,
         }  # fmt: skip
         arguments = {name: self.remembered(name, value, frame) for name, value in given.items()}
-        _, fit = self._laid(frame, outcome, arguments, self.encoder_, stacklevel=4)
+        for name, value in arguments.items():
+            if value is None and name in self.argument_columns_:
+                raise DataError(f"The model was fitted with {name}: pass {name}= for these rows too.")
+        rows, fit = self._laid(frame, outcome, arguments, self.encoder_, stacklevel=4)
         state = evaluate(fit.data.problem, self.coef_.to_numpy() * fit.data.scale)
+        score, scale = gradient(state.sums, state.terms), fit.data.scale
+        inverse = self.naive_covariance_.to_numpy() * np.outer(scale, scale)
+        refuse_off(float(score @ inverse @ score) * fit.data.factor**2, len(rows.outcome), self.n_observations_)
         return score_test(fit, state, list(self.coef_.index), transform, self.variance == "full")
 
     def _laid(

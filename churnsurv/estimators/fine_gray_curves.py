@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
 from churnsurv.data.features import feature_frame
+from churnsurv.estimators.cox_variance import refuse_saved_without
 from churnsurv.estimators.inputs import RowArgument, known_codes
 from churnsurv.kernels.times import step_values
 from churnsurv.messages import confidence_level
@@ -40,6 +41,7 @@ def incidence_bounds(
     stratum = np.zeros(len(frame), dtype=np.int64)
     if model.strata_ is not None:
         stratum = known_codes(model.remembered("strata", strata, frame), frame, model.strata_, "strata")
+    refuse_saved_without(model.curve_parts_)
     covariance, parts = model.covariance_.to_numpy(), model.curve_parts_
     relative = np.zeros(hazard.shape)
     for code in np.unique(stratum):

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from churnsurv.estimators.cox_state import Seen
-from churnsurv.estimators.ph_test import added_test, cluster_codes, refuse_other_rows, table_of
+from churnsurv.estimators.cox_state import Seen, refuse_other_rows
+from churnsurv.estimators.ph_test import added_test, cluster_codes, table_of
 from churnsurv.kernels.cox import gradient, one_shard
 from churnsurv.kernels.cox_rows import row_bounds
 from churnsurv.kernels.newton import Problem, evaluate
@@ -41,7 +41,7 @@ def linearity_tests(model: CoxPH, at: Seen, frame: pd.DataFrame) -> pd.DataFrame
     unit = ResidualArg(state, at.data.buckets, np.ones(len(at.data.buckets.time)))
     (information,) = weighted_information(shard, state, at.data.buckets, unit.multiplier[None])
     i11, i12, i22 = information[:p, :p], information[:p, p:], information[p:, p:]
-    refuse_other_rows(model, at, i11)
+    refuse_other_rows(model, at)
     test = added_test(at, gradient(state.sums, state.terms)[p:], i11, i12, i22)
     parts = None
     if model.is_robust_:

@@ -9,10 +9,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2
 
-from churnsurv.estimators.cox_state import Seen, seen
+from churnsurv.estimators.cox_state import Seen, refuse_other_rows, seen
 from churnsurv.estimators.inputs import RowArgument
 from churnsurv.exceptions import DataError, NotIdentifiedError
-from churnsurv.kernels.cox import gradient
 from churnsurv.kernels.ph_times import kaplan_meier_before, mean_ranks
 from churnsurv.kernels.residuals import ResidualArg, events_minus_means, group_scores, weighted_information
 from churnsurv.outcome import Outcome
@@ -24,8 +23,6 @@ Floats = NDArray[np.float64]
 Transform = Literal["km", "identity", "rank", "log"]
 #: directions in which less than this share of the information is left are those of effects that act at one time only
 LEAST_INFORMATION = 1e-9
-#: the squared step, in standard errors, that Newton's method would still take; at the fit's own rows it is rounding
-MOST_OFF = 1e-6
 
 
 def proportional_hazards_test(
@@ -103,11 +100,13 @@ def ph_table(model: CoxPH, at: Seen, transform: Transform, *, terms: bool = True
     ones = np.ones(len(g))
     shard, buckets = at.data.shard, at.data.buckets
     i11, i12, i22 = weighted_information(shard, at.state, buckets, np.stack([ones, g, g**2]))
-    refuse_other_rows(model, at, i11)
+    refuse_other_rows(model, at)
     rows, difference = events_minus_means(shard, ResidualArg(at.state, buckets, ones))
     u = (shard.weight[rows] * g[shard.death[rows]]) @ difference
     test = added_test(at, u, i11, i12, i22)
     groups = model.encoder_.columns_by_term() if terms else {name: [j] for j, name in enumerate(model.coef_.index)}
+    if "GLOBAL" in groups:
+        raise DataError("A term of the model is called 'GLOBAL', as the test of all terms is: rename the column.")
     groups = {**groups, "GLOBAL": list(range(len(model.coef_)))}
     parts = None
     if model.is_robust_ and not lacks_clusters(model, at):
@@ -215,14 +214,3 @@ def time_function(at: Seen, transform: Transform) -> Floats:
     if len(np.unique(times[deaths > 0])) < 2 or spread == 0.0:
         raise NotIdentifiedError("All events happen at one time: whether coefficients change cannot be seen.")
     return np.asarray(g / spread)
-
-
-def refuse_other_rows(model: CoxPH, at: Seen, information: Floats) -> None:
-    """Refuse rows at which the likelihood is not at its maximum: they are not those of the fit."""
-    score = gradient(at.state.sums, at.state.terms)
-    off = float(score @ np.linalg.solve(information, score)) * at.data.factor
-    if len(at.rows.outcome) != model.n_observations_ or off > MOST_OFF:
-        raise DataError(
-            f"The coefficients do not maximise the likelihood of these {len(at.rows.outcome):,} rows (the fit had "
-            f"{model.n_observations_:,}): pass X, y, strata, weights and offset of the fit. A model is tested on its own rows."
-        )

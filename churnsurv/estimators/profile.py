@@ -16,11 +16,10 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.stats import chi2
-from sklearn.utils.validation import check_is_fitted
 
 from churnsurv.data.config import did_you_mean
 from churnsurv.estimators.cox_rows import Prepared
-from churnsurv.estimators.cox_state import seen
+from churnsurv.estimators.cox_state import require_cox, seen
 from churnsurv.estimators.inputs import RowArgument
 from churnsurv.exceptions import DataError, NotIdentifiedError
 from churnsurv.kernels.climb import climb
@@ -97,7 +96,7 @@ def profile_intervals(
     >>> bool(intervals.loc["rate", "lower"] < intervals.loc["rate", "coef"] < intervals.loc["rate", "upper"])
     True
     """
-    check_is_fitted(model)
+    require_cox(model)
     if model.is_robust_ or getattr(model, "penalty", None):
         raise NotIdentifiedError(
             "Profile intervals rest on a likelihood of independent rows, which a robust (cluster, sampling weights) or "

@@ -114,6 +114,11 @@ def dfbeta(model: CoxPH, at: Seen, *, standardised: bool = False) -> Floats:
 
 def schoenfeld(model: CoxPH, at: Seen, index: pd.Index, *, scaled: bool) -> pd.DataFrame:
     """Give the residuals of the events: time, stratum and one column per term, by stratum and time."""
+    reserved = [name for name in ("time", "stratum") if name in model.coef_.index]
+    if reserved:
+        raise DataError(
+            f"A term of the model is called {reserved[0]!r}, as a column of this table is: rename the column."
+        )
     shard, buckets = at.data.shard, at.data.buckets
     rows, values = events_minus_means(shard, unit(at))
     values = values * at.data.scale
@@ -126,8 +131,8 @@ def schoenfeld(model: CoxPH, at: Seen, index: pd.Index, *, scaled: bool) -> pd.D
     stratum = buckets.stratum[bucket] if labels is None else [labels[s] for s in buckets.stratum[bucket]]
     position = rows if at.rows.kept is None else np.flatnonzero(at.rows.kept)[rows]
     table = pd.DataFrame(values, index=index[position], columns=model.coef_.index)
-    table.insert(0, "time", buckets.time[bucket], allow_duplicates=True)
-    table.insert(1, "stratum", stratum, allow_duplicates=True)
+    table.insert(0, "time", buckets.time[bucket])
+    table.insert(1, "stratum", stratum)
     return table.rename_axis(columns=None)
 
 

@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from churnsurv.data.features import feature_frame
 from churnsurv.estimators.cox_rows import prepared
-from churnsurv.estimators.cox_state import Seen, seen
+from churnsurv.estimators.cox_state import Seen, refuse_other_rows, seen
 from churnsurv.estimators.inputs import RowArgument
 from churnsurv.estimators.ph_test import Transform, case_weight, cluster_codes, require_clusters, time_function
 from churnsurv.estimators.residuals import martingale, summed
@@ -85,6 +85,7 @@ def hazard_ratio_over_time(
     """
     at = seen(model, X, y, strata=strata, sample_weight=sample_weight, cluster=cluster, offset=offset)
     require_clusters(model, at)
+    refuse_other_rows(model, at)
     return coefficient_over_time(model, at, term, transform, _columns(df), level)
 
 
@@ -92,7 +93,7 @@ def coefficient_over_time(
     model: CoxPH, at: Seen, term: str, transform: Transform, df: int, level: float
 ) -> pd.DataFrame:
     """Give the table of :func:`hazard_ratio_over_time`."""
-    if term not in model.coef_.index:
+    if not isinstance(term, str) or term not in model.coef_.index:
         raise DataError(f"No term {term!r} in the model; its terms are {first_of(model.coef_.index, 12)}.")
     j, v = list(model.coef_.index).index(term), model.naive_covariance_.to_numpy(dtype=np.float64)
     shard, buckets = at.data.shard, at.data.buckets
@@ -175,8 +176,9 @@ def functional_form(
     """
     at = seen(model, X, y, strata=strata, sample_weight=sample_weight, cluster=cluster, offset=offset)
     require_clusters(model, at)
+    refuse_other_rows(model, at)
     frame = feature_frame(X, model.feature_names_in_)
-    if column not in frame.columns:
+    if not isinstance(column, str) or column not in frame.columns:
         raise DataError(f"No column {column!r} in X; its columns are {first_of(frame.columns, 12)}.")
     values = numeric_column(frame[column], column)
     values = values if at.rows.kept is None else values[at.rows.kept]

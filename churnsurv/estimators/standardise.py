@@ -188,11 +188,16 @@ def standardised_curves(
     _refuse_others(model)
     check_is_fitted(model)
     frame = feature_frame(X, model.feature_names_in_)
-    settings = {"as observed": {}} if values is None else {str(name): dict(of) for name, of in values.items()}
-    _check_settings(model, frame, settings)
+    settings = _settings(model, frame, values)
+    if cluster is not None and population == "fixed":
+        raise DataError(
+            "cluster is for population='sample': the rows of a fixed population have no variance of their own."
+        )
     if population not in ("fixed", "sample"):
         raise DataError(f"population={population!r} is not known: use 'fixed' or 'sample'.")
     level, grid = confidence_level(level), requested_times(times, model.event_times_)
+    if not len(grid):
+        raise DataError("times is empty: give at least one.")
     given = weights_argument(sample_weight, frame)
     weight = np.full(len(frame), 1 / len(frame)) if given is None else given / given.sum()
     baseline = baseline_of(model)
@@ -304,15 +309,33 @@ def _refuse_others(model: Any) -> None:
     refuse_incomplete(model, "average probabilities of staying")
 
 
-def _check_settings(model: CoxForecasts, frame: pd.DataFrame, settings: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse settings of columns that are absent, or that no prediction depends on."""
-    if not settings:
+def _settings(
+    model: CoxForecasts, frame: pd.DataFrame, values: Mapping[str, Mapping[str, Any]] | None
+) -> dict[str, dict[str, Any]]:
+    """Read the settings; refuse columns that are absent, or that no prediction depends on."""
+    if values is None:
+        return {"as observed": {}}
+    if not isinstance(values, Mapping) or not all(isinstance(of, Mapping) for of in values.values()):
+        raise DataError(f"values is {values!r}: name settings by what they set, such as {{'offer': {{'arm': 1}}}}.")
+    if not values:
         raise DataError("values is empty: name at least one setting, such as {'offer': {'arm': 1}}, or leave it out.")
-    entering = {*model.encoder_.columns_, *(c for columns in model.argument_columns_.values() for c in columns)}
+    settings = {str(name): dict(of) for name, of in values.items()}
+    if len(settings) < len(values):
+        raise DataError(f"Names of settings must differ as text: {first_of(map(repr, values), 12)}.")
+    known = {c for name in ("strata", "offset") for c in model.argument_columns_.get(name, [])}
+    entering = {*model.encoder_.columns_, *known}
     for name, of in settings.items():
-        for column in of:
+        for column, value in of.items():
             if column not in frame.columns or column not in entering:
                 raise DataError(
                     f"Setting {name!r} sets the column {column!r}, which does not enter the model; the model uses "
                     f"{first_of(sorted(entering), 12)}."
                 )
+            # by position, as every argument with a value per row
+            of[column] = value.to_numpy() if isinstance(value, pd.Series) else value
+            if np.ndim(of[column]) > 0 and len(of[column]) != len(frame):
+                raise DataError(
+                    f"Setting {name!r} gives {len(of[column]):,} values of {column!r} for {counted(len(frame), 'row')}: give "
+                    "one value, or one per row."
+                )
+    return settings
