@@ -293,6 +293,10 @@ class CoxPH(CoxInference, CoxForecasts, CoxDiagnostics, BaseEstimator):  # type:
         for name, values in allowed.items():
             if getattr(self, name) not in values:
                 raise DataError(f"{name}={getattr(self, name)!r} is not known: use one of {list(values)}.")
+        if isinstance(self.max_iter, bool) or not isinstance(self.max_iter, int | np.integer) or self.max_iter < 1:
+            raise DataError(f"max_iter={self.max_iter!r} is no number of iterations: give 1 or more.")
+        if not isinstance(self.tol, int | float) or not self.tol > 0:
+            raise DataError(f"tol={self.tol!r} is no number of standard errors above 0.")
         if isinstance(self.penalty, bool) or self.penalty not in (0, "firth"):
             raise DataError(f"penalty={self.penalty!r} is not known: use 0.0 (none) or 'firth'.")
 

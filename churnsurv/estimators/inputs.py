@@ -115,6 +115,8 @@ def requested_times(times: ArrayLike | None, default: NDArray[np.float64]) -> ND
     asked = np.asarray(times)
     if asked.ndim > 1:
         raise DataError(f"times has {asked.ndim} dimensions; give a number or a list of numbers.")
+    if asked.size == 0:
+        raise DataError("times is empty: give at least one, or leave it out.")
     grid = np.unique(numeric_column(np.atleast_1d(asked), "times"))
     if not np.all(np.isfinite(grid)) or np.any(grid < 0):
         raise DataError("times must be finite and not negative.")

@@ -196,8 +196,6 @@ def standardised_curves(
     if population not in ("fixed", "sample"):
         raise DataError(f"population={population!r} is not known: use 'fixed' or 'sample'.")
     level, grid = confidence_level(level), requested_times(times, model.event_times_)
-    if not len(grid):
-        raise DataError("times is empty: give at least one.")
     given = weights_argument(sample_weight, frame)
     weight = np.full(len(frame), 1 / len(frame)) if given is None else given / given.sum()
     baseline = baseline_of(model)
