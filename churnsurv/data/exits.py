@@ -63,7 +63,7 @@ def _number(value: Any, truth: bool) -> int | float | None:
         return _TRUE_OR_FALSE[value.strip().lower()]
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if isinstance(value, int) and abs(value) < _BEYOND_INTEGERS:
         return int(value)

@@ -120,21 +120,30 @@ def _written(row: Floats, terms: list[str]) -> str:
     return text or "0"
 
 
-def differences(model: CoxInference, X: pd.DataFrame | ArrayLike, reference: pd.DataFrame | ArrayLike) -> Hypotheses:
+def differences(
+    model: CoxInference, X: pd.DataFrame | ArrayLike, reference: pd.DataFrame | ArrayLike | None
+) -> Hypotheses:
     """Give the contrasts between the design rows of X and those of the reference; see :meth:`CoxInference.hazard_ratio`."""
-    frame, against = feature_frame(X, model.feature_names_in_), feature_frame(reference, model.feature_names_in_)
+    frame = feature_frame(X, model.feature_names_in_)
+    # about the centre: columns of far-off numbers keep their digits
+    matrix = model.encoder_.design(frame) - model.center_.to_numpy()
+    if reference is None:
+        return Hypotheses(list(frame.index), matrix, np.zeros(len(matrix)))
+    against = feature_frame(reference, model.feature_names_in_)
     if len(against) not in (1, len(frame)):
         raise DataError(
             f"reference has {counted(len(against), 'row')}, X has {counted(len(frame), 'row')}; give one row, or as many."
         )
-    matrix = model.encoder_.design(frame) - model.encoder_.design(against)
+    matrix = matrix - (model.encoder_.design(against) - model.center_.to_numpy())
     return Hypotheses(list(frame.index), matrix, np.zeros(len(matrix)))
 
 
 def contrast_table(model: CoxInference, asked: Hypotheses, level: float) -> pd.DataFrame:
     """Give one row per contrast; see :meth:`CoxInference.contrast`."""
     estimate = asked.matrix @ model.coef_.to_numpy()
-    se = np.sqrt(np.einsum("ij,jk,ik->i", asked.matrix, model.covariance_.to_numpy(), asked.matrix))
+    variance = np.einsum("ij,ij->i", asked.matrix @ model.covariance_.to_numpy(), asked.matrix)
+    # a sandwich of few clusters is singular: zero may be rounded below
+    se = np.sqrt(np.maximum(variance, 0.0))
     margin = norm.ppf(0.5 + confidence_level(level) / 2) * se
     with np.errstate(over="ignore", invalid="ignore"):
         # a row against itself has no uncertainty and no statistic

@@ -189,24 +189,3 @@ class CoxForecasts(CoxPrediction):
         """
         check_is_fitted(self)
         return cox_lifetimes.expected_events(self, X, start, stop, strata=strata, offset=offset, level=level)
-
-    def relative_hazard(
-        self, X: pd.DataFrame | ArrayLike, *, reference: pd.DataFrame | ArrayLike | None = None, level: float = 0.95
-    ) -> pd.DataFrame:
-        """Give each row's hazard relative to a reference customer, exp((x − x0)'β), with Wald intervals.
-
-        Parameters
-        ----------
-        X : frame or array
-            Covariates.
-        reference : frame or array, optional
-            One row (for all), or one per row of X. Default: the means of the encoded covariates in the fit. Strata and
-            offsets do not enter: compare rows of one stratum.
-
-        Returns
-        -------
-        DataFrame
-            Columns log_hazard_ratio, se, hazard_ratio, hr_lower, hr_upper.
-        """
-        check_is_fitted(self)
-        return cox_lifetimes.relative_hazard(self, X, reference, level)

@@ -25,6 +25,7 @@ class CoxInference:
 
     coef_: pd.Series
     covariance_: pd.DataFrame
+    center_: pd.Series
     covariance_rank_: int
     encoder_: DesignEncoder
     feature_names_in_: NDArray[np.object_]
@@ -130,7 +131,7 @@ class CoxInference:
         return contrast_table(self, hypotheses(contrasts, list(self.coef_.index), value), level)
 
     def hazard_ratio(
-        self, X: pd.DataFrame | ArrayLike, reference: pd.DataFrame | ArrayLike, *, level: float = 0.95
+        self, X: pd.DataFrame | ArrayLike, reference: pd.DataFrame | ArrayLike | None = None, *, level: float = 0.95
     ) -> pd.DataFrame:
         """Compare the hazards of customers with those of others: for curves and interactions, whose coefficients say little.
 
@@ -138,8 +139,9 @@ class CoxInference:
         ----------
         X : frame or array (n, p)
             Covariates as in the fit.
-        reference : frame or array (1, p) or (n, p)
-            What each row of X is compared with. An offset does not enter.
+        reference : frame or array (1, p) or (n, p), optional
+            What each row of X is compared with. Default: the means of the encoded covariates in the fit. Strata and offsets do
+            not enter: compare rows of one stratum.
         level : float
             Confidence level of the Wald intervals.
 

@@ -122,28 +122,6 @@ def expected_events(
     return pd.DataFrame({"estimate": value, "se": se, "lower": lower, "upper": upper}, index=rows.labels)
 
 
-def relative_hazard(
-    model: CoxPrediction, X: pd.DataFrame | ArrayLike, reference: pd.DataFrame | ArrayLike | None, level: float
-) -> pd.DataFrame:
-    """Give hazard ratios of rows to a reference with Wald intervals; see :meth:`CoxForecasts.relative_hazard`."""
-    z = _quantile(level)
-    frame = feature_frame(X, model.feature_names_in_)
-    difference = model.encoder_.design(frame) - model.center_.to_numpy()
-    if reference is not None:
-        base = feature_frame(reference, model.feature_names_in_)
-        if len(base) not in (1, len(frame)):
-            raise DataError(
-                f"reference has {counted(len(base), 'row')}, X has {len(frame):,}: give one row, or one per row."
-            )
-        difference = difference - (model.encoder_.design(base) - model.center_.to_numpy())
-    value = difference @ model.coef_.to_numpy()
-    # x'Vx by V itself: with few columns dominated by others a root would lose their digits
-    se = np.sqrt(np.maximum(np.einsum("ij,ij->i", difference @ model.covariance_.to_numpy(), difference), 0.0))
-    with np.errstate(over="ignore"):
-        ratios = {"hazard_ratio": np.exp(value), "hr_lower": np.exp(value - z * se), "hr_upper": np.exp(value + z * se)}
-    return pd.DataFrame({"log_hazard_ratio": value, "se": se, **ratios}, index=frame.index)
-
-
 def refuse_incomplete(model: CoxPrediction, what: str) -> None:
     """Refuse quantities that need the probability of staying where the model knows one hazard of several."""
     if len(model.causes_) > 1 or model.is_recurrent_:

@@ -241,14 +241,14 @@ def test_a_current_age_conditions_the_median_and_needs_one_value_per_row():
 
 def test_a_relative_hazard_is_a_contrast_of_covariates():
     model = sample(2, strata=False).fit()
-    found = model.relative_hazard(NEW, reference=NEW.iloc[[0]])
+    found = model.hazard_ratio(NEW, reference=NEW.iloc[[0]])
     difference = (NEW - NEW.iloc[0]).to_numpy(dtype=float)
-    np.testing.assert_allclose(found["log_hazard_ratio"], difference @ model.coef_)
+    np.testing.assert_allclose(found["estimate"], difference @ model.coef_)
     variance = np.einsum("ij,jk,ik->i", difference, model.covariance_.to_numpy(), difference)
     np.testing.assert_allclose(found["se"], np.sqrt(variance), rtol=1e-9, atol=1e-12)
     assert found["se"].iloc[0] == 0
     with pytest.raises(DataError, match="give one row"):
-        model.relative_hazard(NEW, reference=NEW.iloc[:2])
+        model.hazard_ratio(NEW, reference=NEW.iloc[:2])
 
 
 def test_a_model_of_one_cause_among_several_gives_bounds_of_its_hazard_and_no_lifetime():

@@ -141,10 +141,10 @@ def _predict(
     def relative(column: str) -> np.ndarray:
         design = fit.design if newdata is None else fit.new_design(newdata)
         if about == "zero":
-            return fit.model.relative_hazard(design, reference=0 * design.iloc[:1])[column].to_numpy()
-        return fit.model.relative_hazard(design, reference=_centre(fit, about))[column].to_numpy()
+            return fit.model.hazard_ratio(design, reference=0 * design.iloc[:1])[column].to_numpy()
+        return fit.model.hazard_ratio(design, reference=_centre(fit, about))[column].to_numpy()
 
-    value = Later(lambda: relative("log_hazard_ratio"))
+    value = Later(lambda: relative("estimate"))
     return {"fit": value, "se.fit": Later(lambda: relative("se"))} if se_fit is not None and bool(se_fit[0]) else value
 
 
