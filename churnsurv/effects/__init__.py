@@ -4,6 +4,24 @@ Lives here: tests and effect estimates of arms, on the time since assignment. Mo
 """
 
 from churnsurv.effects.logrank import logrank_test
+from churnsurv.effects.power import SimulatedSize, power_curve, sample_size_by_simulation, simulated_power
 from churnsurv.effects.rmst import rmst_difference
+from churnsurv.effects.sample_size import SampleSize, required_events, sample_size
+from churnsurv.effects.sequential import SequentialPlan, group_sequential
+from churnsurv.effects.trials import Trial, TrialScenario
 
-__all__ = ["logrank_test", "rmst_difference"]
+__all__ = [
+    "SampleSize",
+    "SequentialPlan",
+    "SimulatedSize",
+    "Trial",
+    "TrialScenario",
+    "group_sequential",
+    "logrank_test",
+    "power_curve",
+    "required_events",
+    "rmst_difference",
+    "sample_size",
+    "sample_size_by_simulation",
+    "simulated_power",
+]
