@@ -1,12 +1,14 @@
 """How good predictions are: functions of what happened (an Outcome) and what was predicted, each with its uncertainty.
 
-Lives here: discrimination (``discrimination``) and accuracy of probabilities (``brier``). Metrics never see an estimator,
+Lives here: discrimination (``discrimination``, ``auc``) and accuracy of probabilities (``brier``). Metrics
+never see an estimator,
 so any model's predictions are measured the same way.
 """
 
 from __future__ import annotations
 
+from churnsurv.metrics.auc import cumulative_dynamic_auc
 from churnsurv.metrics.brier import brier_score, integrated_brier_score
 from churnsurv.metrics.discrimination import concordance_index
 
-__all__ = ["brier_score", "concordance_index", "integrated_brier_score"]
+__all__ = ["brier_score", "concordance_index", "cumulative_dynamic_auc", "integrated_brier_score"]
