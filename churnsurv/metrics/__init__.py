@@ -9,6 +9,14 @@ from __future__ import annotations
 
 from churnsurv.metrics.auc import cumulative_dynamic_auc
 from churnsurv.metrics.brier import brier_score, integrated_brier_score
+from churnsurv.metrics.calibration import Calibration, calibration
 from churnsurv.metrics.discrimination import concordance_index
 
-__all__ = ["brier_score", "concordance_index", "cumulative_dynamic_auc", "integrated_brier_score"]
+__all__ = [
+    "Calibration",
+    "brier_score",
+    "calibration",
+    "concordance_index",
+    "cumulative_dynamic_auc",
+    "integrated_brier_score",
+]
