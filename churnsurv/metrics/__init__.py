@@ -1,12 +1,26 @@
 """How good predictions are: functions of what happened (an Outcome) and what was predicted, each with its uncertainty.
 
-Lives here: discrimination (``discrimination``) and accuracy of probabilities (``brier``). Metrics never see an estimator,
+Lives here: discrimination (``discrimination``, ``auc``) and accuracy of probabilities (``brier``),
+calibration (``calibration``, ``d_calibration``, ``observed_expected``). Metrics never see an estimator,
 so any model's predictions are measured the same way.
 """
 
 from __future__ import annotations
 
+from churnsurv.metrics.auc import cumulative_dynamic_auc
 from churnsurv.metrics.brier import brier_score, integrated_brier_score
+from churnsurv.metrics.calibration import Calibration, calibration
+from churnsurv.metrics.d_calibration import d_calibration
 from churnsurv.metrics.discrimination import concordance_index
+from churnsurv.metrics.observed_expected import observed_expected
 
-__all__ = ["brier_score", "concordance_index", "integrated_brier_score"]
+__all__ = [
+    "Calibration",
+    "brier_score",
+    "calibration",
+    "concordance_index",
+    "cumulative_dynamic_auc",
+    "d_calibration",
+    "integrated_brier_score",
+    "observed_expected",
+]

@@ -65,3 +65,23 @@ def brier(stop, event, risk, t, code=1, weight=None):
         elif stop[i] > t:
             total += weight[i] * risk[i] ** 2 / uncensored(stop, event, t, before=False, weight=weight)
     return total / weight.sum()
+
+
+def auc(stop, event, score, t, code=1, weight=None):
+    """Give the weighted share of pairs of a case and a control at t in which the case scores higher, pair by pair."""
+    weight = np.ones(len(stop)) if weight is None else weight
+
+    def known(i):
+        if stop[i] > t:
+            return weight[i] / uncensored(stop, event, t, before=False, weight=weight)
+        return weight[i] / uncensored(stop, event, stop[i], before=True, weight=weight) if event[i] > 0 else 0.0
+
+    higher, pairs = 0.0, 0.0
+    for i in range(len(stop)):
+        if stop[i] <= t and event[i] == code:
+            for j in range(len(stop)):
+                if not (stop[j] <= t and event[j] == code):
+                    both = known(i) * known(j)
+                    pairs += both
+                    higher += both * (0.5 + 0.5 * np.sign(score[i] - score[j]))
+    return higher / pairs

@@ -1,0 +1,156 @@
+"""Discrimination at a horizon: the cumulative/dynamic area under the ROC curve, weighted for censoring.
+
+On a cohort followed from time 0 the cases at t have left by the cause by t; the controls are those who stay beyond t and
+those who left by another cause before (Blanche, Dartigues and Jacqmin-Gadda 2013; definition 2 of Zheng et al. 2012). With
+the weights W_i(t) of :mod:`churnsurv.metrics.ipcw` and h_ij = 1{r_i > r_j} + ½ 1{r_i = r_j},
+
+    AUC(t) = Σ_i Σ_j w_i W_i w_j W_j h_ij / (Σ_i w_i W_i Σ_j w_j W_j),   i over cases, j over controls:
+
+the probability that a random case was given the higher risk than a random control.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from churnsurv.curves import Curves
+from churnsurv.exceptions import NoEventsError, NotIdentifiedError
+from churnsurv.messages import confidence_level
+from churnsurv.metrics.inputs import finite_numbers
+from churnsurv.metrics.ipcw import (
+    Cohort,
+    censoring_influence,
+    known_by,
+    metric_estimate,
+    predicted_risk,
+    read_horizons,
+    scored_cohort,
+)
+from churnsurv.nonparametric import CensoringModel
+from churnsurv.outcome import Outcome
+from churnsurv.results import Estimate
+from churnsurv.rows import as_outcome, meant_times
+
+Floats = NDArray[np.float64]
+
+
+def cumulative_dynamic_auc(
+    y: Outcome | NDArray[Any],
+    risk_or_curves: Curves | ArrayLike,
+    times: float | ArrayLike,
+    *,
+    cause: str | None = None,
+    censoring: CensoringModel | None = None,
+    sample_weight: ArrayLike | None = None,
+    cluster: ArrayLike | None = None,
+    level: float = 0.95,
+) -> Estimate | pd.DataFrame:
+    """Estimate the probability that who leaves by a horizon was given the higher risk than who does not.
+
+    0.5 is a coin toss, 1 perfect. Who leaves by another cause by the horizon is a control: they will not be lost to this
+    cause. Assumes that censoring does not depend on the risk, or as `censoring` says.
+
+    Parameters
+    ----------
+    y : Outcome or scikit-survival's structured array, n rows
+        A landmark cohort: one row per loan, time counted from the moment of prediction.
+    risk_or_curves : array (n,) or (n, T), or Curves of n rows
+        A score, higher for who is expected to leave sooner (the same for all times, or one per time), or curves whose
+        probabilities of having left by the cause within each time are compared.
+    times : float, or T of them
+        Horizons, on the scale of ``y.stop``.
+    cause, censoring, sample_weight, cluster, level
+        As of :func:`churnsurv.metrics.brier_score`.
+
+    Returns
+    -------
+    Estimate for a single number, else a frame with one row per time
+        ``time`` and the fields of Estimate. Standard errors come from the influence function (with the part due to
+        estimating the censoring), the predictions taken as given; intervals are value ± z·se, cut to [0, 1].
+
+    Raises
+    ------
+    NotIdentifiedError
+        Rows begin after time 0; recurrent events; nobody could be under observation at a horizon; nobody is a control.
+    NoEventsError
+        No event of the cause by a horizon, or none known.
+    DataError
+        A horizon past the follow-up, or at which the curves were not evaluated; scores that are missing or of another
+        length.
+
+    References
+    ----------
+    Blanche, Dartigues, Jacqmin-Gadda (2013) Stat Med 32:5381. Hung, Chiang (2010) Can J Stat 38:8.
+
+    Examples
+    --------
+    >>> import churnsurv as cs
+    >>> y = cs.Outcome(stop=[3, 5, 8, 12], event=[1, 1, 0, 1])
+    >>> cs.metrics.cumulative_dynamic_auc(y, [0.9, 0.2, 0.3, 0.1], 6).value
+    0.75
+    """
+    level, y, asked = confidence_level(level), as_outcome(y), read_horizons(times)
+    horizons = meant_times(asked, y)
+    cohort = scored_cohort(y, horizons, cause, censoring, sample_weight, cluster, "the AUC")
+    scores = _scores(risk_or_curves, y, cohort, horizons)
+    order: NDArray[np.int64] | None = None
+    estimates = []
+    for k, t in enumerate(horizons.tolist()):
+        score = scores[:, min(k, scores.shape[1] - 1)]
+        if order is None or scores.shape[1] > 1:
+            order = np.argsort(score, kind="stable")
+        value, influence = _auc(cohort, score, order, t)
+        estimates.append(metric_estimate(f"AUC at {t:g}", value, influence, level, cohort, t))
+    if np.ndim(times) == 0:
+        return estimates[0]
+    table = pd.concat([estimate.to_frame() for estimate in estimates], ignore_index=True)
+    table.insert(0, "time", asked)
+    return table
+
+
+def _scores(risk_or_curves: Curves | ArrayLike, y: Outcome, cohort: Cohort, horizons: Floats) -> Floats:
+    """Give the scores of the cohort's rows, (n, T), or (n, 1) where they are the same for all times."""
+    if isinstance(risk_or_curves, Curves):
+        return predicted_risk(risk_or_curves, y, cohort, horizons)
+    given = np.asarray(risk_or_curves)
+    if given.ndim == 2 and given.shape[1] == len(horizons) > 1:
+        columns = [finite_numbers(given[:, k], len(y), f"The score for {t:g}") for k, t in enumerate(horizons)]
+        return np.column_stack(columns)[cohort.judged.rows]
+    return finite_numbers(risk_or_curves if given.ndim < 2 else given, len(y), "The score")[cohort.judged.rows, None]
+
+
+def _auc(cohort: Cohort, score: Floats, order: NDArray[np.int64], t: float) -> tuple[float, Floats]:
+    """Give the AUC at t and each row's influence on it. order sorts the scores; O(n) beyond that."""
+    by_then, known = known_by(cohort, t)
+    is_case = by_then & (cohort.y.event == cohort.y.cause_code(cohort.cause))
+    weight = cohort.weight * known
+    case, control = np.where(is_case, weight, 0.0), np.where(is_case, 0.0, weight)
+    cases, controls = case.sum(), control.sum()
+    if cases <= 0:
+        raise NoEventsError(f"No event of {cohort.cause!r} by {t:g} among the rows.")
+    if controls <= 0:
+        raise NotIdentifiedError(
+            f"Nobody is known to stay beyond {t:g} or to leave by another cause: there is nobody to compare with. Ask for "
+            "an earlier horizon."
+        )
+    # weight of the controls below, and of the cases above, each row's score; ties count half
+    below = _share_below(score, order, control) / controls
+    above = 1.0 - _share_below(score, order, case) / cases
+    value = float(case @ below / cases)
+    part = case * (below - value) / cases + control * (above - value) / controls
+    return value, part + censoring_influence(cohort, part, t)
+
+
+def _share_below(score: Floats, order: NDArray[np.int64], weight: Floats) -> Floats:
+    """Give the weight of the rows with a lower score plus half of those with the same, (n,)."""
+    sorted_score = score[order]
+    begins = np.flatnonzero(np.append(True, sorted_score[1:] != sorted_score[:-1]))
+    total = np.add.reduceat(weight[order], begins)
+    middle = np.cumsum(total) - total / 2
+    result = np.empty(len(score))
+    result[order] = np.repeat(middle, np.diff(np.append(begins, len(score))))
+    return result

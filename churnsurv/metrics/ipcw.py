@@ -1,0 +1,211 @@
+"""Cohorts followed from time 0, whose censored rows are made up for by the inverse probability of being uncensored.
+
+With G the probability of not being censored yet, row i is known at t with weight
+
+    W_i(t) = 1{T_i ≤ t, left by any cause}/G(T_i−) + 1{T_i > t}/G(t)
+
+(Graf et al. 1999; Gerds and Schumacher 2006). Events come before censorings at a tie.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from churnsurv.curves import Curves
+from churnsurv.exceptions import DataError
+from churnsurv.kernels.nonparametric import interval
+from churnsurv.messages import counted, first_of, numeric_column
+from churnsurv.metrics.inputs import (
+    Judged,
+    cluster_sums,
+    events_until,
+    finite_numbers,
+    judged_rows,
+    probability_uncensored,
+    require_cohort,
+    the_cause,
+)
+from churnsurv.nonparametric import CensoringModel
+from churnsurv.outcome import Outcome
+from churnsurv.results import Estimate
+from churnsurv.rows import refuse_recurrent
+
+Floats = NDArray[np.float64]
+
+
+class CensoringTimes(NamedTuple):
+    """Where the rows lie among the distinct times of censoring."""
+
+    times: Floats
+    passed: NDArray[np.int64]  #: (n,) number of times < stop
+    reached: NDArray[np.int64]  #: (n,) number of times ≤ stop
+
+
+class Cohort(NamedTuple):
+    """What is scored: rows, cause, 1/G(T−) of the rows with an event, and 1/G(t) of the horizons."""
+
+    judged: Judged
+    cause: str
+    at_event: Floats
+    at_horizon: dict[float, float]
+    censoring: CensoringTimes | None  #: None where G is given, so that it is taken as known
+
+    @property
+    def y(self) -> Outcome:
+        """Outcome of the rows."""
+        return self.judged.y
+
+    @property
+    def weight(self) -> Floats:
+        """Case weights of the rows, above 0."""
+        return self.judged.weight
+
+
+def scored_cohort(
+    y: Outcome,
+    horizons: Floats,
+    cause: str | None,
+    censoring: CensoringModel | None,
+    sample_weight: ArrayLike | None,
+    cluster: ArrayLike | None,
+    metric: str,
+) -> Cohort:
+    """Read the rows of a metric, such as "the Brier score", with their weights 1/G by all horizons."""
+    refuse_recurrent(y, metric[0].upper() + metric[1:])
+    judged = judged_rows(y, sample_weight, cluster)
+    require_cohort(judged, metric)
+    y, cause = judged.y, the_cause(y, cause)
+    for t in horizons:
+        events_until(y, cause, float(t), "times")
+    model = CensoringModel().fit(y, sample_weight=judged.weight) if censoring is None else censoring
+    left = (y.event > 0) & (y.stop <= horizons.max())
+    at_event = np.zeros(len(y))
+    at_event[left] = 1 / probability_uncensored(model, y.stop[left], before=True)
+    # who is censored at the very end of follow-up is known to have stayed until then: weight 1/G(t−), as G(t) is 0
+    at_horizon = {
+        t: float(1 / probability_uncensored(model, np.array([t]), before=bool(t >= y.stop.max()))[0])
+        for t in horizons.tolist()
+        if t < y.stop.max() or np.any((y.stop == t) & (y.event == 0))
+    }
+    return Cohort(judged, cause, at_event, at_horizon, _censoring_times(y) if censoring is None else None)
+
+
+def _censoring_times(y: Outcome) -> CensoringTimes:
+    times = np.unique(y.stop[y.event == 0])
+    passed, reached = (np.searchsorted(times, y.stop, side=side) for side in ("left", "right"))
+    return CensoringTimes(times, passed, reached)
+
+
+def read_horizons(times: float | ArrayLike) -> Floats:
+    """Give the times asked for as an array."""
+    asked = np.atleast_1d(np.asarray(times))
+    if asked.ndim != 1 or not len(asked):
+        raise DataError("times: give a number or a list of numbers.")
+    return numeric_column(asked, "times")
+
+
+def predicted_risk(curves_or_risk: Curves | ArrayLike, y: Outcome, cohort: Cohort, horizons: Floats) -> Floats:
+    """Give the predicted probabilities of having left by the cause, for the rows of the cohort among those of y."""
+    rows = cohort.judged.rows
+    if isinstance(curves_or_risk, Curves):
+        _require_same_rows(curves_or_risk, y)
+        single = len(curves_or_risk.causes) == 1 == len(y.causes)
+        named = None if single else cohort.cause
+        curves, risk = curves_or_risk[rows], np.zeros((len(y), len(horizons)))
+        risk[rows] = np.column_stack([curves.risk(named, float(t), strict=True) for t in horizons])
+    else:
+        risk = np.asarray(curves_or_risk)
+        risk = risk[:, None] if risk.ndim == 1 and len(horizons) == 1 else risk
+        if risk.shape != (len(y), len(horizons)):
+            raise DataError(
+                f"The predictions have shape {np.shape(curves_or_risk)}, expected ({len(y):,}, {len(horizons)}): one row "
+                "per row of the outcome, one column per time."
+            )
+    columns = [finite_numbers(risk[:, k], len(y), f"The prediction for {t:g}") for k, t in enumerate(horizons)]
+    risk = np.column_stack(columns)
+    outside = np.flatnonzero(np.any((risk < -1e-9) | (risk > 1 + 1e-9), axis=1))
+    if len(outside):
+        worst = risk[outside[0]]
+        raise DataError(
+            f"{counted(len(outside), 'row')} (row {first_of(outside)}) hold predictions outside 0…1 ({first_of(worst)}). "
+            "Give the probability of having left by each time, not a score or a linear predictor."
+        )
+    return risk[rows]
+
+
+def _require_same_rows(curves: Curves, y: Outcome) -> None:
+    """Refuse curves of another number of rows, or of the same labels in another order."""
+    if len(curves) != len(y):
+        raise DataError(
+            f"The curves have {counted(len(curves), 'row')}, the outcome has {len(y):,}; they must match row for row."
+        )
+    subject, index = pd.Index(y.subject), curves.index
+    if subject.equals(index) or subject.equals(pd.RangeIndex(len(y))):  # the latter: subjects were not named
+        return
+    if index.is_unique and len(index.difference(subject)) == 0:
+        row = int(np.flatnonzero(subject != index)[0])
+        raise DataError(
+            f"The curves' rows are the outcome's subjects in another order (row {row}: {index[row]!r} beside "
+            f"{subject[row]!r}). Put both in the same order, e.g. predict for X.loc[y.subject]."
+        )
+
+
+def known_by(cohort: Cohort, t: float) -> tuple[NDArray[np.bool_], Floats]:
+    """Tell who has ended by t, and give the weights W_i(t), (n,): 0 for who was censored before."""
+    y = cohort.y
+    by_then = (y.stop <= t) & ~((y.stop == t) & (y.event == 0) & (t >= y.stop.max()))
+    return by_then, np.where(by_then, cohort.at_event, cohort.at_horizon.get(t, 0.0))
+
+
+def censoring_influence(cohort: Cohort, part: Floats, t: float) -> Floats:
+    """Give the influence of each row on a score at t through the Kaplan–Meier of censoring, (n,), 0 where G is given.
+
+    part (n,): how much the score changes per relative change of the row's W_i(t). 1/Ĝ(s) moves by (1/G(s)) ∫_0^s dM(u)/Y(u)
+    with M the martingales of censoring and Y the weight at risk, so a row moves the score by ∫_0^t L(u)/Y(u) dM(u), L(u)
+    being the sum of the parts of rows beyond u. As in riskRegression (Gerds and Kattan 2021) Y counts who leaves at u,
+    which ties change by less than their share.
+    """
+    y, weight, censoring = cohort.y, cohort.weight, cohort.censoring
+    if censoring is None:
+        return np.zeros(len(y))
+    t = t if t < y.stop.max() else float(np.nextafter(t, 0.0))
+    size = int(np.searchsorted(censoring.times, t, side="right"))
+    passed, reached = np.minimum(censoring.passed, size), np.minimum(censoring.reached, size)
+    censored = (y.event == 0) & (y.stop <= t)
+
+    def from_right(position: NDArray[np.int64], values: Floats) -> Floats:
+        return np.asarray(np.bincount(position, values, minlength=size + 1)[::-1].cumsum()[::-1][1:])
+
+    at_risk, beyond = from_right(reached, weight), from_right(passed, part)
+    ended = np.bincount(passed[censored], weight[censored], minlength=size)
+    step = np.divide(beyond, at_risk, out=np.zeros(size), where=at_risk > 0)
+    hazard = np.divide(ended, at_risk, out=np.zeros(size), where=at_risk > 0)
+    influence = -np.concatenate(([0.0], np.cumsum(hazard * step)))[reached]
+    influence[censored] += step[passed[censored]]
+    return np.asarray(weight * influence)
+
+
+def metric_estimate(
+    name: str, value: float, influence: Floats, level: float, cohort: Cohort, horizon: float
+) -> Estimate:
+    """Give a metric with the standard error of its influence function, its interval cut to [0, 1]."""
+    sums, units = cluster_sums(influence, cohort.judged)
+    se = float(np.sqrt(len(sums) / (len(sums) - 1) * (sums @ sums)))
+    lower, upper = interval(np.array([value]), np.array([se]), level, "plain")
+    known = "Kaplan–Meier of this outcome" if cohort.censoring is not None else "as given, taken as known"
+    return Estimate(
+        name=name + (f" of {cohort.cause}" if len(cohort.y.causes) > 1 else ""),
+        value=value,
+        se=se,
+        lower=float(lower[0]),
+        upper=float(upper[0]),
+        level=level,
+        n=len(cohort.y),
+        n_events=int(np.count_nonzero(events_until(cohort.y, cohort.cause, horizon, "times"))),
+        method=f"weighted by the inverse probability of being uncensored ({known}); influence function over {units}; "
+        "predictions taken as given",
+    )
