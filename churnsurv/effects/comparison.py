@@ -69,6 +69,19 @@ class Comparison(NamedTuple):
             "Check the entry times, or use fewer strata."
         )
 
+    def warn_of_lost_arms(self, df: int, covariance: Floats) -> None:
+        """Warn when the degrees of freedom say that some arms are compared with no other, or not with all of them."""
+        if df >= len(self.labels) - 1:
+            return
+        alone = self.labels[np.diag(covariance) <= 1e-10 * np.trace(covariance)]
+        named = f"Arm {first_of([repr(v) for v in alone])} is" if len(alone) else "Some arms are"
+        warnings.warn(
+            f"{named} never at risk together with the others{' of a stratum' if self.stratified else ''} when somebody leaves "
+            f"and tell nothing about them: the test has {df} instead of {len(self.labels) - 1} degrees of freedom.",
+            SmallSampleWarning,
+            stacklevel=3,
+        )
+
     def hypothesis(self) -> str:
         """Say which hazards are equal."""
         return f"equal hazards of leaving by {self.cause or 'any cause'} in the arms {first_of(self.labels, 12)}"

@@ -76,7 +76,7 @@ def gray_test(
     Warns
     -----
     SmallSampleWarning
-        An arm has no event of the cause.
+        An arm has no event of the cause, or is never at risk together with the others.
 
     Examples
     --------
@@ -112,6 +112,7 @@ def gray_test(
     if np.trace(covariance) <= 1e-12 * n_events:  # zero up to rounding
         raise rows.not_together()
     statistic, df = quadratic_form(score, covariance)
+    rows.warn_of_lost_arms(df, covariance)
     more = [f"weights (1 - F)^{rho:g}"] if rho else []
     if max(origins) > 0:
         more += [f"from {min(origins):g}" + (f" to {max(origins):g} by stratum" if min(origins) < max(origins) else "")]

@@ -91,7 +91,7 @@ def logrank_test(
     Warns
     -----
     SmallSampleWarning
-        An arm has no event; fewer than 40 clusters.
+        An arm has no event, or is never at risk together with the others; fewer than 40 clusters.
 
     Examples
     --------
@@ -118,6 +118,8 @@ def logrank_test(
     )
     if df == 0:
         raise rows.not_together()
+    if not trend:
+        rows.warn_of_lost_arms(df, parts.covariance)
     name, words = _words(weighting, rho, gamma)
     return TestResult(
         name=name + (" test for trend" if trend else " test"),

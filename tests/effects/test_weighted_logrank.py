@@ -172,6 +172,16 @@ def test_too_few_clusters_are_refused_or_warned_of():
         logrank_test(Y, ARM, cluster=[1, 2, 3, 1, 2, 3])
 
 
+def test_an_arm_apart_from_the_others_drops_out_with_a_warning():
+    y = cs.Outcome([2, 3, 4, 2, 3, 4, 7, 8, 9], [1] * 9, start=[0] * 6 + [5] * 3, causes=("attrition",))
+    arm = [*ARM, "C", "C", "C"]
+    with pytest.warns(SmallSampleWarning, match="Arm 'C' is never at risk together.*1 instead of 2 degrees"):
+        result = logrank_test(y, arm)
+    same(result, logrank_test(y[:6], ARM))
+    with pytest.warns(SmallSampleWarning, match="Arm 'C' is never"):
+        logrank_test(y, arm, sample_weight=np.linspace(0.3, 1.7, 9))
+
+
 def test_weighted_arms_that_never_meet_cannot_be_compared():
     y = cs.Outcome([2, 3, 4, 7, 8, 9], [1] * 6, start=[0, 0, 0, 5, 5, 5])
     with pytest.raises(NotIdentifiedError, match="two arms at risk together"):
