@@ -65,8 +65,8 @@ class Comparison(NamedTuple):
         """Give the error about arms that never meet."""
         return NotIdentifiedError(
             "At no event are customers of two arms at risk together"
-            f"{' in one stratum' if self.stratified else ''} with positive weight: the arms cannot be compared. "
-            "Check the entry times, or use fewer strata."
+            f"{' in one stratum' if self.stratified else ''} with positive weight (or all of them leave at "
+            "once): the arms cannot be compared. Check the entry times, or use fewer strata."
         )
 
     def warn_of_lost_arms(self, df: int, covariance: Floats) -> None:

@@ -112,7 +112,7 @@ def cox_test(
     >>> result.df, round(result.statistic, 3), round(result.p_value, 3)
     (1, 1.581, 0.209)
     """
-    if kind not in KINDS:
+    if kind not in list(KINDS):
         raise DataError(f"kind={kind!r} is not known: use one of {list(KINDS)}.")
     rows = read_comparison(
         y, arm, "A Cox test of arms", strata=strata, cause=cause, sample_weight=sample_weight, weight_type=weight_type,

@@ -18,6 +18,7 @@ from churnsurv.kernels.times import Ints
 from churnsurv.messages import counted, first_of, one_number
 from churnsurv.outcome import Outcome
 from churnsurv.results import TestResult
+from churnsurv.rows import as_outcome
 
 
 def gray_test(
@@ -96,6 +97,8 @@ def gray_test(
     least = one_number(min_at_risk, "min_at_risk")
     if least != int(least) or least < 1:
         raise DataError(f"min_at_risk={min_at_risk!r}: give a number of rows, 1 or more.")
+    y = as_outcome(y)
+    y.cause_code(cause)
     rows = read_comparison(y, arm, "Gray's test", strata=strata, cause=cause)
     n_arms = len(rows.labels)
     score, covariance, n_events = np.zeros(n_arms), np.zeros((n_arms, n_arms)), 0

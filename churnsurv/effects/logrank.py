@@ -102,7 +102,7 @@ def logrank_test(
     (1, 1.669, 0.196)
     """
     rho, gamma = exponent(rho, "rho"), exponent(gamma, "gamma")
-    if weighting is not None and weighting not in WEIGHTINGS:
+    if weighting is not None and weighting not in list(WEIGHTINGS):
         raise DataError(f"weighting={weighting!r} is not known: use one of {list(WEIGHTINGS)}, or rho and gamma.")
     if weighting is not None and (rho or gamma):
         raise DataError(f"weighting={weighting!r} and rho={rho:g}, gamma={gamma:g} are two weights: give one of them.")

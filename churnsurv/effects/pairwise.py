@@ -58,7 +58,7 @@ def pairwise_tests(
     Raises
     ------
     DataError
-        An unknown adjustment or reference; as in the test.
+        An unknown adjustment or reference; a test that is no function; as in the test.
     NotIdentifiedError
         As in the test: one pair that cannot be compared is an error, for it counts in the adjustment.
 
@@ -76,6 +76,8 @@ def pairwise_tests(
         raise DataError(f"adjust={adjust!r} is not known: use one of {list(ADJUSTMENTS)}.")
     if reference is not None and reference not in labels:
         raise DataError(f"reference={reference!r} is no arm; the arms are {first_of([repr(v) for v in labels], 12)}.")
+    if not callable(test):
+        raise DataError(f"test={test!r} is no function: pass one of churnsurv.effects, such as gray_test.")
     pairs = list(combinations(range(len(labels)), 2))
     if reference is not None:
         base = labels.tolist().index(reference)

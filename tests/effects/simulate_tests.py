@@ -26,7 +26,7 @@ from scipy.stats import chi2, multivariate_normal, ncx2
 
 import churnsurv as cs
 from churnsurv.effects import cox_test, gray_test, logrank_test, maxcombo_test
-from churnsurv.effects.maxcombo import _exceedance
+from churnsurv.effects.maxcombo import exceedance
 from churnsurv.exceptions import SmallSampleWarning
 from churnsurv.kernels.logrank import arm_counts, cluster_influences, fleming_harrington, two_arm_scores
 
@@ -203,7 +203,7 @@ def limiting_power(name: str, test: Test, large: Study) -> tuple[float, float]:
     share = N / MANY
     if name.startswith("MaxCombo"):
         z, correlation = joint_drift(large, "weighted" in name)
-        critical = brentq(lambda c: _exceedance(c, correlation, "two-sided") - LEVEL, 1.9, 2.6, xtol=1e-4)
+        critical = brentq(lambda c: exceedance(c, correlation, "two-sided") - LEVEL, 1.9, 2.6, xtol=1e-4)
 
         def power(scale: float) -> float:
             mean = scale * np.sqrt(share) * z

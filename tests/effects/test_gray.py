@@ -152,6 +152,7 @@ Y = cs.Outcome([1, 2, 3, 4, 5, 6], [1, 0, 1, 2, 1, 0], causes=("attrition", "def
         ([0, 0, 0, 0, 0, 1], {}, "one customer only"),
         ([0, 0, None, 1, 1, 1], {}, "missing value"),
         ([0, 0, 0, 1, 1, 1], {"cause": "renewed"}, "Cause 'renewed' is unknown"),
+        ([0, 0, 0, 1, 1, 1], {"cause": None}, "Cause None is unknown"),
         ([0, 0, 0, 1, 1, 1], {"rho": -1}, "rho=-1"),
         ([0, 0, 0, 1, 1, 1], {"rho": np.nan}, "rho=nan"),
         ([0, 0, 0, 1, 1, 1], {"min_at_risk": 0}, "min_at_risk=0"),

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 from scipy.integrate import quad
-from scipy.stats import norm
+from scipy.stats import multivariate_normal, norm
 
 import churnsurv as cs
 from churnsurv.effects import logrank_test, maxcombo_test
-from churnsurv.effects.maxcombo import _exceedance
+from churnsurv.effects.maxcombo import exceedance
 from churnsurv.exceptions import DataError, NoEventsError, NotIdentifiedError
 from churnsurv.kernels.logrank import arm_counts, fleming_harrington, two_arm_scores
+from churnsurv.kernels.normal_maximum import largest_exceeds
 from tests.effects.test_logrank import drawn
 
 pytestmark = pytest.mark.filterwarnings("ignore::churnsurv.exceptions.SmallSampleWarning")
@@ -69,15 +70,45 @@ def test_the_p_value_of_two_statistics_is_the_integral(rho, largest):
     correlation = np.array([[1, rho], [rho, 1]])
     two_sided = 1 - quad(within, -largest, largest, args=(-largest,), epsabs=1e-12)[0]
     one_sided = 1 - quad(within, -9, largest, args=(-np.inf,), epsabs=1e-12)[0]
-    assert _exceedance(largest, correlation, "two-sided") == pytest.approx(two_sided, abs=3e-5)
-    assert _exceedance(largest, correlation, "less") == pytest.approx(one_sided, abs=3e-5)
+    assert exceedance(largest, correlation, "two-sided") == pytest.approx(two_sided, abs=3e-5)
+    assert exceedance(largest, correlation, "less") == pytest.approx(one_sided, abs=3e-5)
 
 
-def test_far_out_the_p_value_stays_between_its_bounds():
-    correlation = np.full((4, 4), 0.8) + 0.2 * np.eye(4)
-    p = [_exceedance(z, correlation, "two-sided") for z in (6.0, 8.0, 12.0)]
-    bounds = 2 * norm.sf([6, 8, 12])
-    assert np.all((bounds <= p) & (p <= 4 * bounds))
+def sums_of_shares(shares):
+    """Correlation of weighted log-rank statistics with these weights at equally informative times; rank 3 of 4."""
+    w = np.stack([np.ones_like(shares), 1 - shares, shares, shares * (1 - shares)])
+    covariance = w @ w.T
+    return covariance / np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
+
+
+CORRELATIONS = [sums_of_shares(np.linspace(1, 0.2, 50)), np.full((5, 5), 0.4) + 0.6 * np.eye(5), np.ones((2, 2))]
+
+
+@pytest.mark.parametrize("correlation", CORRELATIONS, ids=["singular", "five", "the same twice"])
+@pytest.mark.parametrize("largest", [-0.5, 0.5, 2.0, 3.0])
+def test_the_p_value_is_the_multivariate_normal_probability(correlation, largest):
+    size = len(correlation)
+    for two_sided in [True, False] if largest > 0 else [False]:
+        below = multivariate_normal.cdf(
+            np.full(size, largest), cov=correlation, allow_singular=True, maxpts=400_000, abseps=1e-6,
+            lower_limit=np.full(size, -largest if two_sided else -np.inf), rng=np.random.default_rng(1),
+        )  # fmt: skip
+        assert largest_exceeds(largest, correlation, two_sided=two_sided) == pytest.approx(1 - below, abs=1e-4)
+
+
+def test_far_out_the_p_value_keeps_its_relative_accuracy():
+    # two variables: P(|Z1| > z or |Z2| > z) = 2 P(|Z1| > z) - P(both), by an integral
+    rho, root = 0.8, 0.6
+
+    def second_too(u, z):
+        return norm.pdf(u) * (norm.sf((z - rho * u) / root) + norm.cdf((-z - rho * u) / root))
+
+    for z in (5.0, 7.0):
+        inner = quad(second_too, z, 12, args=(z,))[0]
+        want = 4 * norm.sf(z) - 2 * inner
+        got = largest_exceeds(z, np.array([[1, rho], [rho, 1]]), two_sided=True)
+        assert got == pytest.approx(want, rel=0.01)
+        assert 2 * norm.sf(z) <= exceedance(z, CORRELATIONS[0], "two-sided") <= 8 * norm.sf(z)
 
 
 def test_sides_swap_with_the_reference():

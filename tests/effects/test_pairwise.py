@@ -70,6 +70,8 @@ def test_bad_arguments_are_named():
     y, arm, _ = drawn(2, arms=3)
     with pytest.raises(DataError, match="adjust='tukey' is not known"):
         pairwise_tests(y, arm, adjust="tukey")
+    with pytest.raises(DataError, match="test='gray' is no function"):
+        pairwise_tests(y, arm, test="gray")
     with pytest.raises(DataError, match="reference=7 is no arm"):
         pairwise_tests(y, arm, reference=7)
     with pytest.raises(DataError, match=r"strata has shape \(2,\)"):
