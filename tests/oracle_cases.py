@@ -49,7 +49,6 @@ CAPABILITY_OF = {
     "cv.glmnet": "penalized-cox",
     "ranger": "random-survival-forest",
     "svycoxph": "survey weights",
-    "wlr_test": "Gehan, Tarone-Ware and Peto weights",
     "km_diff": "km-difference",
     "calib_pack": "calibration",
     "etmCIF": "R package etm",

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc
 
-from churnsurv.effects.arms import read_arms
-from churnsurv.exceptions import DataError, NoEventsError, NotIdentifiedError, SmallSampleWarning
-from churnsurv.kernels.logrank import LogRank, log_rank, quadratic_form
-from churnsurv.messages import first_of, one_number
+from churnsurv.effects.comparison import exponent, read_comparison
+from churnsurv.exceptions import DataError
+from churnsurv.kernels.logrank import LogRank, fleming_harrington, named_weights, quadratic_form
 from churnsurv.outcome import Outcome
 from churnsurv.results import TestResult
-from churnsurv.rows import as_outcome, refuse_recurrent, row_labels
+
+#: name of a weighting → name of the test, and its weight in words
+WEIGHTINGS = {
+    "gehan": ("Gehan-Breslow", "weights n(t), those at risk"),
+    "tarone-ware": ("Tarone-Ware", "weights √n(t)"),
+    "peto-peto": ("Peto-Peto-Prentice", "weights Π(1 − d/(n + 1)) up to and with t"),
+}
 
 
 def logrank_test(
@@ -28,6 +32,10 @@ def logrank_test(
     strata: ArrayLike | pd.DataFrame | None = None,
     cause: str | None = None,
     trend: bool = False,
+    weighting: Literal["gehan", "tarone-ware", "peto-peto"] | None = None,
+    sample_weight: ArrayLike | None = None,
+    weight_type: Literal["sampling", "case"] = "sampling",
+    cluster: ArrayLike | None = None,
 ) -> TestResult:
     """Test whether the hazard of leaving is the same in all arms.
 
@@ -51,6 +59,18 @@ def logrank_test(
         Compare this cause's hazard; leaving by the others is censoring. Default: leaving by any cause.
     trend : bool
         One degree of freedom for a hazard that rises or falls with the arm: its number, or its place in sorted order.
+    weighting : {"gehan", "tarone-ware", "peto-peto"}, optional
+        In the place of rho and gamma: weights n(t), the number at risk (Gehan 1965, Breslow 1970; "n" of R's ``survMisc``),
+        √n(t) (Tarone & Ware 1977; "sqrtN"), or Π(1 − d/(n + 1)) up to and with t (Peto & Peto 1972, Prentice 1978; "S1").
+        The first two depend on the pattern of censoring too. R's ``survdiff(rho = 1)``, also called Peto–Peto, is
+        ``rho=1`` here.
+    sample_weight : (n,), optional
+        Weights above 0 of sampling or of propensity. The variance is then the sum of squared influences by subject, or
+        cluster (Lin & Wei 1989); estimated propensities are taken as known, which is conservative (Xie & Liu 2005).
+    weight_type : {"sampling", "case"}
+        ``"case"``: whole numbers, each row stands for that many customers; the variance is that of the copies.
+    cluster : (n,), optional
+        Rows of a cluster (the loans of a customer, a branch) may depend on each other: variance by cluster, as above.
 
     Returns
     -------
@@ -62,14 +82,16 @@ def logrank_test(
     NoEventsError
         No event at all.
     NotIdentifiedError
-        No two arms are ever at risk together (in one stratum) when somebody leaves; recurrent events.
+        No two arms are ever at risk together (in one stratum) when somebody leaves; recurrent events; not more clusters
+        than arms.
     DataError
-        One arm, or an arm of one customer; arms or strata missing or of another length; negative exponents.
+        One arm, or an arm of one customer or cluster; arms or strata missing or of another length; negative exponents;
+        weights of 0 or less.
 
     Warns
     -----
     SmallSampleWarning
-        An arm has no event.
+        An arm has no event, or is never at risk together with the others; fewer than 40 clusters.
 
     Examples
     --------
@@ -79,45 +101,35 @@ def logrank_test(
     >>> result.df, round(result.statistic, 3), round(result.p_value, 3)
     (1, 1.669, 0.196)
     """
-    y = as_outcome(y)
-    refuse_recurrent(y, "A log-rank test")
-    rho, gamma = one_number(rho, "rho"), one_number(gamma, "gamma")
-    if rho < 0 or gamma < 0:
-        raise DataError(f"rho={rho:g} and gamma={gamma:g} must be numbers of 0 or more.")
-    event = y.event > 0 if cause is None else y.event == y.cause_code(cause)
-    codes, labels = read_arms(y, arm)
-    stratum = np.zeros(len(y), dtype=np.int64) if strata is None else row_labels(strata, len(y), "strata")[0]
-    n_events = int(np.count_nonzero(event))
-    if n_events == 0:
-        raise NoEventsError(
-            f"No event{f' of cause {cause!r}' if cause else ''} among {len(y):,} rows: nothing to test."
-        )
-    without = labels[np.bincount(codes[event], minlength=len(labels)) == 0]
-    if len(without):
-        warnings.warn(
-            f"Arm {first_of([repr(v) for v in without])} has no event: the χ² approximation of the p-value is rough.",
-            SmallSampleWarning,
-            stacklevel=2,
-        )
-    parts = log_rank(y.entry, y.stop, event.astype(np.int64), codes, stratum, len(labels), rho=rho, gamma=gamma)
+    rho, gamma = exponent(rho, "rho"), exponent(gamma, "gamma")
+    if weighting is not None and weighting not in list(WEIGHTINGS):
+        raise DataError(f"weighting={weighting!r} is not known: use one of {list(WEIGHTINGS)}, or rho and gamma.")
+    if weighting is not None and (rho or gamma):
+        raise DataError(f"weighting={weighting!r} and rho={rho:g}, gamma={gamma:g} are two weights: give one of them.")
+    rows = read_comparison(
+        y, arm, "A log-rank test", strata=strata, cause=cause, sample_weight=sample_weight, weight_type=weight_type,
+        cluster=cluster,
+    )  # fmt: skip
+    counts = rows.counts()
+    time_weight = fleming_harrington(counts, rho, gamma) if weighting is None else named_weights(counts, weighting)
+    parts = rows.log_rank(counts, time_weight)
     statistic, df = (
-        _trend(parts, labels) if trend else quadratic_form(parts.observed - parts.expected, parts.covariance)
+        _trend(parts, rows.labels) if trend else quadratic_form(parts.observed - parts.expected, parts.covariance)
     )
     if df == 0:
-        raise NotIdentifiedError(
-            "At no event are customers of two arms at risk together"
-            f"{' in one stratum' if strata is not None else ''} with positive weight: the arms cannot be compared. "
-            "Check the entry times, or use fewer strata."
-        )
+        raise rows.not_together()
+    if not trend:
+        rows.warn_of_lost_arms(df, parts.covariance)
+    name, words = _words(weighting, rho, gamma)
     return TestResult(
-        name=_name(rho, gamma) + (" test for trend" if trend else " test"),
+        name=name + (" test for trend" if trend else " test"),
         statistic=statistic,
         df=df,
         p_value=float(chdtrc(df, statistic)),
-        method=_method(y, rho, gamma, strata is not None),
-        estimand=f"equal hazards of leaving by {cause or 'any cause'} in the arms {first_of(labels)}",
-        n=y.n_subjects,
-        n_events=n_events,
+        method=rows.method(*words),
+        estimand=rows.hypothesis(),
+        n=rows.y.n_subjects,
+        n_events=rows.n_events,
     )
 
 
@@ -131,12 +143,11 @@ def _trend(parts: LogRank, labels: pd.Index) -> tuple[float, int]:
     return float(score @ (parts.observed - parts.expected)) ** 2 / variance, 1
 
 
-def _name(rho: float, gamma: float) -> str:
-    return "Log-rank" if rho == gamma == 0 else f"Fleming-Harrington G({rho:g}, {gamma:g})"
-
-
-def _method(y: Outcome, rho: float, gamma: float, stratified: bool) -> str:
-    words = ["stratified" if stratified else "unstratified", "hypergeometric variance"]
-    words += ["weights from the pooled left-continuous Kaplan-Meier curve"] if rho or gamma else []
-    words += ["delayed entry"] if np.any(y.entry > 0) else []
-    return ", ".join(words)
+def _words(weighting: str | None, rho: float, gamma: float) -> tuple[str, list[str]]:
+    """Give the name of the test and its weights in words."""
+    if weighting is not None:
+        name, words = WEIGHTINGS[weighting]
+        return name, [words]
+    if rho == gamma == 0:
+        return "Log-rank", []
+    return f"Fleming-Harrington G({rho:g}, {gamma:g})", ["weights from the pooled left-continuous Kaplan-Meier curve"]

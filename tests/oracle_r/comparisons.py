@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 import churnsurv as cs
+from churnsurv.effects.pairwise import adjusted_p_values
 from churnsurv.exceptions import SmallSampleWarning
-from churnsurv.kernels.logrank import LogRank, log_rank
+from churnsurv.kernels.logrank import LogRank, arm_counts, log_rank, named_weights, of_counts
 from tests.oracle_r.cox import given, outcome_of
 from tests.oracle_r.evaluator import evaluate
 from tests.oracle_r.formula import Surv, in_order, model_frame
@@ -21,11 +22,18 @@ from tests.oracle_r.values import Builtin, Formula, Later, Outside, Pack, Record
 
 
 class Comparison(Record):
-    """A log-rank or Fleming–Harrington test."""
+    """A log-rank, Fleming–Harrington or otherwise weighted test."""
 
     def __init__(
-        self, response: Surv, group: np.ndarray, strata: np.ndarray | None, rho: float = 0.0, gamma: float = 0.0
+        self,
+        response: Surv,
+        group: np.ndarray,
+        strata: np.ndarray | None,
+        rho: float = 0.0,
+        gamma: float = 0.0,
+        weighting: str | None = None,
     ) -> None:
+        self.weighting = weighting
         self.outcome, self.group, self.strata, self.rho, self.gamma = outcome_of(response), group, strata, rho, gamma
         self.labels = in_order(group)
 
@@ -34,7 +42,8 @@ class Comparison(Record):
         """Give churnsurv's test."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SmallSampleWarning)
-            return cs.effects.logrank_test(self.outcome, self.group, strata=self.strata, rho=self.rho, gamma=self.gamma)
+            options = {"rho": self.rho, "gamma": self.gamma, "weighting": self.weighting}
+            return cs.effects.logrank_test(self.outcome, self.group, strata=self.strata, **options)
 
     def parts(self, rows: np.ndarray | None = None) -> LogRank:
         """Give observed, expected and covariance, of one stratum's rows or of all."""
@@ -44,6 +53,9 @@ class Comparison(Record):
         arm = np.array([self.labels.index(label) for label in self.group])
         y, keep = self.outcome, np.ones(len(arm), bool) if rows is None else rows
         columns = (y.entry[keep], y.stop[keep], y.event[keep], arm[keep], stratum[keep])
+        if self.weighting is not None:
+            counts = arm_counts(*columns, len(self.labels))
+            return of_counts(counts, named_weights(counts, self.weighting))
         return log_rank(*columns, len(self.labels), rho=self.rho, gamma=self.gamma)
 
     def by_stratum(self, part: str) -> np.ndarray:
@@ -134,6 +146,26 @@ def _fleming_harrington(time: Any, status: Any, group: Any, rho: Any, gamma: Any
     )
 
 
+#: names of lib.R's weights
+_WEIGHTINGS = {"gehan": "gehan", "tarone_ware": "tarone-ware", "peto": "peto-peto"}
+
+
+def _weighted(time: Any, status: Any, group: Any, kind: Any) -> Any:
+    response = Surv(np.asarray(time, dtype=float), np.asarray(status, dtype=float))
+    test = Comparison(response, np.asarray(group), None, weighting=_WEIGHTINGS[str(np.asarray(kind).ravel()[0])])
+    values = {
+        "U": Later(lambda: test.parts().observed - test.parts().expected),
+        "V": Later(lambda: test.parts().covariance),
+        "chisq": test.component("chisq"),
+        "p": Later(lambda: test.result.p_value),
+    }
+    return Pack("logrank", values)
+
+
+def _adjusted(p_values: Any, method: Any) -> np.ndarray:
+    return adjusted_p_values(np.asarray(p_values, dtype=float), str(np.asarray(method).ravel()[0]).lower())
+
+
 def _mean_difference(mean: Any) -> Any:
     if not isinstance(mean, RestrictedMean):
         return Outside("outside the scope: a contrast of these")
@@ -155,5 +187,7 @@ COMPARISONS: dict[str, Any] = {
     "survdiff": Special(_survdiff),
     "sd_pack": Builtin(_test_pack),
     "fh_test": Builtin(_fleming_harrington),
+    "wlr_test": Builtin(_weighted),
+    "p.adjust": Builtin(_adjusted),
     "rmst_diff": Builtin(_mean_difference),
 }

@@ -10,7 +10,7 @@ import pandas as pd
 
 import churnsurv as cs
 from tests.oracle_r.nonparametric import Curve, at_times, by_group
-from tests.oracle_r.values import Builtin, Outside, Pack, Record
+from tests.oracle_r.values import Builtin, Later, Outside, Pack, Record
 
 
 def states_at(curve: Any, times: Any, states: Any = None) -> Any:
@@ -42,20 +42,39 @@ def states_at(curve: Any, times: Any, states: Any = None) -> Any:
 class Incidence(Record):
     """cmprsk's cuminc: cumulative incidence by group and cause, with Aalen's variance."""
 
-    def __init__(self, time: np.ndarray, cause: np.ndarray, group: np.ndarray | None) -> None:
-        self.time, self.cause, self.group = time, cause, group
+    def __init__(
+        self, time: np.ndarray, cause: np.ndarray, group: np.ndarray | None, strata: np.ndarray | None, rho: float
+    ) -> None:
+        self.time, self.cause, self.group, self.strata, self.rho = time, cause, group, strata, rho
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """Codes of the causes as names."""
+        return tuple(str(code) for code in range(1, int(self.cause.max()) + 1))
+
+    @property
+    def outcome(self) -> cs.Outcome:
+        """The outcome, causes named by their code."""
+        return cs.Outcome(self.time, self.cause.astype(int), causes=self.causes)
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """Give the table of the Aalen–Johansen estimator, causes named by their code."""
-        codes = [str(code) for code in range(1, int(self.cause.max()) + 1)]
-        y = cs.Outcome(self.time, self.cause.astype(int), causes=tuple(codes))
+        """Give the table of the Aalen–Johansen estimator."""
         labels = None if self.group is None else np.array([_label(g) for g in self.group], dtype=object)
-        return cs.AalenJohansen().fit(y, by=labels, variance="aalen").table_
+        return cs.AalenJohansen().fit(self.outcome, by=labels, variance="aalen").table_
+
+    @cached_property
+    def gray_tests(self) -> np.ndarray:
+        """Give Gray's tests: one row per cause, columns statistic, p-value, degrees of freedom."""
+        found = [
+            cs.effects.gray_test(self.outcome, self.group, cause=cause, strata=self.strata, rho=self.rho)
+            for cause in self.causes
+        ]
+        return np.array([(test.statistic, test.p_value, test.df) for test in found])
 
     def component(self, name: str) -> Any:
-        """Give nothing: Gray's tests are another capability."""
-        return Outside("outside the scope: capability gray-test")
+        """Give Gray's tests."""
+        return Later(lambda: self.gray_tests) if name == "Tests" else super().component(name)
 
 
 def _label(value: Any) -> str:
@@ -63,7 +82,8 @@ def _label(value: Any) -> str:
 
 
 def _cuminc(time: Any, cause: Any, group: Any = None, cencode: Any = None, strata: Any = None, rho: Any = None) -> Any:
-    return Incidence(np.asarray(time), np.asarray(cause), None if group is None else np.asarray(group))
+    group, strata = (None if values is None else np.asarray(values) for values in (group, strata))
+    return Incidence(np.asarray(time), np.asarray(cause), group, strata, 0.0 if rho is None else float(rho[0]))
 
 
 def _cuminc_pack(incidence: Any, times: Any) -> Any:
@@ -88,7 +108,11 @@ def _cuminc_pack(incidence: Any, times: Any) -> Any:
 
         return values
 
-    gray = Outside("outside the scope: capability gray-test")
+    gray: Any = np.nan
+    if incidence.group is not None:
+        columns = {"stat": 0, "p": 1, "df": 2}
+        tests = {name: Later(lambda k=k: incidence.gray_tests[:, k]) for name, k in columns.items()}
+        gray = Pack("gray", {"cause": np.array(incidence.causes, dtype=object), **tests})
     times_ = np.asarray(times)
     return Pack(
         "aalen-johansen",
