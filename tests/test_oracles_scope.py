@@ -18,11 +18,12 @@ LEAST = {
     "prediction": 25,
     "km": 47,
     "rmst": 14,
+    "km-difference": 13,
     "aalen-johansen": 10,
     "logrank": 45,
     "residuals": 30,
     "ph-test": 114,
-    "value": 287,
+    "value": 289,
     "fine-gray": 7,
 }
 

@@ -1,7 +1,7 @@
 """Figures of results, by matplotlib: every function takes ``ax`` and returns ``ax``.
 
 Lives here: :func:`survival`, :func:`cumulative_incidence`, :func:`forest`, :func:`rates`,
-:func:`hazard_ratio_over_time`, :func:`functional_form` and the one theme they share (:mod:`churnsurv.plot.theme`).
+:func:`hazard_ratio_over_time`, :func:`functional_form`, :func:`subgroup_forest` and the one theme they share (:mod:`churnsurv.plot.theme`).
 Nothing is estimated here; a figure shows what a result already holds.
 """
 
@@ -9,6 +9,7 @@ from churnsurv.plot.curves import cumulative_incidence, survival
 from churnsurv.plot.diagnostics import functional_form, hazard_ratio_over_time
 from churnsurv.plot.hazard_ratios import forest, forest_height
 from churnsurv.plot.rates import rates
+from churnsurv.plot.subgroups import subgroup_forest
 
 __all__ = [
     "cumulative_incidence",
@@ -17,5 +18,6 @@ __all__ = [
     "functional_form",
     "hazard_ratio_over_time",
     "rates",
+    "subgroup_forest",
     "survival",
 ]

@@ -114,10 +114,9 @@ def test_variances_are_those_of_the_estimators(late):
     weighted = table_of(y.entry, stop, event, weight)
     for cause in (1, 2):
         of_cause = np.arange(2) == cause - 1
-        name = y.causes[cause - 1]
         for w, t, variance in ((ones, table, "greenwood"), (ones, table, "robust"), (weight, weighted, "robust")):
             fit = cs.AalenJohansen().fit(y, sample_weight=None if w is ones else w, variance=variance)
-            expected = fit.table_.query("state == @name and time <= 7")["se"].iloc[-1]
+            expected = fit.table_.query("state == @y.causes[@cause - 1] and time <= 7")["se"].iloc[-1]
             _, slopes = kernel.risk_or_time_lost(t, kaplan_meier(t).survival, of_cause, end, area=False)
             ours = (
                 kernel.multinomial_variance(t, slopes)
