@@ -11,7 +11,6 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 
-from churnsurv.effects.arms import read_two_arms
 from churnsurv.effects.contrasts import difference
 from churnsurv.effects.two_arms import ArmNumbers, TwoArms, two_arms
 from churnsurv.exceptions import DataError
@@ -77,10 +76,8 @@ def delta_adjusted(
     True
     """
     y = as_outcome(y)
-    labels = read_two_arms(y, arm, reference)[1]
-    factors = _factors(delta, labels)
     arms = _with_censoring(y, arm, informative, cause, reference, level, cluster, sample_weight, min_at_risk)
-    return _shifted(arms, factors, horizon, cause, y.causes)
+    return _shifted(arms, _factors(delta, arms.labels), horizon, cause)
 
 
 @dataclass(frozen=True)
@@ -156,7 +153,7 @@ def tipping_point(
     def at(factor: float, better: int) -> Estimate:
         factors = np.ones(2)
         factors[better] = factor
-        return _shifted(arms, factors, horizon, cause, y.causes)
+        return _shifted(arms, factors, horizon, cause)
 
     usual = at(1.0, 0)
     better = 1 if usual.value < 0 else 0
@@ -167,7 +164,7 @@ def tipping_point(
         found = at(factor, better)
         return -found.upper if better == 1 else found.lower
 
-    method = f"delta on the hazard after censoring in arm {label!r}, searched from 1 to {most:g}; {usual.method}"
+    method = f"delta on the hazard after censoring in arm {label!r}, raised from 1 to at most {most:g} until the interval reaches 0"
     if beyond(1.0) <= 0:
         return TippingPoint(1.0, label, usual, method)
     if beyond(most) > 0:
@@ -232,9 +229,7 @@ def _last_rows(y: Outcome) -> NDArray[np.bool_]:
     return np.asarray(y.stop == last.to_numpy())
 
 
-def _shifted(
-    arms: TwoArms, factors: NDArray[np.float64], horizon: float, cause: str | None, causes: tuple[str, ...]
-) -> Estimate:
+def _shifted(arms: TwoArms, factors: NDArray[np.float64], horizon: float, cause: str | None) -> Estimate:
     """Give the difference of risks with these factors."""
     own = cause or "any cause"
     usual = arms.risk(horizon, own)  # its checks, counts of customers and events

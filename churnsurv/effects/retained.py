@@ -83,9 +83,9 @@ def retained_balance(
 ) -> Estimate:
     """Estimate the balance that the other arm keeps at the horizon, against the reference.
 
-    The balance at time zero of those who have not left (by the cause) by the horizon: the mean balance of all customers given,
-    times minus the difference of the arms' balance-weighted risks, so that customers with large balances count for more.
-    Balances are as they were at time zero (repayment by schedule is the same in both arms), and known. Censoring must not
+    The balance at time zero of those who have not left (by the cause) by the horizon: the mean balance of those at risk at the
+    origin, times minus the difference of the arms' balance-weighted risks, so that customers with large balances count
+    for more. Balances are as they were at time zero (repayment by schedule is the same in both arms), and known. Censoring must not
     depend on the balance within an arm and stratum.
 
     Parameters
@@ -121,7 +121,7 @@ def retained_balance(
     amounts = positive_weights(balance, len(y), "balance")
     if amounts is None:
         raise DataError("balance is None: give each row's balance at time zero, or use retained_months.")
-    mean = _mean_balance(y, amounts, weight)
+    _refuse_changing(y, amounts)
     arms = two_arms(
         y,
         arm,
@@ -133,6 +133,7 @@ def retained_balance(
         strata,
         min_at_risk,
     )
+    mean = _mean_balance(y, amounts, weight, arms.cells[0].rows.origin)
     method = arms.method(f"balance-weighted {arms.estimator(cause)}", "normal interval", cause)
     method = method.replace(
         "sampling weights", f"mean balance {mean:g}" + ("; sampling weights" if weight is not None else "")
@@ -141,10 +142,8 @@ def retained_balance(
     return difference(arms, arms.risk(horizon, cause), name, method, scale=-scale * mean)
 
 
-def _mean_balance(y: Outcome, balance: NDArray[np.float64], weight: NDArray[np.float64] | None) -> float:
-    """Give the mean over subjects; balances that change within a subject are refused."""
+def _refuse_changing(y: Outcome, balance: NDArray[np.float64]) -> None:
     subject = pd.factorize(y.subject)[0]
-    frame = pd.DataFrame({"balance": balance, "weight": 1.0 if weight is None else weight})
     changing = units_that_vary(balance, subject)
     if len(changing):
         raise DataError(
@@ -152,8 +151,12 @@ def _mean_balance(y: Outcome, balance: NDArray[np.float64], weight: NDArray[np.f
             f"{first_of(np.flatnonzero(subject == changing[0]))}): later balances depend on what the arm did. Give each "
             "subject its balance at time zero."
         )
-    first = frame.groupby(subject).first()
-    return float(np.average(first["balance"], weights=first["weight"]))
+
+
+def _mean_balance(y: Outcome, balance: NDArray[np.float64], weight: NDArray[np.float64] | None, origin: float) -> float:
+    """Give the mean over those at risk at the origin: who enters late has stayed so far, so their balances do not count."""
+    there = (y.entry <= origin) & ((y.stop > origin) | y.from_origin)
+    return float(np.average(balance[there], weights=None if weight is None else weight[there]))
 
 
 def _customers(customers: float | None) -> float:

@@ -56,8 +56,8 @@ def risk_difference(
     sample_weight : (n,), optional
         Positive sampling or balancing weights, constant over a subject's rows as a rule; taken as known.
     strata : (n,) or frame of n rows, optional
-        The risks are estimated within strata (fixed at time zero) and averaged with the strata's shares of all customers
-        given, taken as known: direct standardisation, for block-randomised or matched arms.
+        The risks are estimated within strata (fixed at time zero) and averaged with the strata's shares of both arms'
+        customers at risk at the origin, taken as known: direct standardisation, for block-randomised or matched arms.
     min_at_risk : int
         See above; with strata, of each arm in each stratum.
 

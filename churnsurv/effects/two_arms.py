@@ -1,7 +1,8 @@
 """Two arms from a common origin: their risks and restricted times with variances, in strata where asked for.
 
 An arm's number is Σ_s q_s θ_s over strata s, with θ_s from its Kaplan–Meier or Aalen–Johansen curve in the stratum and q_s the
-stratum's share of all customers, taken as known (direct standardisation). Without strata it is θ.
+stratum's share of both arms' customers at risk at the origin, taken as known (direct standardisation). Shares of all who ever
+entered would be wrong with late entry: who enters late has stayed so far. Without strata it is θ.
 """
 
 from __future__ import annotations
@@ -156,15 +157,16 @@ def two_arms(
     least = one_number(min_at_risk, "min_at_risk")
     if least != int(least) or least < 1:
         raise DataError(f"min_at_risk={min_at_risk!r}: give a number of rows, 1 or more.")
-    stratum, names, shares = _strata(y, strata, weight)
+    stratum, names = _strata(y, strata)
     size = len(names)
     group = codes * size + stratum
     named = [f"arm {a!r}" + (f" in stratum {s!r}" if strata is not None else "") for a in labels for s in names]
     _refuse_thin_cells(y, group, named, strata is not None)
     parts = list(group_rows(y, group, 2 * size, weight, cluster))
     rows = _from_common_origin(parts, named, int(least), y.from_origin)
+    shares = _shares(rows, size)
     leaving = len(y.causes) if n_leaving is None else n_leaving
-    cells = tuple(_cell(part, g // size, named[g], float(shares[g % size]), leaving) for g, part in enumerate(rows))
+    cells = tuple(_cell(part, g // size, named[g], shares[g % size], leaving) for g, part in enumerate(rows))
     _warn(cells, cluster is not None, labels, stacklevel=4)
     words = ["sampling weights"] if weight is not None else []
     words += (
@@ -175,15 +177,12 @@ def two_arms(
     return TwoArms(labels, cells, y.causes[:leaving], weight is not None or cluster is not None, tuple(words), level)
 
 
-def _strata(
-    y: Outcome, strata: ArrayLike | pd.DataFrame | None, weight: Floats | None
-) -> tuple[Ints, pd.Index, Floats]:
-    """Give the stratum of each row, the labels, and their shares of all customers (by weight)."""
+def _strata(y: Outcome, strata: ArrayLike | pd.DataFrame | None) -> tuple[Ints, pd.Index]:
+    """Give the stratum of each row and the labels."""
     if strata is None:
-        return np.zeros(len(y), dtype=np.int64), pd.Index(["all"]), np.ones(1)
+        return np.zeros(len(y), dtype=np.int64), pd.Index(["all"])
     stratum, names = row_labels(strata, len(y), "strata")
     subject = pd.factorize(y.subject)[0]
-    frame = pd.DataFrame({"stratum": stratum, "weight": 1.0 if weight is None else weight})
     moving = units_that_vary(stratum, subject)
     if len(moving):
         raise DataError(
@@ -191,9 +190,13 @@ def _strata(
             f"{first_of(np.flatnonzero(subject == moving[0]))}): what changes after time zero may be changed by the arm. Give "
             "each subject its stratum at time zero."
         )
-    first = frame.groupby(subject).first()
-    totals = np.bincount(first["stratum"], weights=first["weight"], minlength=len(names))
-    return stratum, names, totals / totals.sum()
+    return stratum, names
+
+
+def _shares(rows: list[GroupRows], size: int) -> list[float]:
+    """Give the strata's shares (by weight) of those at risk at the origin, of both arms."""
+    there = np.array([part.weight[part.entry <= part.origin].sum() for part in rows]).reshape(-1, size).sum(axis=0)
+    return [float(share) for share in there / there.sum()]
 
 
 def _refuse_thin_cells(y: Outcome, group: Ints, named: list[str], stratified: bool) -> None:

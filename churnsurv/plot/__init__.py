@@ -1,7 +1,8 @@
 """Figures of results, by matplotlib: every function takes ``ax`` and returns ``ax``.
 
 Lives here: :func:`survival`, :func:`cumulative_incidence`, :func:`forest`, :func:`rates`,
-:func:`hazard_ratio_over_time`, :func:`functional_form`, :func:`subgroup_forest` and the one theme they share (:mod:`churnsurv.plot.theme`).
+:func:`hazard_ratio_over_time`, :func:`functional_form`, :func:`subgroup_forest` and the one theme they share
+(:mod:`churnsurv.plot.theme`).
 Nothing is estimated here; a figure shows what a result already holds.
 """
 
