@@ -164,7 +164,7 @@ def tipping_point(
         found = at(factor, better)
         return -found.upper if better == 1 else found.lower
 
-    method = f"delta on the hazard after censoring in arm {label!r}, raised from 1 to at most {most:g} until the interval reaches 0"
+    method = f"delta on the hazard after censoring in arm {label!r}, raised from 1 until the interval reaches 0 (to {most:g})"
     if beyond(1.0) <= 0:
         return TippingPoint(1.0, label, usual, method)
     if beyond(most) > 0:

@@ -85,8 +85,8 @@ def retained_balance(
 
     The balance at time zero of those who have not left (by the cause) by the horizon: the mean balance of those at risk at the
     origin, times minus the difference of the arms' balance-weighted risks, so that customers with large balances count
-    for more. Balances are as they were at time zero (repayment by schedule is the same in both arms), and known. Censoring must not
-    depend on the balance within an arm and stratum.
+    for more. Balances are as they were at time zero (repayment by schedule is the same in both arms), and known. Censoring
+    must not depend on the balance within an arm and stratum.
 
     Parameters
     ----------

@@ -73,6 +73,7 @@ class TwoArms:
 
     labels: pd.Index  #: the reference first
     cells: tuple[Cell, ...]
+    n: tuple[int, int]  #: subjects (or clusters) by arm
     causes: tuple[str, ...]
     robust: bool
     words: tuple[str, ...]  #: what ``method`` says of weights, strata and entry
@@ -123,11 +124,7 @@ class TwoArms:
             counting = np.concatenate(([False], counts))[cell.rows.event]
             events[cell.arm] += int(np.count_nonzero(within & counting))
         refuse_arms_without_events(events, self.labels, cause, f" within {horizon:g}", what)
-        n = int(sum(len(np.unique(np.concatenate(c))) for c in self._clusters_by_arm()))
-        return ArmNumbers(value, (influence**2).sum(axis=1) if robust else variance, n, int(events.sum()))
-
-    def _clusters_by_arm(self) -> list[list[Ints]]:
-        return [[cell.rows.cluster for cell in self.cells if cell.arm == a] for a in (0, 1)]
+        return ArmNumbers(value, (influence**2).sum(axis=1) if robust else variance, sum(self.n), int(events.sum()))
 
 
 def two_arms(
@@ -167,14 +164,15 @@ def two_arms(
     shares = _shares(rows, size)
     leaving = len(y.causes) if n_leaving is None else n_leaving
     cells = tuple(_cell(part, g // size, named[g], shares[g % size], leaving) for g, part in enumerate(rows))
-    _warn(cells, cluster is not None, labels, stacklevel=4)
+    n = _units(cells, 0), _units(cells, 1)
+    _warn(cells, n if cluster is not None else (), labels)
     words = ["sampling weights"] if weight is not None else []
     words += (
         [f"standardised to the shares of {counted(size, 'stratum')}".replace("stratums", "strata")] if size > 1 else []
     )
     late = bool(np.any(y.entry > 0)) or cells[0].rows.origin > 0
     words += [f"delayed entry, from {cells[0].rows.origin:g}"] if late else []
-    return TwoArms(labels, cells, y.causes[:leaving], weight is not None or cluster is not None, tuple(words), level)
+    return TwoArms(labels, cells, n, y.causes[:leaving], weight is not None or cluster is not None, tuple(words), level)
 
 
 def _strata(y: Outcome, strata: ArrayLike | pd.DataFrame | None) -> tuple[Ints, pd.Index]:
@@ -200,9 +198,11 @@ def _shares(rows: list[GroupRows], size: int) -> list[float]:
 
 
 def _refuse_thin_cells(y: Outcome, group: Ints, named: list[str], stratified: bool) -> None:
+    if not stratified:
+        return
     subjects = pd.Series(y.subject).groupby(group).nunique().reindex(range(len(named)), fill_value=0)
     thin = [name for name, n in zip(named, subjects, strict=True) if n < 2]
-    if stratified and thin:
+    if thin:
         raise DataError(
             f"There are fewer than two customers of {first_of(thin)}: the arms cannot be compared there. Join strata, or "
             "leave these out."
@@ -229,21 +229,26 @@ def _cell(rows: GroupRows, arm: int, name: str, share: float, n_causes: int) -> 
     return Cell(arm, name, share, leaves, table, kaplan_meier(table).survival, rows.event)
 
 
-def _warn(cells: tuple[Cell, ...], clustered: bool, labels: pd.Index, stacklevel: int) -> None:
+def _units(cells: tuple[Cell, ...], arm: int) -> int:
+    """Count the subjects (or clusters) of an arm; one in several strata counts once."""
+    return int(np.count_nonzero(np.bincount(np.concatenate([c.rows.cluster for c in cells if c.arm == arm]))))
+
+
+def _warn(cells: tuple[Cell, ...], clusters: tuple[int, ...], labels: pd.Index) -> None:
+    """Warn of early risk sets that empty and of few clusters by arm, at the line that called the public function."""
     early = [cell.name for cell in cells if np.any(cell.survival[:-1] == 0)]
     if early:
         warnings.warn(
             f"The curve in {first_of(early)} falls to 0 while customers enter later: everybody of a small early risk set "
             "left. Begin where more are at risk: min_at_risk=20, say.",
             SmallSampleWarning,
-            stacklevel=stacklevel,
+            stacklevel=4,
         )
-    for code, label in enumerate(labels):
-        n = len(np.unique(np.concatenate([cell.rows.cluster for cell in cells if cell.arm == code])))
-        if clustered and n < FEW_CLUSTERS:
+    for label, n in zip(labels, clusters, strict=False):
+        if n < FEW_CLUSTERS:
             warnings.warn(
                 f"Arm {label!r} has {counted(n, 'cluster')}: with fewer than {FEW_CLUSTERS} the interval is too short. Use a "
                 "permutation test of the clusters.",
                 SmallSampleWarning,
-                stacklevel=stacklevel,
+                stacklevel=4,
             )
