@@ -68,12 +68,12 @@ def units_that_vary(values: NDArray[Any], units: NDArray[np.int64]) -> NDArray[n
 
 
 def positive_weights(values: ArrayLike | None, n: int, argument: str = "sample_weight") -> NDArray[np.float64] | None:
-    """Give weights as doubles; 0 is refused too: a row without weight is in neither arm."""
+    """Give weights as doubles; 0 is refused too: such a row belongs in no arm."""
     weights = row_weights(values, n, argument)
     if weights is not None and not weights.all():
         rows = np.flatnonzero(weights == 0)
         raise DataError(
-            f"{argument} is 0 in {counted(len(rows), 'row')} (row {first_of(rows)}): these rows are in neither arm. Leave "
+            f"{argument} is 0 in {counted(len(rows), 'row')} (row {first_of(rows)}): such rows count for nothing. Leave "
             "them out of the outcome and of the arms too."
         )
     return weights
