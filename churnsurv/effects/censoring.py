@@ -221,7 +221,9 @@ def _with_censoring(
     coded = np.where(lost, len(kinds) + 1, event)
     start = None if y.from_origin else y.start
     marked = Outcome(y.stop, coded, start, y.subject, (*kinds, "lost from sight"))
-    return two_arms(marked, arm, "", reference, level, cluster, sample_weight, None, min_at_risk, n_leaving=len(kinds))
+    return two_arms(
+        marked, arm, "", reference, level, cluster, sample_weight, None, min_at_risk, n_leaving=len(kinds), stacklevel=5
+    )
 
 
 def _last_rows(y: Outcome) -> NDArray[np.bool_]:

@@ -139,11 +139,12 @@ def two_arms(
     min_at_risk: int,
     *,
     n_leaving: int | None = None,
+    stacklevel: int = 4,
 ) -> TwoArms:
     """Read two arms and cut them at the first age at which each has enough at risk (in each stratum).
 
-    Called by the public functions themselves, so that warnings point to the line that calls these. Kinds of event after the
-    first `n_leaving` are no leaving: they count as censored and are kept in ``Cell.marked``.
+    Kinds of event after the first `n_leaving` are no leaving: they count as censored and are kept in ``Cell.marked``. The
+    default `stacklevel` lets warnings point to the line that called the public function that called this one.
     """
     y = as_outcome(y)
     refuse_recurrent(y, what)
@@ -165,7 +166,7 @@ def two_arms(
     leaving = len(y.causes) if n_leaving is None else n_leaving
     cells = tuple(_cell(part, g // size, named[g], shares[g % size], leaving) for g, part in enumerate(rows))
     n = _units(cells, 0), _units(cells, 1)
-    _warn(cells, n if cluster is not None else (), labels)
+    _warn(cells, n if cluster is not None else (), labels, stacklevel)
     words = ["sampling weights"] if weight is not None else []
     words += (
         [f"standardised to the shares of {counted(size, 'stratum')}".replace("stratums", "strata")] if size > 1 else []
@@ -234,15 +235,15 @@ def _units(cells: tuple[Cell, ...], arm: int) -> int:
     return int(np.count_nonzero(np.bincount(np.concatenate([c.rows.cluster for c in cells if c.arm == arm]))))
 
 
-def _warn(cells: tuple[Cell, ...], clusters: tuple[int, ...], labels: pd.Index) -> None:
-    """Warn of early risk sets that empty and of few clusters by arm, at the line that called the public function."""
+def _warn(cells: tuple[Cell, ...], clusters: tuple[int, ...], labels: pd.Index, stacklevel: int) -> None:
+    """Warn of early risk sets that empty and of few clusters by arm."""
     early = [cell.name for cell in cells if np.any(cell.survival[:-1] == 0)]
     if early:
         warnings.warn(
             f"The curve in {first_of(early)} falls to 0 while customers enter later: everybody of a small early risk set "
             "left. Begin where more are at risk: min_at_risk=20, say.",
             SmallSampleWarning,
-            stacklevel=4,
+            stacklevel=stacklevel,
         )
     for label, n in zip(labels, clusters, strict=False):
         if n < FEW_CLUSTERS:
@@ -250,5 +251,5 @@ def _warn(cells: tuple[Cell, ...], clusters: tuple[int, ...], labels: pd.Index) 
                 f"Arm {label!r} has {counted(n, 'cluster')}: with fewer than {FEW_CLUSTERS} the interval is too short. Use a "
                 "permutation test of the clusters.",
                 SmallSampleWarning,
-                stacklevel=4,
+                stacklevel=stacklevel,
             )

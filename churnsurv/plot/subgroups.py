@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 #: where the text columns stand, in points from the right edge of the axis (estimate, p) and from its left (customers)
-_ESTIMATE, _P, _N, _GAP, _INDENT = 14.0, 192.0, 14.0, 62.0, 9.0
+_ESTIMATE, _P, _N, _GAP, _INDENT = 14.0, 204.0, 14.0, 62.0, 9.0
 
 
 def subgroup_forest(
@@ -72,7 +72,7 @@ def subgroup_forest(
         labels = [text_width(label, bold=kind != "row") + (_INDENT if kind == "row" else 0) for kind, label, _ in lines]
         left = -_GAP - max(labels)
         digits = _digits(bounds)
-        sizes = _sizes(effects.table["se"].to_numpy(dtype=float) / _level_of(effects, ratio))
+        sizes = _sizes(effects.table, ratio)
         drawn = 0
         ax.axvline(factor * effects.overall.value, color=theme.PALETTE[0], lw=0.9, ls=(0, (4, 2)), zorder=1)
         for position, (kind, label, content) in enumerate(lines):
@@ -154,18 +154,14 @@ def _hints(ax: Axes, null: float, left_hint: str, right_hint: str) -> None:
             )
 
 
-def _level_of(effects: SubgroupEffects, ratio: bool) -> Any:
-    return effects.table["value"].to_numpy(dtype=float) if ratio else 1.0
-
-
-def _sizes(se: Any) -> Any:
-    """Give sizes of the squares whose areas go with the precision, within readable bounds."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        precision = 1 / np.asarray(se, dtype=float)
+def _sizes(table: pd.DataFrame, ratio: bool) -> Any:
+    """Give sizes of the squares that go with the precision (of the logarithm of ratios), within readable bounds."""
+    value, se = (table[c].to_numpy(dtype=float) for c in ("value", "se"))
+    precision = (value if ratio else 1.0) / se
     known = precision[np.isfinite(precision)]
     if not len(known):
         return np.full(len(precision), 5.0)
-    return np.clip(8.5 * np.nan_to_num(precision, posinf=known.max()) / known.max(), 3.5, 8.5)
+    return np.clip(8.5 * np.nan_to_num(precision) / known.max(), 3.5, 8.5)
 
 
 def _digits(bounds: tuple[float, float]) -> int:

@@ -1,7 +1,7 @@
 """Does each interval cover? Two arms with late entry and a competing default, of known truth.
 
-``python -m tests.effects.simulate_effects`` writes the rows to ``tests/effects/simulated/effects.json``, for
-docs/validation.md. Tests run the same functions anew and read no file. Bands are three Monte-Carlo errors.
+``python -m tests.effects.simulate_effects`` writes the rows of each effect to a file of ``tests/effects/simulated``, for
+docs/validation.md; names of effects after it write these only. Tests run the same functions anew and read no file. Bands are three Monte-Carlo errors.
 
 Attrition has hazards 1/20 (reference) and 1/30, default 1/60 and 1/50, per month; 30 % enter after time zero (up to 6 months,
 when still there), and are lost 8 to 40 months after entry. 400 customers by arm would be there at time zero.
@@ -10,6 +10,7 @@ when still there), and are lost 8 to 40 months after entry. 400 customers by arm
 from __future__ import annotations
 
 import json
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -22,14 +23,17 @@ import churnsurv as cs
 from churnsurv import effects
 from churnsurv.exceptions import SmallSampleWarning
 
-FILE = Path(__file__).parent / "simulated" / "effects.json"
+FOLDER = Path(__file__).parent / "simulated"
 HORIZON = 12.0
+#: stays shorter than this are not seen: rounding would make them empty
+NOTICED = 1e-6
 ATTRITION, DEFAULT = np.array([1 / 20, 1 / 30]), np.array([1 / 60, 1 / 50])
 ARMS = np.array(["none", "offer"])
 CAUSES = ("attrition", "default")
 #: the log subdistribution hazard ratio of the Fine–Gray scenario, and the share that leaves by attrition in the end
 BETA, SHARE = -0.5, 0.6
 
+INTERACTION = "interaction by Cochran's Q, risk difference"
 #: a simulated data set: outcome, arm, options of the effect
 Drawn = tuple[cs.Outcome, np.ndarray, dict[str, Any]]
 
@@ -40,7 +44,7 @@ def observed(rng: np.random.Generator, leave: np.ndarray, cause: np.ndarray) -> 
     entry = np.where(rng.random(n) < 0.3, rng.uniform(0, 6, n), 0.0)
     lost = entry + rng.uniform(8, 40, n)
     stop = np.minimum(leave, lost)
-    return entry, stop, np.where(leave <= lost, cause, 0), leave > entry
+    return entry, stop, np.where(leave <= lost, cause, 0), leave > entry + NOTICED
 
 
 def outcome(parts: tuple[np.ndarray, ...]) -> cs.Outcome:
@@ -122,7 +126,7 @@ def lost_leavers(rng: np.random.Generator) -> Drawn:
     entry = np.where(rng.random(n) < 0.3, rng.uniform(0, 6, n), 0.0)
     stop = np.minimum(np.minimum(leave, drop), entry + rng.uniform(8, 40, n))
     event = np.where(stop == leave, cause, 0)
-    seen = np.minimum(leave, drop) > entry
+    seen = np.minimum(leave, drop) > entry + NOTICED
     y = cs.Outcome(stop[seen], event[seen], entry[seen], causes=CAUSES)
     return y, ARMS[arm[seen]], {"informative": (stop == drop)[seen], "delta": {"none": 1.5, "offer": 3.0}}
 
@@ -251,7 +255,7 @@ def interaction_level(repetitions: int = 1000) -> dict[str, Any]:
         found = effects.effect_by_subgroup(y, arm, region, effect="risk_difference", horizon=HORIZON, cause="attrition")
         rejected[i] = found.interaction["p_value"].iloc[0] < 0.05
     return _row(
-        "interaction by Cochran's Q, risk difference", "type I error at 5%", 0.05, float(rejected.mean()),
+        INTERACTION, "type I error at 5%", 0.05, float(rejected.mean()),
         (0.05 * 0.95 / repetitions) ** 0.5, repetitions,
     )  # fmt: skip
 
@@ -269,14 +273,11 @@ def _row(name: str, quantity: str, truth: float, estimate: float, error: float, 
 
 def main(names: list[str]) -> None:
     """Simulate all (or the named) effects and write their rows."""
-    kept = json.loads(FILE.read_text()) if FILE.exists() and names else []
-    rows = [row for row in kept if row["name"] not in names]
-    for name in names or SCENARIOS:
-        rows += simulated(name)
-    if not names:
-        rows.append(interaction_level())
-    FILE.parent.mkdir(exist_ok=True)
-    FILE.write_text(json.dumps(rows, indent=1) + "\n")
+    FOLDER.mkdir(exist_ok=True)
+    for name in names or [*SCENARIOS, INTERACTION]:
+        rows = [interaction_level()] if name == INTERACTION else simulated(name)
+        slug = re.sub(r"[^a-z0-9]+", "-", name.lower())
+        (FOLDER / f"{slug}.json").write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

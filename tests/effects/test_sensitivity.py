@@ -1,11 +1,13 @@
 """E-values, negative controls and delta-adjusted censoring: published values, identities, bad input."""
 
+import warnings
+
 import numpy as np
 import pytest
 
 import churnsurv as cs
 from churnsurv import effects
-from churnsurv.exceptions import DataError, NotIdentifiedError
+from churnsurv.exceptions import DataError, NotIdentifiedError, SmallSampleWarning
 from tests.effects.test_effects import ARM, TWO, Y, close, trial
 
 DROPPED = cs.Outcome([2, 4, 5, 8, 1, 2, 3, 6], [1, 0, 1, 1, 1, 1, 0, 1])
@@ -208,6 +210,21 @@ def test_odd_deltas_are_refused(options, message):
         y = cs.Outcome(y.stop, [1, 1, 1, 0, 1, 1, 1, 0])
     with pytest.raises(DataError, match=message):
         effects.delta_adjusted(y, ARM, **options)
+
+
+def test_warnings_point_to_the_line_of_the_call():
+    y, arm = trial(9, 120)
+    cluster = np.arange(120) % 6 + 10 * (arm == "offer")
+    for effect, options in (
+        (effects.risk_ratio, {}),
+        (effects.retained_balance, {"balance": np.ones(120)}),
+        (effects.delta_adjusted, {"delta": {}}),
+        (effects.tipping_point, {}),
+    ):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            effect(y, arm, horizon=6, cluster=cluster, **options)
+        assert {(w.category, w.filename) for w in caught} == {(SmallSampleWarning, __file__)}
 
 
 def test_recurrent_events_and_an_odd_search_are_refused():
