@@ -26,6 +26,7 @@ import pytest
 from churnsurv.exceptions import ChurnSurvError
 from tests.oracle_r.comparisons import COMPARISONS
 from tests.oracle_r.cox import COX
+from tests.oracle_r.effects import EFFECTS
 from tests.oracle_r.evaluator import LANGUAGE, evaluate
 from tests.oracle_r.fine_gray import FINE_GRAY
 from tests.oracle_r.functions import FUNCTIONS
@@ -49,7 +50,6 @@ CAPABILITY_OF = {
     "cv.glmnet": "penalized-cox",
     "ranger": "random-survival-forest",
     "svycoxph": "survey weights",
-    "km_diff": "km-difference",
     "calib_pack": "calibration",
     "etmCIF": "R package etm",
     "brier_ref": "brier",
@@ -172,6 +172,7 @@ def _run(folder: Path) -> Any:
         | RESIDUALS
         | INFERENCE
         | FINE_GRAY
+        | EFFECTS
     )
     own = {"get_csv": Builtin(read_csv), "finish": Special(finish)}
     scope = Scope(reserved | LANGUAGE | FUNCTIONS | models | own)

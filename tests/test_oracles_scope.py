@@ -18,6 +18,7 @@ LEAST = {
     "prediction": 25,
     "km": 47,
     "rmst": 14,
+    "km-difference": 13,
     "aalen-johansen": 10,
     "logrank": 52,
     "residuals": 30,

@@ -16,7 +16,8 @@ WORDS = {
     "prediction": "predicted curves and linear predictors",
     "km": "Kaplan–Meier and Nelson–Aalen curves",
     "aalen-johansen": "Aalen–Johansen curves",
-    "rmst": "restricted means and their differences",
+    "rmst": "restricted means, their differences and ratios",
+    "km-difference": "differences of Kaplan–Meier curves at a horizon",
     "logrank": "log-rank tests and their components",
     "value": "single quantities: nested models, time-varying effects, edge cases, identities",
 }

@@ -3,33 +3,60 @@
 Lives here: tests and effect estimates of arms, on the time since assignment. Models of covariates are in ``estimators``.
 """
 
+from churnsurv.effects.censoring import TippingPoint, delta_adjusted, tipping_point
 from churnsurv.effects.cox import cox_test
 from churnsurv.effects.gray import gray_test
+from churnsurv.effects.hazards import hazard_ratio, subdistribution_hazard_ratio
 from churnsurv.effects.logrank import logrank_test
 from churnsurv.effects.maxcombo import maxcombo_test
 from churnsurv.effects.pairwise import pairwise_tests
 from churnsurv.effects.power import SimulatedSize, power_curve, sample_size_by_simulation, simulated_power
-from churnsurv.effects.rmst import rmst_difference
+from churnsurv.effects.quantiles import median_difference
+from churnsurv.effects.retained import retained_balance, retained_months
+from churnsurv.effects.risks import number_needed_to_treat, risk_difference, risk_ratio
+from churnsurv.effects.rmst import rmst_difference, rmst_ratio, rmtl_difference, rmtl_ratio
 from churnsurv.effects.sample_size import SampleSize, required_events, sample_size
+from churnsurv.effects.sensitivity import EValue, NegativeControl, e_value, negative_control
 from churnsurv.effects.sequential import SequentialPlan, group_sequential
+from churnsurv.effects.subgroups import SubgroupEffects, effect_by_subgroup
 from churnsurv.effects.trials import Trial, TrialScenario
 
 __all__ = [
+    "EValue",
+    "NegativeControl",
     "SampleSize",
     "SequentialPlan",
     "SimulatedSize",
+    "SubgroupEffects",
+    "TippingPoint",
     "Trial",
     "TrialScenario",
     "cox_test",
+    "delta_adjusted",
+    "e_value",
+    "effect_by_subgroup",
     "gray_test",
     "group_sequential",
+    "hazard_ratio",
     "logrank_test",
     "maxcombo_test",
+    "median_difference",
+    "negative_control",
+    "number_needed_to_treat",
     "pairwise_tests",
     "power_curve",
     "required_events",
+    "retained_balance",
+    "retained_months",
+    "risk_difference",
+    "risk_ratio",
     "rmst_difference",
+    "rmst_ratio",
+    "rmtl_difference",
+    "rmtl_ratio",
     "sample_size",
     "sample_size_by_simulation",
     "simulated_power",
+    "subdistribution_hazard_ratio",
+    "tipping_point",
 ]

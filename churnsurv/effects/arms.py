@@ -1,4 +1,4 @@
-"""Reading the arm of each row, with the errors that every comparison of arms needs."""
+"""Reading the arm of each row and what goes with it, with the errors that every comparison of arms needs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from churnsurv.exceptions import DataError
-from churnsurv.messages import first_of
+from churnsurv.exceptions import DataError, TooFewEventsError
+from churnsurv.messages import counted, first_of
 from churnsurv.outcome import Outcome
-from churnsurv.rows import row_labels
+from churnsurv.rows import row_labels, row_weights
 
 
 def read_arms(y: Outcome, arm: ArrayLike) -> tuple[NDArray[np.int64], pd.Index]:
@@ -39,3 +39,54 @@ def read_two_arms(y: Outcome, arm: ArrayLike, reference: Any) -> tuple[NDArray[n
     if reference != labels[1]:
         raise DataError(f"reference={reference!r} is no arm; the arms are {labels[0]!r} and {labels[1]!r}.")
     return 1 - codes, labels[::-1]
+
+
+def refuse_units_across_arms(y: Outcome, cluster: ArrayLike | None, codes: NDArray[np.int64]) -> None:
+    """Refuse subjects, and clusters where given, with rows in both arms."""
+    if cluster is not None:
+        _refuse_across(row_labels(cluster, len(y), "cluster")[0], codes, "cluster")
+    _refuse_across(pd.factorize(y.subject)[0].astype(np.int64), codes, "subject")
+
+
+def _refuse_across(units: NDArray[np.int64], codes: NDArray[np.int64], what: str) -> None:
+    size = int(units.max()) + 1
+    both = np.flatnonzero(
+        np.bincount(units[codes == 0], minlength=size) * np.bincount(units[codes == 1], minlength=size)
+    )
+    if len(both):
+        raise DataError(
+            f"{counted(len(both), what)} with rows in both arms (rows {first_of(np.flatnonzero(units == both[0]))}): the "
+            "arms are not independent, and time before a change of arm would count for neither. Give each "
+            f"{what} the arm it was assigned at time zero."
+        )
+
+
+def units_that_vary(values: NDArray[Any], units: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give the units 0…U−1 (subjects, clusters) whose rows differ in `values`."""
+    by_unit = pd.Series(values).groupby(units)
+    return np.flatnonzero((by_unit.min() != by_unit.max()).to_numpy())
+
+
+def positive_weights(values: ArrayLike | None, n: int, argument: str = "sample_weight") -> NDArray[np.float64] | None:
+    """Give weights as doubles; 0 is refused too: such a row belongs in no arm."""
+    weights = row_weights(values, n, argument)
+    if weights is not None and not weights.all():
+        rows = np.flatnonzero(weights == 0)
+        raise DataError(
+            f"{argument} is 0 in {counted(len(rows), 'row')} (row {first_of(rows)}): such rows count for nothing. Leave "
+            "them out of the outcome and of the arms too."
+        )
+    return weights
+
+
+def refuse_arms_without_events(
+    events: NDArray[np.int64], labels: pd.Index, cause: str | None, within: str, what: str
+) -> None:
+    """Refuse arms with no event; `events` (A,) are their numbers, `within` says where they were looked for."""
+    without = labels[events == 0]
+    if len(without):
+        of_cause = "" if cause is None else f" of cause {cause!r}"
+        raise TooFewEventsError(
+            f"Arm {first_of([repr(v) for v in without])} has no event{of_cause}{within}: {what} is not estimable. Ask for a "
+            "longer horizon, or report the counts of the arms."
+        )

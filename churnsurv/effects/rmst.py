@@ -1,23 +1,17 @@
-"""Differences of the restricted mean time still a customer."""
+"""Differences and ratios of the restricted mean time still a customer, and of the time lost to each cause."""
 
 from __future__ import annotations
 
-import warnings
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any
 
-import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
 
-from churnsurv.effects.arms import read_two_arms
-from churnsurv.exceptions import DataError, TooFewEventsError
-from churnsurv.kernels.times import slack, steps_until
-from churnsurv.messages import counted, first_of
-from churnsurv.nonparametric import KaplanMeier
+from churnsurv.effects.contrasts import difference, ratio
+from churnsurv.effects.two_arms import ArmNumbers, two_arms
 from churnsurv.outcome import Outcome
 from churnsurv.results import Estimate
-from churnsurv.rows import as_outcome, refuse_recurrent, row_labels
 
 
 def rmst_difference(
@@ -28,6 +22,8 @@ def rmst_difference(
     level: float = 0.95,
     reference: Any = None,
     cluster: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    strata: ArrayLike | pd.DataFrame | None = None,
     min_at_risk: int = 1,
 ) -> Estimate:
     """Estimate how much longer customers of one arm stay, within a horizon.
@@ -35,7 +31,7 @@ def rmst_difference(
     The difference of the areas under the arms' Kaplan–Meier curves up to `horizon` (Royston & Parmar 2013): expected
     customer-months gained per customer, with no assumption on the hazards. Leaving by any cause counts. With entry times
     both areas begin at the first age at which `min_at_risk` of each arm are at risk, given in ``method``, and are
-    conditional on reaching it. Assumes that censoring and entry are independent of leaving, given the arm.
+    conditional on reaching it. Assumes that censoring and entry are independent of leaving, given the arm (and stratum).
 
     Parameters
     ----------
@@ -52,6 +48,8 @@ def rmst_difference(
     cluster : (n,), optional
         Rows of a cluster (the loans of one customer) are not independent: infinitesimal-jackknife variance by cluster,
         else Greenwood's. Clusters must lie within arms.
+    sample_weight, strata
+        As of :func:`risk_difference`; with weights the variance is the infinitesimal jackknife.
     min_at_risk : int
         See above.
 
@@ -59,7 +57,7 @@ def rmst_difference(
     ------
     DataError
         Not two arms, or an arm of one customer; arms missing or of another length; a horizon beyond an arm's support;
-        a subject or cluster with rows in both arms.
+        a subject or cluster with rows in both arms; weights that are not positive.
     NotIdentifiedError
         Recurrent events.
     TooFewEventsError
@@ -73,78 +71,140 @@ def rmst_difference(
     >>> round(gain.value, 3), round(gain.se, 3)
     (1.5, 1.25)
     """
-    y = as_outcome(y)
-    refuse_recurrent(y, "A restricted mean time")
-    codes, labels = read_two_arms(y, arm, reference)
-    _refuse_units_across_arms(y, cluster, codes)
-    arms = pd.Series(pd.Categorical(labels[codes], categories=labels), name="arm")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        km = _from_common_origin(y, arms, cluster, min_at_risk, level)
-        means = cast(dict[Any, Estimate], km.rmst(horizon))
-    n_events = _events_within(km, horizon)
-    for warning in caught:  # said here, so that they point to the caller's line
-        warnings.warn(str(warning.message), warning.category, stacklevel=2)
-    base, other = (means[label] for label in labels)
-    value, se = other.value - base.value, float(np.hypot(base.se, other.se))
-    half = float(ndtri((1 + level) / 2)) * se
-    return Estimate(
-        name=f"Difference of restricted mean time within {horizon:g}, {labels[1]} - {labels[0]}",
-        value=value,
-        se=se,
-        lower=value - half,
-        upper=value + half,
-        level=level,
-        n=base.n + other.n,
-        n_events=n_events,
-        method=other.method,
+    arms = two_arms(y, arm, "A restricted mean time", reference, level, cluster, sample_weight, strata, min_at_risk)
+    means = _means(arms.time_lost(horizon, None), horizon)
+    method = arms.method("Kaplan-Meier; area under the curve", "normal interval", None)
+    return difference(arms, means, f"Difference of restricted mean time within {horizon:g}", method)
+
+
+def rmst_ratio(
+    y: Outcome | NDArray[Any],
+    arm: ArrayLike,
+    *,
+    horizon: float,
+    level: float = 0.95,
+    reference: Any = None,
+    cluster: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    strata: ArrayLike | pd.DataFrame | None = None,
+    min_at_risk: int = 1,
+) -> Estimate:
+    """Estimate the ratio of the restricted mean times still a customer.
+
+    As :func:`rmst_difference`, the other arm divided by the reference; the interval is normal for the logarithm of the ratio.
+
+    Parameters
+    ----------
+    y, arm, horizon, level, reference, cluster, sample_weight, strata, min_at_risk
+        As of :func:`rmst_difference`; with strata the ratio is that of the standardised means.
+
+    Raises
+    ------
+    DataError, NotIdentifiedError, TooFewEventsError
+        As of :func:`rmst_difference`.
+
+    Examples
+    --------
+    >>> import churnsurv as cs
+    >>> y = cs.Outcome(stop=[2, 4, 5, 8, 1, 2, 3, 6], event=[1, 1, 0, 1, 1, 1, 1, 1])
+    >>> cs.effects.rmst_ratio(y, ["offer"] * 4 + ["none"] * 4, horizon=6).value
+    1.5
+    """
+    arms = two_arms(y, arm, "A restricted mean time", reference, level, cluster, sample_weight, strata, min_at_risk)
+    means = _means(arms.time_lost(horizon, None), horizon)
+    method = arms.method("Kaplan-Meier; area under the curve", "interval normal on the log scale", None)
+    return ratio(arms, means, f"Ratio of restricted mean time within {horizon:g}", method)
+
+
+def rmtl_difference(
+    y: Outcome | NDArray[Any],
+    arm: ArrayLike,
+    *,
+    horizon: float,
+    cause: str | None = None,
+    reference: Any = None,
+    level: float = 0.95,
+    cluster: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    strata: ArrayLike | pd.DataFrame | None = None,
+    min_at_risk: int = 1,
+) -> Estimate:
+    """Estimate how much more time is lost (to one cause) in one arm, within a horizon.
+
+    The difference of the areas under the arms' cumulative incidences (Andersen 2013): the expected part of the horizon for
+    which a customer is gone by the cause. Summed over causes it is minus :func:`rmst_difference`.
+
+    Parameters
+    ----------
+    y, arm, horizon, cause, reference, level, cluster, sample_weight, strata, min_at_risk
+        As of :func:`risk_difference`.
+
+    Raises
+    ------
+    DataError, NotIdentifiedError, TooFewEventsError
+        As of :func:`risk_difference`.
+
+    Examples
+    --------
+    >>> import churnsurv as cs
+    >>> y = cs.Outcome([2, 4, 5, 8, 1, 2, 3, 6], [1, 2, 0, 1, 1, 1, 2, 1], causes=("attrition", "default"))
+    >>> cs.effects.rmtl_difference(y, ["offer"] * 4 + ["none"] * 4, horizon=6, cause="attrition").value
+    -1.25
+    """
+    arms = two_arms(
+        y, arm, "A restricted mean time lost", reference, level, cluster, sample_weight, strata, min_at_risk
     )
+    lost = arms.time_lost(horizon, cause)
+    method = arms.method(f"{arms.estimator(cause)}; area under the cumulative incidence", "normal interval", cause)
+    return difference(arms, lost, f"Difference of {_lost(cause, horizon)}", method)
 
 
-def _from_common_origin(
-    y: Outcome, arms: pd.Series, cluster: ArrayLike | None, min_at_risk: int, level: float
-) -> KaplanMeier:
-    """Fit both arms from the first age at which each has enough at risk."""
-    origin = None
-    while True:  # the origin rises through ages of entry until both arms begin at it
-        km = KaplanMeier().fit(y, by=arms, cluster=cluster, min_at_risk=min_at_risk, origin=origin, level=level)
-        if km.curves_.origin[0] == km.curves_.origin[1]:
-            return km
-        origin = float(km.curves_.origin.max())
+def rmtl_ratio(
+    y: Outcome | NDArray[Any],
+    arm: ArrayLike,
+    *,
+    horizon: float,
+    cause: str | None = None,
+    reference: Any = None,
+    level: float = 0.95,
+    cluster: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    strata: ArrayLike | pd.DataFrame | None = None,
+    min_at_risk: int = 1,
+) -> Estimate:
+    """Estimate the ratio of the times lost (to one cause) within a horizon.
 
+    As :func:`rmtl_difference`, the other arm divided by the reference; the interval is normal for the logarithm of the ratio.
 
-def _events_within(km: KaplanMeier, horizon: float) -> int:
-    """Count the events within the horizon; an arm beyond its support or without event is refused."""
-    origin = float(km.curves_.origin[0])
-    total = 0
-    for arm, rows in km.table_.groupby("group", sort=False):
-        last = rows.iloc[-1]
-        times = rows["time"].to_numpy()
-        if origin + horizon > last["time"] + slack(times) and last["estimate"] > 0:
-            raise DataError(
-                f"Horizon {horizon:g} is past the last time with data of arm {arm!r} ({last['time'] - origin:g} after the "
-                f"origin {origin:g}): not estimable. Ask for at most {last['time'] - origin:g}."
-            )
-        events = int(rows["n_event"].iloc[: int(steps_until(times, np.array(origin + horizon)))].sum())
-        if events == 0:
-            raise TooFewEventsError(
-                f"Arm {arm!r} has no event within {horizon:g}: the variance of its mean is not estimable. Ask for a longer "
-                "horizon, or report the counts of the arms."
-            )
-        total += events
-    return total
+    Parameters
+    ----------
+    y, arm, horizon, cause, reference, level, cluster, sample_weight, strata, min_at_risk
+        As of :func:`risk_difference`; with strata the ratio is that of the standardised times.
 
+    Raises
+    ------
+    DataError, NotIdentifiedError, TooFewEventsError
+        As of :func:`risk_difference`.
 
-def _refuse_units_across_arms(y: Outcome, cluster: ArrayLike | None, codes: NDArray[np.int64]) -> None:
-    units = pd.factorize(y.subject)[0] if cluster is None else row_labels(cluster, len(y), "cluster")[0]
-    size = int(units.max()) + 1
-    both = np.flatnonzero(
-        np.bincount(units[codes == 0], minlength=size) * np.bincount(units[codes == 1], minlength=size)
+    Examples
+    --------
+    >>> import churnsurv as cs
+    >>> y = cs.Outcome([2, 4, 5, 8, 1, 2, 3, 6], [1, 2, 0, 1, 1, 1, 2, 1], causes=("attrition", "default"))
+    >>> round(cs.effects.rmtl_ratio(y, ["offer"] * 4 + ["none"] * 4, horizon=6, cause="attrition").value, 3)
+    0.444
+    """
+    arms = two_arms(
+        y, arm, "A restricted mean time lost", reference, level, cluster, sample_weight, strata, min_at_risk
     )
-    if len(both):
-        what = "subject" if cluster is None else "cluster"
-        raise DataError(
-            f"{counted(len(both), what)} with rows in both arms (rows {first_of(np.flatnonzero(units == both[0]))}): the "
-            "arms are not independent, and time before a change of arm would count for neither. Give each "
-            f"{what} the arm it was assigned at time zero."
-        )
+    lost = arms.time_lost(horizon, cause)
+    interval = "interval normal on the log scale"
+    method = arms.method(f"{arms.estimator(cause)}; area under the cumulative incidence", interval, cause)
+    return ratio(arms, lost, f"Ratio of {_lost(cause, horizon)}", method)
+
+
+def _means(lost: ArmNumbers, horizon: float) -> ArmNumbers:
+    return replace(lost, value=horizon - lost.value)
+
+
+def _lost(cause: str | None, horizon: float) -> str:
+    return f"restricted mean time lost{f' to {cause}' if cause else ''} within {horizon:g}"

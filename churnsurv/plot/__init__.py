@@ -10,6 +10,7 @@ from churnsurv.plot.diagnostics import functional_form, hazard_ratio_over_time
 from churnsurv.plot.hazard_ratios import forest, forest_height
 from churnsurv.plot.power import power_curve
 from churnsurv.plot.rates import rates
+from churnsurv.plot.subgroups import subgroup_forest
 
 __all__ = [
     "cumulative_incidence",
@@ -19,5 +20,6 @@ __all__ = [
     "hazard_ratio_over_time",
     "power_curve",
     "rates",
+    "subgroup_forest",
     "survival",
 ]

@@ -72,12 +72,12 @@ def forest(
         for position, (kind, content) in enumerate(lines):
             y = len(lines) - 1 - position
             weight, indent = ("bold", 0.0) if kind == "group" else ("normal", _INDENT)
-            _text(ax, 0.0, y, _label(content), ha="left", weight=weight, x_shift=left + indent)
+            text_beside(ax, 0.0, y, _label(content), ha="left", weight=weight, x_shift=left + indent)
             if kind == "row":
                 _estimate(ax, y, content)
         top = len(lines) - 0.1
-        _text(ax, 1.0, top, _heading(table), ha="left", weight="bold", x_shift=_RATIO)
-        _text(ax, 1.0, top, "p", ha="right", weight="bold", x_shift=_P)
+        text_beside(ax, 1.0, top, _heading(table), ha="left", weight="bold", x_shift=_RATIO)
+        text_beside(ax, 1.0, top, "p", ha="right", weight="bold", x_shift=_P)
     return ax
 
 
@@ -122,7 +122,7 @@ def _set_up(ax: Axes, frame: pd.DataFrame, n_lines: int, xlabel: str, left_hint:
     ax.set_xscale("log")
     ax.set_xlim(low, high)
     ax.set_ylim(-0.8, n_lines - 0.4)
-    ax.set_xticks(_ticks(low, high))
+    ax.set_xticks(ratio_ticks(low, high))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_minor_formatter(NullFormatter())
@@ -147,7 +147,8 @@ def _set_up(ax: Axes, frame: pd.DataFrame, n_lines: int, xlabel: str, left_hint:
         )
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def ratio_ticks(low: float, high: float) -> list[float]:
+    """Give round ratios within the range, 1 among them, far enough apart to be read."""
     for offered in _TICKS:
         within = [float(t) for t in offered if low <= t <= high]
         if len(within) >= 3:
@@ -174,26 +175,32 @@ def _label(content: Any) -> str:
 
 
 def _width(text: str, kind: str) -> float:
-    """Give the width of a label in points."""
-    font = FontProperties(weight="bold" if kind == "group" else "normal", size=_SIZE)
+    """Give the width of a label with its indent in points."""
+    return text_width(text, bold=kind == "group") + (_INDENT if kind == "row" else 0.0)
+
+
+def text_width(text: str, *, bold: bool) -> float:
+    """Give the width of a text in points."""
+    font = FontProperties(weight="bold" if bold else "normal", size=_SIZE)
     plain = text.replace("$", r"\$")
-    return float(TextPath((0, 0), plain, prop=font).get_extents().width) + (_INDENT if kind == "row" else 0.0)
+    return float(TextPath((0, 0), plain, prop=font).get_extents().width)
 
 
 def _estimate(ax: Axes, y: float, row: dict[str, Any]) -> None:
     ratio, lower, upper = (float(row[c]) for c in ("hazard_ratio", "hr_lower", "hr_upper"))
     if not np.isfinite([ratio, lower, upper]).all() or lower <= 0:
-        _text(ax, 1.0, y, "not estimable", ha="left", x_shift=_RATIO, color=theme.MUTED)
+        text_beside(ax, 1.0, y, "not estimable", ha="left", x_shift=_RATIO, color=theme.MUTED)
         return
     tone = theme.NEUTRAL if lower <= 1 <= upper else theme.PALETTE[0]
     ax.plot([lower, upper], [y, y], color=tone, lw=1.6, solid_capstyle="butt", zorder=2)
     ax.plot([ratio], [y], "s", color=tone, ms=5.5, zorder=3)
-    _text(ax, 1.0, y, f"{ratio:.2f} ({lower:.2f} to {upper:.2f})", ha="left", x_shift=_RATIO)
+    text_beside(ax, 1.0, y, f"{ratio:.2f} ({lower:.2f} to {upper:.2f})", ha="left", x_shift=_RATIO)
     p_value = float(row["p_value"])
-    _text(ax, 1.0, y, "<0.001" if p_value < 0.001 else f"{p_value:.3f}", ha="right", x_shift=_P)
+    text_beside(ax, 1.0, y, "<0.001" if p_value < 0.001 else f"{p_value:.3f}", ha="right", x_shift=_P)
 
 
-def _text(ax: Axes, x: float, y: float, text: str, *, ha: str, x_shift: float, **style: Any) -> None:
+def text_beside(ax: Axes, x: float, y: float, text: str, *, ha: str, x_shift: float, **style: Any) -> None:
+    """Write beside the axis: `x_shift` points from the axis fraction `x`, at the height `y` of the data."""
     ax.annotate(
         text,
         (x, y),

@@ -16,7 +16,6 @@ from churnsurv.kernels.logrank import LogRank, arm_counts, log_rank, named_weigh
 from tests.oracle_r.cox import given, outcome_of
 from tests.oracle_r.evaluator import evaluate
 from tests.oracle_r.formula import Surv, in_order, model_frame
-from tests.oracle_r.nonparametric import RestrictedMean
 from tests.oracle_r.parser import Call
 from tests.oracle_r.values import Builtin, Formula, Later, Outside, Pack, Record, Scope, Special
 
@@ -166,28 +165,10 @@ def _adjusted(p_values: Any, method: Any) -> np.ndarray:
     return adjusted_p_values(np.asarray(p_values, dtype=float), str(np.asarray(method).ravel()[0]).lower())
 
 
-def _mean_difference(mean: Any) -> Any:
-    if not isinstance(mean, RestrictedMean):
-        return Outside("outside the scope: a contrast of these")
-    frame = mean.curve.frame
-    if "weights" in frame.extra:
-        return Outside("outside the scope: contrasts of weighted restricted means")
-
-    def end(name: str) -> Later:
-        return Later(
-            lambda: getattr(cs.effects.rmst_difference(mean.curve.outcome, frame.groups, horizon=mean.horizon), name)
-        )
-
-    other = Outside("outside the scope: ratios and p-values of restricted means")
-    values = {"diff": end("value"), "se": end("se"), "lower": end("lower"), "upper": end("upper")}
-    return Pack("rmst", {**values, **dict.fromkeys(("p", "ratio", "ratio_lower", "ratio_upper", "ratio_p"), other)})
-
-
 COMPARISONS: dict[str, Any] = {
     "survdiff": Special(_survdiff),
     "sd_pack": Builtin(_test_pack),
     "fh_test": Builtin(_fleming_harrington),
     "wlr_test": Builtin(_weighted),
     "p.adjust": Builtin(_adjusted),
-    "rmst_diff": Builtin(_mean_difference),
 }
