@@ -1,9 +1,31 @@
 """Effects of interventions: did attrition change, and by how much.
 
-Lives here: tests and effect estimates of arms, on the time since assignment. Models of covariates are in ``estimators``.
+Lives here: tests and effect estimates of arms, on the time since assignment, and the designs that line cohorts up for them.
+Models of covariates are in ``estimators``.
 """
 
+from churnsurv.effects.design import DesignEstimate, StudyCohort
+from churnsurv.effects.design_dated import Landmark, TimeVaryingTreatment, treatment_episodes
+from churnsurv.effects.design_randomised import Encouragement, Randomised
+from churnsurv.effects.design_rollout import StaggeredRollout
 from churnsurv.effects.logrank import logrank_test
+from churnsurv.effects.register import Entry as RegisterEntry
+from churnsurv.effects.register import InterventionRegister
+from churnsurv.effects.register import Result as RegisterResult
 from churnsurv.effects.rmst import rmst_difference
 
-__all__ = ["logrank_test", "rmst_difference"]
+__all__ = [
+    "DesignEstimate",
+    "Encouragement",
+    "InterventionRegister",
+    "Landmark",
+    "Randomised",
+    "RegisterEntry",
+    "RegisterResult",
+    "StaggeredRollout",
+    "StudyCohort",
+    "TimeVaryingTreatment",
+    "logrank_test",
+    "rmst_difference",
+    "treatment_episodes",
+]
