@@ -86,7 +86,7 @@ class StudyCohort:
     @property
     def is_treated(self) -> Floats:
         """Indicator of the treated arm (n,), 0.0 or 1.0."""
-        return (self.arm == self.treated).astype(np.float64)
+        return np.asarray(self.arm == self.treated, dtype=np.float64)
 
     def flow(self) -> pd.DataFrame:
         """Give what became of the loans on the way into the cohort: step, loans; the first is the sum of the others."""

@@ -71,7 +71,8 @@ def jackknife_by_stratum(model: CoxPH, X: pd.DataFrame, y: Outcome, strata: NDAr
         rest = (total - information[g]) / np.outer(spread, spread)
         if not np.linalg.cond(rest) < SINGULAR:
             raise NotIdentifiedError(
-                f"The effect rests on {first_of([repr(cluster)])} alone: without it nothing can be compared, so that its variance "
+                f"The effect rests on {first_of([repr(cluster)])} alone: without it nothing can be compared, so that "
+                "its variance "
                 "cannot be estimated. More clusters have to switch inside the observed time."
             )
         change[g] = np.linalg.solve(rest, score[g] / spread) / spread
@@ -136,5 +137,5 @@ def permuted_orders(
 
 def sums_by_cell(values: Floats, row: NDArray[np.int64], column: NDArray[np.int64], shape: tuple[int, int]) -> Floats:
     """Sum values into the cells of a matrix."""
-    return np.bincount(row * shape[1] + column, values, shape[0] * shape[1]).reshape(shape)
-
+    total = np.bincount(row * shape[1] + column, values, shape[0] * shape[1])
+    return total.astype(np.float64).reshape(shape)

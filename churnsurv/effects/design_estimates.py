@@ -72,9 +72,7 @@ def incidence_influence(y: Outcome, code: int, horizon: float, weight: Floats) -
     return total, weight * influence
 
 
-def risk_contrast(
-    cohort: StudyCohort, cause: str, horizon: float, sample_weight: ArrayLike | None = None
-) -> Contrast:
+def risk_contrast(cohort: StudyCohort, cause: str, horizon: float, sample_weight: ArrayLike | None = None) -> Contrast:
     """Give the difference of risks, treated minus control; controls are weighted to the dates of the treated.
 
     With several dates of time zero, a control of a date counts as many times as there are treated of that date per control.
@@ -147,7 +145,8 @@ def refuse_arm_without_event(cohort: StudyCohort, cause: str) -> int:
     without = [label for label in (cohort.treated, cohort.control) if not event[cohort.arm == label].any()]
     if without:
         raise TooFewEventsError(
-            f"No {cause} in arm {first_of(map(repr, without))} ({counted(int(event.sum()), 'event')} in all): the hazard ratio is "
+            f"No {cause} in arm {first_of(map(repr, without))} ({counted(int(event.sum()), 'event')} in all): the "
+            "hazard ratio is "
             "not estimable. Report the risk difference, or follow longer."
         )
     return int(event.sum())
@@ -177,7 +176,7 @@ def hazard_ratio_of(
     words = ["Cox model (Efron)", "stratified by the date of time zero" if several else "one date of time zero"]
     words += [f"adjusted for {first_of(adjust, 40)}"] if adjust else []
     words += ["sampling weights"] if weight is not None else []
-    log, se = float(model.coef_["treated"]), float(np.sqrt(model.covariance_.loc["treated", "treated"]))
+    log, se = float(model.coef_["treated"]), float(np.sqrt(model.covariance_.to_numpy()[0, 0]))
     quantile = float(ndtri((1 + confidence_level(level)) / 2))
     method = "; ".join([*words, "sandwich variance by cluster", "log-normal interval"])
     return ratio_estimate(cohort, cause, log, se, quantile, level, n_events, method)

@@ -81,7 +81,8 @@ class StaggeredRollout:
         check_follow_up(self.follow_up)
         if isinstance(self.before, bool) or not isinstance(self.before, int | np.integer) or self.before < 1:
             raise DataError(
-                f"before={self.before!r} is no number of periods: branches that switch first need some time before, 1 or more."
+                f"before={self.before!r} is no number of periods: branches that switch first need some time before, 1 "
+                "or more."
             )
 
     def cohort(self, spells: Spells, interventions: Any) -> StudyCohort:
@@ -111,7 +112,9 @@ class StaggeredRollout:
         counts = {"loans observed": int(frame["loan_id"].nunique())}
         rows, number = frame[inside].reset_index(drop=True).assign(age=lambda f: f["start"]), number[inside]
         if len(rows) < len(frame):
-            counts["left or last observed before the window"] = counts["loans observed"] - int(rows["loan_id"].nunique())
+            counts["left or last observed before the window"] = counts["loans observed"] - int(
+                rows["loan_id"].nunique()
+            )
         first = rows.drop_duplicates("loan_id")
         kept_loans = first.loc[rows_of.eligible_rows(first, self.eligible, counts), "loan_id"]
         kept = rows["loan_id"].isin(kept_loans).to_numpy()
@@ -152,7 +155,8 @@ class StaggeredRollout:
         reached = since[since <= last]
         if reached.empty or (since <= first).all():
             raise DataError(
-                f"No {self.unit} switched inside the observed time (switches {first_of(sorted(set(dates.dropna().dt.date)))}): there "
+                f"No {self.unit} switched inside the observed time (switches "
+                f"{first_of(sorted(set(dates.dropna().dt.date)))}): there "
                 "is no time before or no time after."
             )
         return since
@@ -161,7 +165,8 @@ class StaggeredRollout:
         met = rows_of.assignments_of(interventions, spells, self.intervention)
         if met["arm"].nunique() > 1:
             raise DataError(
-                f"{self.intervention!r} has the arms {first_of(map(repr, sorted(set(met['arm']))))}: a rollout lists the loans "
+                f"{self.intervention!r} has the arms {first_of(map(repr, sorted(set(met['arm']))))}: a rollout lists "
+                "the loans "
                 "that met the change, under one. For a draw by loan or customer use Randomised."
             )
         loans = spells.frame.groupby("loan_id").agg(unit=(self.unit, "first"), seen=("period", "min"))
@@ -171,8 +176,10 @@ class StaggeredRollout:
         if len(parts):
             raise DataError(
                 f"{self.unit} {first_of(map(repr, sorted(set(parts['unit']))))} was reached in parts: "
-                f"{counted(len(parts), 'loan')} met {self.intervention!r} later than others of the {self.unit}, though they were "
-                f"there (loan {first_of(parts['loan_id'])}). A rollout reaches a unit as a whole; name the column of the units "
+                f"{counted(len(parts), 'loan')} met {self.intervention!r} later than others of the {self.unit}, though "
+                "they were "
+                f"there (loan {first_of(parts['loan_id'])}). A rollout reaches a unit as a whole; name the column of "
+                "the units "
                 "that do, or use TimeVaryingTreatment."
             )
         return dates
@@ -180,16 +187,20 @@ class StaggeredRollout:
     def _refuse_dates(self, dates: pd.Series) -> None:
         if len(dates) < 2:
             raise NotIdentifiedError(
-                f"There is one {self.unit} only ({dates.index[0]!r}): what it changed cannot be told from what the calendar did. "
+                f"There is one {self.unit} only ({dates.index[0]!r}): what it changed cannot be told from what the "
+                "calendar did. "
                 "A rollout needs units that switch at other dates, or never."
             )
         if dates.notna().all() and dates.nunique() == 1:
             raise NotIdentifiedError(
-                f"All {len(dates)} units ({self.unit}) switched together on {dates.iloc[0].date()}: the change cannot be told from "
+                f"All {len(dates)} units ({self.unit}) switched together on {dates.iloc[0].date()}: the change cannot "
+                "be told from "
                 "what the calendar did. Keep some waiting next time; here only a comparison with another market could help."
             )
         if dates.isna().all():
-            raise DataError(f"No {self.unit} has a date of its switch: there is no one to compare with those that wait.")
+            raise DataError(
+                f"No {self.unit} has a date of its switch: there is no one to compare with those that wait."
+            )
 
     def estimate(
         self,
@@ -251,8 +262,10 @@ class StaggeredRollout:
                 stacklevel=2,
             )
         assumptions = (
-            f"Parallel hazards of the units ({self.unit}) without the change, no reaction before the switch, no spill-over, and a "
-            f"ratio that is the same in the first {self.follow_up} periods (else an average); for the permutation test a random "
+            f"Parallel hazards of the units ({self.unit}) without the change, no reaction before the switch, no "
+            "spill-over, and a "
+            f"ratio that is the same in the first {self.follow_up} periods (else an average); for the permutation test "
+            "a random "
             "order of the units."
         )
         return DesignEstimate(effects, tests, assumptions)
@@ -267,7 +280,8 @@ class StaggeredRollout:
         se = float(np.sqrt(left_out.covariance()[0, 0]))
         quantile = float(stdtrit(n - 1, (1 + confidence_level(level)) / 2))
         method = (
-            f"Cox model (Efron) on loan age, stratified by {self.unit}, with calendar periods; first {self.follow_up} periods after "
+            f"Cox model (Efron) on loan age, stratified by {self.unit}, with calendar periods; first {self.follow_up} "
+            "periods after "
             f"the switch; jackknife variance by {self.unit} ({n} with an exit), t with {n - 1} degrees of freedom"
         )
         log = float(model.coef_["treated"])
@@ -325,7 +339,8 @@ def calendar_terms(cohort: StudyCohort, cause: str) -> pd.DataFrame:
     part = joined(exits, max(LEAST_EXITS, int(np.ceil(exits.sum() / MOST_PARTS))))
     if part[-1] == 0:
         raise TooFewEventsError(
-            f"{counted(int(event.sum()), 'exit')} by {cause}: too few to tell the change from what the calendar did (two parts "
+            f"{counted(int(event.sum()), 'exit')} by {cause}: too few to tell the change from what the calendar did "
+            "(two parts "
             f"of the time with {LEAST_EXITS} exits each are needed)."
         )
     of_row = part[position]
@@ -333,7 +348,7 @@ def calendar_terms(cohort: StudyCohort, cause: str) -> pd.DataFrame:
 
 
 def joined(exits: Ints, least: int) -> Ints:
-    """Number consecutive periods by parts of at least `least` exits each; a rest that has fewer is of the last part."""
+    """Give each period the number of its part: consecutive ones with at least `least` exits; a poorer rest joins the last."""
     part, number, total = np.zeros(len(exits), dtype=np.int64), 0, 0
     for k, n in enumerate(exits):
         part[k], total = number, total + int(n)

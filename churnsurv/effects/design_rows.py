@@ -40,11 +40,14 @@ def assignments_of(interventions: Any, spells: Spells, name: str, uptake: bool =
         read["uptake_on"] = as_dates(table["uptake_on"], "uptake_on").dt.normalize().to_numpy()
     rows = read[read[INTERVENTION] == name].drop(columns=INTERVENTION).reset_index(drop=True)
     if rows.empty:
-        raise DataError(f"No row of the interventions table is of {name!r}; it has {first_of(sorted(set(read[INTERVENTION])), 20)}.")
+        raise DataError(
+            f"No row of the interventions table is of {name!r}; it has {first_of(sorted(set(read[INTERVENTION])), 20)}."
+        )
     twice = rows.loc[rows["loan_id"].duplicated(), "loan_id"]
     if len(twice):
         raise DataError(
-            f"{counted(twice.nunique(), 'loan')} assigned to {name!r} more than once (loan {first_of(twice.unique())}): keep the "
+            f"{counted(twice.nunique(), 'loan')} assigned to {name!r} more than once (loan "
+            f"{first_of(twice.unique())}): keep the "
             "first assignment of each."
         )
     return rows
@@ -62,7 +65,8 @@ def check_labels(rows: pd.DataFrame, known: Sequence[str], name: str, remedy: st
         )
     if missing:
         raise DataError(
-            f"Nobody was assigned to arm {missing[0]!r} of {name!r}; the interventions table has {first_of(map(repr, there))}."
+            f"Nobody was assigned to arm {missing[0]!r} of {name!r}; the interventions table has "
+            f"{first_of(map(repr, there))}."
             f"{remedy}"
         )
 
@@ -118,7 +122,8 @@ def followed(spells: Spells, rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str
     if not parts:
         inside = [str(period_end(number, spells.rules).date()) for number in (first, last - 1)]
         raise DataError(
-            f"Time zero lies outside the observed time: loans were assigned on {first_of(sorted(set(rows[ASSIGNED_ON].dt.date)))}, "
+            "Time zero lies outside the observed time: loans were assigned on "
+            f"{first_of(sorted(set(rows[ASSIGNED_ON].dt.date)))}, "
             f"and can be followed from {inside[0]} to {inside[1]}."
         )
     frame = pd.concat(parts, ignore_index=True)
@@ -153,7 +158,9 @@ def eligible_rows(frame: pd.DataFrame, condition: str | None, counts: dict[str, 
         if n:
             counts[reason] = n
     if not kept.any():
-        raise DataError(f"eligible={condition!r} leaves nobody of {counted(len(frame), 'loan')} at time zero. Widen it.")
+        raise DataError(
+            f"eligible={condition!r} leaves nobody of {counted(len(frame), 'loan')} at time zero. Widen it."
+        )
     return np.asarray(kept)
 
 
