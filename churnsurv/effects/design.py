@@ -178,8 +178,8 @@ def check_arms(arm: NDArray[Any], subject: NDArray[Any], treated: str, control: 
         n = len(np.unique(subject[arm == label]))
         if n == 0:
             raise DataError(
-                f"No loan is in arm {label!r}: all that are left are {other!r}, so that there is nothing to compare. Look at "
-                "eligibility and dates, or at the names of the arms."
+                f"No loan is in arm {label!r}: all that are left are {other!r}, so that there is nothing to compare. Look "
+                "at eligibility and dates, or at the names of the arms."
             )
         if n == 1:
             raise DataError(

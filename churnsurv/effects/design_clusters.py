@@ -71,9 +71,8 @@ def jackknife_by_stratum(model: CoxPH, X: pd.DataFrame, y: Outcome, strata: NDAr
         rest = (total - information[g]) / np.outer(spread, spread)
         if not np.linalg.cond(rest) < SINGULAR:
             raise NotIdentifiedError(
-                f"The effect rests on {first_of([repr(cluster)])} alone: without it nothing can be compared, so that "
-                "its variance "
-                "cannot be estimated. More clusters have to switch inside the observed time."
+                f"The effect rests on {first_of([repr(cluster)])} alone: without it nothing can be compared, so that its "
+                "variance cannot be estimated. More clusters have to switch inside the observed time."
             )
         change[g] = np.linalg.solve(rest, score[g] / spread) / spread
     return Jackknife(change, clusters)

@@ -103,9 +103,9 @@ class TimeVaryingTreatment:
         early = first.loc[first["since"] <= first["number"], "loan_id"]
         if len(early) and self.prevalent == "raise":
             raise DataError(
-                f"{counted(len(early), 'loan')} treated by {self.intervention!r} before time zero or before they enter (loan "
-                f"{first_of(early)}): who left soon after the treatment is not among them. Begin earlier, or leave them out: "
-                "prevalent='leave out'."
+                f"{counted(len(early), 'loan')} treated by {self.intervention!r} before time zero or before they enter "
+                f"(loan {first_of(early)}): who left soon after the treatment is not among them. Begin earlier, or leave "
+                "them out: prevalent='leave out'."
             )
         if len(early):
             counts[PREVALENT] = len(early)
@@ -118,17 +118,18 @@ class TimeVaryingTreatment:
             kept &= ~(number >= start + self.follow_up)
         rows, number, treated = rows[kept].reset_index(drop=True), number[kept], treated[kept]
         until = f", up to {self.follow_up} after treatment" if self.follow_up else ""
+        zero_day = str(one_date(self.since).date())
         clock = rows.assign(start=number - zero - 1.0, stop=number - float(zero))
         return StudyCohort(
             y=outcome_of(clock, spells.rules, start=True, subject=rows_of.numbered(rows["loan_id"])),
             arm=np.where(treated, self.intervention, CONTROL).astype(object),
             X=rows_of.covariates_of(rows, spells.rules, self.intervention),
-            strata=np.full(len(rows), str(one_date(self.since).date()), dtype=object),
+            strata=np.full(len(rows), zero_day, dtype=object),
             cluster=rows_of.numbered(rows["customer_id"]),
             calendar=number,
             treated=self.intervention,
             control=CONTROL,
-            estimand=f"treated against not yet treated; clock: {spells.rules.period}s since {one_date(self.since).date()}{until}",
+            estimand=f"treated against not yet treated; clock: {spells.rules.period}s since {zero_day}{until}",
             counts=counts,
         )
 
@@ -198,11 +199,11 @@ def treated_since(spells: Spells, interventions: Any, name: str) -> pd.Series:
     """
     rows = rows_of.assignments_of(interventions, spells, name)
     treated = rows[rows["arm"] == name] if name in set(rows["arm"]) else rows
-    if treated["arm"].nunique() > 1:
+    if len(set(treated["arm"])) > 1:
         raise DataError(
-            f"{name!r} has the arms {first_of(map(repr, sorted(set(rows['arm']))))}: this design takes the table of "
-            "the treated alone. "
-            "For a draw use Randomised; otherwise keep the rows of one arm and compare it with the untreated."
+            f"{name!r} has the arms {first_of(map(repr, sorted(set(rows['arm']))))}: this design takes the table of the "
+            "treated alone. For a draw use Randomised; otherwise keep the rows of one arm and compare it with the "
+            "untreated."
         )
     ends = (spells.whole or spells).frame.drop_duplicates("loan_id", keep="last").set_index("loan_id")
     last = pd.Series(period_numbers(pd.DatetimeIndex(ends["period"]), spells.rules), ends.index)
@@ -212,7 +213,6 @@ def treated_since(spells: Spells, interventions: Any, name: str) -> pd.Series:
     if len(late):
         raise DataError(
             f"{counted(len(late), 'loan')} treated by {name!r} after it had left (loan {first_of(late)}): correct the "
-            "dates, or leave "
-            "them out."
+            "dates, or leave them out."
         )
     return pd.Series(since, index=pd.Index(treated["loan_id"]), dtype=np.float64)

@@ -122,16 +122,15 @@ class Encouragement(ByCoin):
         if (stage.value / stage.se) ** 2 < WEAK:
             warnings.warn(
                 f"The first stage is weak ({stage.method.split('; ')[-1]}): few more take part when invited, so the "
-                "effect on compliers is "
-                "biased towards the naive comparison; read its interval, not the estimate.",
+                "effect on compliers is biased towards the naive comparison; read its interval, not the estimate.",
                 SmallSampleWarning,
                 stacklevel=2,
             )
         for name in of.causes_asked(cohort, cause, safety):
             effects["complier_risk_difference", name] = _complier(cohort, name, at, level, contrast)
         compliers = (
-            " Of compliers also: the invitation acts through taking part only (exclusion), and nobody takes part only if not "
-            "invited (monotonicity)."
+            " Of compliers also: the invitation acts through taking part only (exclusion), and nobody takes part only if "
+            "not invited (monotonicity)."
         )
         return DesignEstimate(effects, tests, coin_assumptions(self.unit) + compliers)
 
@@ -148,9 +147,8 @@ def _first_stage(cohort: StudyCohort, level: float) -> tuple[Estimate, of.Contra
     if contrast.value == 0 or abs(contrast.value) <= z * se:
         raise NotIdentifiedError(
             f"There is no first stage: {share[True]:.1%} of arm {cohort.treated!r} and {share[False]:.1%} of arm "
-            f"{cohort.control!r} took "
-            "part, which chance explains. The effect of taking part is not identified; that of the invitation is "
-            "(Randomised)."
+            f"{cohort.control!r} took part, which chance explains. The effect of taking part is not identified; that of "
+            "the invitation is (Randomised)."
         )
     strength = (contrast.value / se) ** 2 if se > 0 else np.inf
     estimate = Estimate(

@@ -96,10 +96,8 @@ def _refuse_future_arms(y: Outcome, begin: NDArray[np.float64], arm: ArrayLike, 
     if len(future):
         raise ImmortalTimeError(
             f"{counted(len(future), 'row')} (row {first_of(future)}) of arm {labels[codes[future[0]]]!r} were treated "
-            "only after time "
-            "zero: sorted by the future, their arm gets time in which they could not have left. Leave arm= out: rows "
-            "are then "
-            "untreated until the treatment begins; or choose a Landmark."
+            "only after time zero: sorted by the future, their arm gets time in which they could not have left. Leave "
+            "arm= out: rows are then untreated until the treatment begins; or choose a Landmark."
         )
 
 
@@ -119,9 +117,8 @@ def _refuse_starts(subjects: pd.DataFrame) -> None:
     early = subjects.index[treated & (subjects["begin"] < subjects["start"])]
     if len(early):
         raise DataError(
-            f"{counted(len(early), 'subject')} treated before entry (subject {first_of(early)}): who left soon after "
-            "the treatment is not "
-            "among them. Begin earlier, or leave them out."
+            f"{counted(len(early), 'subject')} treated before entry (subject {first_of(early)}): who left soon after the "
+            "treatment is not among them. Begin earlier, or leave them out."
         )
     reached = treated & (subjects["begin"] < subjects["stop"])
     if not reached.any() or (reached.all() and (subjects["begin"] <= subjects["start"]).all()):

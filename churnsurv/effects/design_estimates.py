@@ -145,9 +145,8 @@ def refuse_arm_without_event(cohort: StudyCohort, cause: str) -> int:
     without = [label for label in (cohort.treated, cohort.control) if not event[cohort.arm == label].any()]
     if without:
         raise TooFewEventsError(
-            f"No {cause} in arm {first_of(map(repr, without))} ({counted(int(event.sum()), 'event')} in all): the "
-            "hazard ratio is "
-            "not estimable. Report the risk difference, or follow longer."
+            f"No {cause} in arm {first_of(map(repr, without))} ({counted(int(event.sum()), 'event')} in all): the hazard "
+            "ratio is not estimable. Report the risk difference, or follow longer."
         )
     return int(event.sum())
 

@@ -35,8 +35,8 @@ class Landmark:
     Parameters
     ----------
     intervention : str
-        Its name in the interventions table, which lists the treated loans with the date. If it lists other arms too, all arms must
-        be known at the date.
+        Its name in the interventions table, which lists the treated loans with the date. If it lists other arms too, all of
+        them must be known at the date.
     dates : date or sequence of dates
         Times zero, ends of periods.
     follow_up : int
@@ -70,9 +70,8 @@ class Landmark:
         check_follow_up(self.follow_up)
         if isinstance(self.within, bool) or not isinstance(self.within, int | np.integer) or self.within < 1:
             raise DataError(
-                f"within={self.within!r} is no number of periods up to the date, 1 or more. Treatments that begin "
-                "after the date "
-                "cannot define its arms: move the date, or use TimeVaryingTreatment."
+                f"within={self.within!r} is no number of periods up to the date, 1 or more. Treatments that begin after "
+                "the date cannot define its arms: move the date, or use TimeVaryingTreatment."
             )
         days = [one_date(day) for day in self._days()]
         if not days:
@@ -171,11 +170,9 @@ def _refuse_listed_arms(interventions: Any, spells: Spells, name: str, date: pd.
     """Refuse arms of a table that lists untreated loans too when they are known only after the date."""
     rows = rows_of.assignments_of(interventions, spells, name)
     late = rows[(rows[ASSIGNED_ON] > date)]
-    if rows["arm"].nunique() > 1 and len(late):
+    if len(set(rows["arm"])) > 1 and len(late):
         raise ImmortalTimeError(
-            f"The arms of {name!r} sort {counted(len(late), 'loan')} (loan {first_of(late['loan_id'])}) by what "
-            "happened after the "
-            f"landmark {date.date()}: to get there a loan had to stay. List the treated alone with their dates, so "
-            "that they are controls "
-            "until then; or move the landmark; or use TimeVaryingTreatment."
+            f"The arms of {name!r} sort {counted(len(late), 'loan')} (loan {first_of(late['loan_id'])}) by what happened "
+            f"after the landmark {date.date()}: to get there a loan had to stay. List the treated alone with their dates, "
+            "so that they are controls until then; or move the landmark; or use TimeVaryingTreatment."
         )

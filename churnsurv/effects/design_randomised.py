@@ -75,36 +75,30 @@ class ByCoin:
             late, early = (assigned[held] for held in (assigned[ASSIGNED_ON] > day, assigned[ASSIGNED_ON] < day))
             if len(late):
                 raise ImmortalTimeError(
-                    f"The arm of {counted(len(late), 'loan')} of {self.intervention!r} (loan "
-                    f"{first_of(late['loan_id'])}) dates from "
-                    f"{late[ASSIGNED_ON].min().date()} or later, after time zero {day.date()}: to get it a loan had to "
-                    "stay until "
-                    "then, and this time would count for its arm. Begin at the date of assignment (leave time_zero "
-                    "out), or use "
-                    "TimeVaryingTreatment or Landmark."
+                    f"The arm of {counted(len(late), 'loan')} of {self.intervention!r} (loan {first_of(late['loan_id'])}) "
+                    f"dates from {late[ASSIGNED_ON].min().date()} or later, after time zero {day.date()}: to get it a "
+                    "loan had to stay until then, and this time would count for its arm. Begin at the date of assignment "
+                    "(leave time_zero out), or use TimeVaryingTreatment or Landmark."
                 )
             if len(early):
                 raise DataError(
                     f"{counted(len(early), 'loan')} of {self.intervention!r} (loan {first_of(early['loan_id'])}) was "
-                    "assigned before "
-                    f"time zero {day.date()}: exits since then would be lost. Begin at the date of assignment (leave "
-                    "time_zero "
-                    "out)."
+                    f"assigned before time zero {day.date()}: exits since then would be lost. Begin at the date of "
+                    "assignment (leave time_zero out)."
                 )
         arms = assigned.groupby(ASSIGNED_ON)[ARM].nunique()
         single = arms.index[arms < 2]
         if len(single):
             raise ImmortalTimeError(
                 f"On {first_of(day.date() for day in single)} loans of {self.intervention!r} were assigned to one arm "
-                "only: who "
-                "is in which arm then depends on when, and on having stayed until then. Give every loan of the trial "
-                "the date of "
-                "the draw." + _LISTS_THE_TREATED
+                "only: who is in which arm then depends on when, and on having stayed until then. Give every loan of the "
+                "trial the date of the draw." + _LISTS_THE_TREATED
             )
 
     def record(
         self, spells: Spells, frame: pd.DataFrame, counts: dict[str, int], what: str, uptake: NDArray[np.bool_] | None
     ) -> StudyCohort:
+        """Give the cohort of loans that are followed from their assignment."""
         period = spells.rules.period
         return StudyCohort(
             y=rows_of.outcome_at_zero(frame, spells.rules, np.full(len(frame), float(self.follow_up))),
@@ -253,8 +247,7 @@ def _refuse_customers_in_both(frame: pd.DataFrame) -> None:
     if len(both):
         raise DataError(
             f"{counted(len(both), 'customer')} with loans in both arms (customer {first_of(both)}): the coin was not "
-            "tossed by "
-            "customer. Give a customer's loans one arm, or say unit='loan'."
+            "tossed by customer. Give a customer's loans one arm, or say unit='loan'."
         )
 
 

@@ -106,15 +106,18 @@ class StaggeredRollout:
         frame = spells.frame
         require_columns_of(frame, [self.unit])
         since = self._switches(spells, interventions)
-        launch = int(since[since != NEVER].min())
-        number = np.asarray(period_numbers(pd.DatetimeIndex(frame["period"]), spells.rules))
-        inside = number >= launch - self.before
+        first_period, _ = rows_of.observed_periods(spells)
         counts = {"loans observed": int(frame["loan_id"].nunique())}
+        earlier = frame[self.unit].isin(since.index[since <= first_period])
+        if earlier.any():
+            counts[f"{self.unit} switched before the data begin"] = int(frame.loc[earlier, "loan_id"].nunique())
+            frame, since = frame[~earlier].reset_index(drop=True), since[since > first_period]
+        n_here = int(frame["loan_id"].nunique())
+        number = np.asarray(period_numbers(pd.DatetimeIndex(frame["period"]), spells.rules))
+        inside = number >= int(since.min()) - self.before
         rows, number = frame[inside].reset_index(drop=True).assign(age=lambda f: f["start"]), number[inside]
         if len(rows) < len(frame):
-            counts["left or last observed before the window"] = counts["loans observed"] - int(
-                rows["loan_id"].nunique()
-            )
+            counts["left or last observed before the window"] = n_here - int(rows["loan_id"].nunique())
         first = rows.drop_duplicates("loan_id")
         kept_loans = first.loc[rows_of.eligible_rows(first, self.eligible, counts), "loan_id"]
         kept = rows["loan_id"].isin(kept_loans).to_numpy()
@@ -152,22 +155,19 @@ class StaggeredRollout:
         since = pd.Series(NEVER, index=units, dtype=np.int64)
         since[dates.notna()] = rows_of.first_periods(dates.dropna(), spells.rules)
         first, last = rows_of.observed_periods(spells)
-        reached = since[since <= last]
-        if reached.empty or (since <= first).all():
+        if not ((since > first) & (since <= last)).any():
             raise DataError(
                 f"No {self.unit} switched inside the observed time (switches "
-                f"{first_of(sorted(set(dates.dropna().dt.date)))}): there "
-                "is no time before or no time after."
+                f"{first_of(sorted(set(dates.dropna().dt.date)))}): there is no time before or no time after."
             )
         return since
 
     def _dates_of_loans(self, spells: Spells, interventions: Any) -> pd.Series:
         met = rows_of.assignments_of(interventions, spells, self.intervention)
-        if met["arm"].nunique() > 1:
+        if len(set(met["arm"])) > 1:
             raise DataError(
-                f"{self.intervention!r} has the arms {first_of(map(repr, sorted(set(met['arm']))))}: a rollout lists "
-                "the loans "
-                "that met the change, under one. For a draw by loan or customer use Randomised."
+                f"{self.intervention!r} has the arms {first_of(map(repr, sorted(set(met['arm']))))}: a rollout lists the "
+                "loans that met the change, under one. For a draw by loan or customer use Randomised."
             )
         loans = spells.frame.groupby("loan_id").agg(unit=(self.unit, "first"), seen=("period", "min"))
         met = met.merge(loans, left_on="loan_id", right_index=True, how="inner")
@@ -177,10 +177,8 @@ class StaggeredRollout:
             raise DataError(
                 f"{self.unit} {first_of(map(repr, sorted(set(parts['unit']))))} was reached in parts: "
                 f"{counted(len(parts), 'loan')} met {self.intervention!r} later than others of the {self.unit}, though "
-                "they were "
-                f"there (loan {first_of(parts['loan_id'])}). A rollout reaches a unit as a whole; name the column of "
-                "the units "
-                "that do, or use TimeVaryingTreatment."
+                f"they were there (loan {first_of(parts['loan_id'])}). A rollout reaches a unit as a whole; name the "
+                "column of the units that do, or use TimeVaryingTreatment."
             )
         return dates
 
@@ -188,14 +186,13 @@ class StaggeredRollout:
         if len(dates) < 2:
             raise NotIdentifiedError(
                 f"There is one {self.unit} only ({dates.index[0]!r}): what it changed cannot be told from what the "
-                "calendar did. "
-                "A rollout needs units that switch at other dates, or never."
+                "calendar did. A rollout needs units that switch at other dates, or never."
             )
-        if dates.notna().all() and dates.nunique() == 1:
+        if dates.notna().all() and len(set(dates)) == 1:
             raise NotIdentifiedError(
-                f"All {len(dates)} units ({self.unit}) switched together on {dates.iloc[0].date()}: the change cannot "
-                "be told from "
-                "what the calendar did. Keep some waiting next time; here only a comparison with another market could help."
+                f"All {len(dates)} units ({self.unit}) switched together on {dates.iloc[0].date()}: the change cannot be "
+                "told from what the calendar did. Keep some waiting next time; here only a comparison with another "
+                "market could help."
             )
         if dates.isna().all():
             raise DataError(
@@ -263,16 +260,15 @@ class StaggeredRollout:
             )
         assumptions = (
             f"Parallel hazards of the units ({self.unit}) without the change, no reaction before the switch, no "
-            "spill-over, and a "
-            f"ratio that is the same in the first {self.follow_up} periods (else an average); for the permutation test "
-            "a random "
-            "order of the units."
+            f"spill-over, and a ratio that is the same in the first {self.follow_up} periods (else an average); for the "
+            "permutation test a random order of the units."
         )
         return DesignEstimate(effects, tests, assumptions)
 
     def _ratio(self, cohort: StudyCohort, cause: str, level: float, adjust: Sequence[str]) -> Estimate:
-        part = with_exits(of.part_of(cohort, cohort.calendar < first_switched(cohort) + self.follow_up), cause)
+        part = of.part_of(cohort, cohort.calendar < first_switched(cohort) + self.follow_up)
         n_events = of.refuse_arm_without_event(part, cause)
+        part = with_exits(part, cause)
         X = pd.concat([of.arm_and_covariates(part, adjust), calendar_terms(part, cause)], axis=1)
         model = CoxPH(cause=cause).fit(X, part.y, strata=part.strata)
         left_out = jackknife_by_stratum(model, X, part.y, part.strata)
@@ -281,8 +277,8 @@ class StaggeredRollout:
         quantile = float(stdtrit(n - 1, (1 + confidence_level(level)) / 2))
         method = (
             f"Cox model (Efron) on loan age, stratified by {self.unit}, with calendar periods; first {self.follow_up} "
-            "periods after "
-            f"the switch; jackknife variance by {self.unit} ({n} with an exit), t with {n - 1} degrees of freedom"
+            f"periods after the switch; jackknife variance by {self.unit} ({n} with an exit), t with {n - 1} degrees of "
+            "freedom"
         )
         log = float(model.coef_["treated"])
         return of.ratio_estimate(part, cause, log, se, quantile, level, n_events, method)
@@ -339,9 +335,8 @@ def calendar_terms(cohort: StudyCohort, cause: str) -> pd.DataFrame:
     part = joined(exits, max(LEAST_EXITS, int(np.ceil(exits.sum() / MOST_PARTS))))
     if part[-1] == 0:
         raise TooFewEventsError(
-            f"{counted(int(event.sum()), 'exit')} by {cause}: too few to tell the change from what the calendar did "
-            "(two parts "
-            f"of the time with {LEAST_EXITS} exits each are needed)."
+            f"{counted(int(event.sum()), 'exit')} by {cause}: too few to tell the change from what the calendar did (two "
+            f"parts of the time with {LEAST_EXITS} exits each are needed)."
         )
     of_row = part[position]
     return pd.DataFrame({f"calendar_{k}": (of_row == k).astype(np.float64) for k in range(1, int(part[-1]) + 1)})

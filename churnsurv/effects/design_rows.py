@@ -46,9 +46,8 @@ def assignments_of(interventions: Any, spells: Spells, name: str, uptake: bool =
     twice = rows.loc[rows["loan_id"].duplicated(), "loan_id"]
     if len(twice):
         raise DataError(
-            f"{counted(twice.nunique(), 'loan')} assigned to {name!r} more than once (loan "
-            f"{first_of(twice.unique())}): keep the "
-            "first assignment of each."
+            f"{counted(twice.nunique(), 'loan')} assigned to {name!r} more than once (loan {first_of(twice.unique())}): "
+            "keep the first assignment of each."
         )
     return rows
 
@@ -60,14 +59,13 @@ def check_labels(rows: pd.DataFrame, known: Sequence[str], name: str, remedy: st
     missing = [arm for arm in known if arm not in there]
     if others:
         raise DataError(
-            f"Intervention {name!r} has the arm {others[0]!r} in the interventions table, which the design does not know: it "
-            f"names {first_of(map(repr, known))}. Leave its rows out, or correct the names.{remedy}"
+            f"Intervention {name!r} has the arm {others[0]!r} in the interventions table, which the design does not know: "
+            f"it names {first_of(map(repr, known))}. Leave its rows out, or correct the names.{remedy}"
         )
     if missing:
         raise DataError(
             f"Nobody was assigned to arm {missing[0]!r} of {name!r}; the interventions table has "
-            f"{first_of(map(repr, there))}."
-            f"{remedy}"
+            f"{first_of(map(repr, there))}.{remedy}"
         )
 
 
@@ -123,8 +121,7 @@ def followed(spells: Spells, rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str
         inside = [str(period_end(number, spells.rules).date()) for number in (first, last - 1)]
         raise DataError(
             "Time zero lies outside the observed time: loans were assigned on "
-            f"{first_of(sorted(set(rows[ASSIGNED_ON].dt.date)))}, "
-            f"and can be followed from {inside[0]} to {inside[1]}."
+            f"{first_of(sorted(set(rows[ASSIGNED_ON].dt.date)))}, and can be followed from {inside[0]} to {inside[1]}."
         )
     frame = pd.concat(parts, ignore_index=True)
     if frame.empty:

@@ -123,9 +123,8 @@ class InterventionRegister:
         entry = self._entry(name, quarter)
         if entry.result is not None:
             raise ConfigError(
-                f"{name!r} has a result of {entry.result.estimated_on} already; nothing was changed. Add the new "
-                "analysis under "
-                "another name, as not primary, so that both stay on record."
+                f"{name!r} has a result of {entry.result.estimated_on} already; nothing was changed. Add the new analysis "
+                "under another name, as not primary, so that both stay on record."
             )
         result = Result(
             estimated_on=estimated_on,
@@ -235,9 +234,8 @@ class InterventionRegister:
             if here is None or missing:
                 what = "is not in this register" if here is None else f"has another {missing} there"
                 raise ConfigError(
-                    f"{str(target)!r}: {entry.name!r} of {entry.quarter} {what}; nothing was written. Read the file "
-                    "and add to it, or "
-                    "pass overwrite=True to lose it."
+                    f"{str(target)!r}: {entry.name!r} of {entry.quarter} {what}; nothing was written. Read the file and "
+                    "add to it, or pass overwrite=True to lose it."
                 )
 
     def _entry(self, name: str, quarter: str) -> Entry:

@@ -76,12 +76,11 @@ def tasks(portfolio):
         ("cross_selling", "region"),
     ):
         ratio(name, StaggeredRollout(intervention=name, unit=unit, follow_up=YEAR))
-    for name, every, adjust in (
-        ("proactive_contact", 1, ()),
-        ("seminar", 3, ("loyalty_tier", "nps", "products_held")),
-    ):
-        dates = month_ends(zero[name], last - pd.offsets.MonthEnd(1), every)
-        ratio(name, Landmark(intervention=name, dates=dates, follow_up=YEAR, eligible=OPEN_A_YEAR), adjust)
+    name = "proactive_contact"
+    ratio(name, TimeVaryingTreatment(intervention=name, since=zero[name], follow_up=YEAR, prevalent="leave out"))
+    name, dates = "seminar", month_ends(zero["seminar"], last - pd.offsets.MonthEnd(1), every=3)
+    design = Landmark(intervention=name, dates=dates, follow_up=YEAR, eligible=OPEN_A_YEAR)
+    ratio(name, design, ("loyalty_tier", "nps", "products_held"))
     return found
 
 
@@ -89,13 +88,16 @@ def portfolio_effects(portfolio):
     """Give name, measure, cause, estimate, se, lower, upper and truth of each intervention; ratios as logarithms."""
     spells = build_spells(portfolio.loans, portfolio.performance, portfolio.rules, macro=portfolio.macro)
     complete = spells.complete()
-    rows = []
+    rows, built = [], {}
     for task in tasks(portfolio):
-        at = complete if isinstance(task.design, TimeVaryingTreatment) else spells
+        # time-varying covariates are known one month after a loan is first seen
+        at = complete if task.name in ("deferral", "restructuring") else spells
+        if task.name not in built:
+            built = {task.name: task.design.cohort(at, portfolio.interventions)}
+        cohort = built[task.name]
         with warnings.catch_warnings():
             # regions are few, and this is what is looked at
             warnings.simplefilter("ignore", SmallSampleWarning)
-            cohort = task.design.cohort(at, portfolio.interventions)
             options = {"n_permutations": 1} if isinstance(task.design, StaggeredRollout) else {}
             result = task.design.estimate(cohort, cause=task.cause, safety=None, adjust=task.adjust, **options)
         found = result[task.measure, task.cause]
