@@ -115,7 +115,7 @@ class Encouragement(ByCoin):
         SmallSampleWarning
             A weak first stage (F below 10): the ratio is biased towards the naive comparison.
         """
-        at = horizon or self.follow_up
+        at = self.follow_up if horizon is None else horizon
         effects, tests = coin_effects(cohort, cause, safety, at, level, adjust)
         stage, contrast = _first_stage(cohort, level)
         effects["first_stage", "uptake"] = stage

@@ -81,6 +81,8 @@ def risk_contrast(cohort: StudyCohort, cause: str, horizon: float, sample_weight
     horizon = float(meant_times(np.array(one_number(horizon, "horizon")), y))
     weight = row_weights(sample_weight, len(y))
     weight = _date_weights(cohort) * (np.ones(len(y)) if weight is None else weight)
+    if horizon <= 0:
+        raise DataError(f"horizon={horizon:g}: give a time after time zero, such as 12.")
     risks, influence = {}, np.zeros(len(y))
     for label, sign in ((cohort.treated, 1.0), (cohort.control, -1.0)):
         rows = np.flatnonzero(cohort.arm == label)
@@ -116,7 +118,6 @@ def risk_difference_of(
     contrast = risk_contrast(cohort, cause, horizon, sample_weight)
     se = contrast.se(cohort.cluster)
     half = float(ndtri((1 + confidence_level(level)) / 2)) * se
-    weighted = "weighted " if sample_weight is not None else ""
     return Estimate(
         name=f"Difference of the risk of {cause} within {horizon:g}, {cohort.treated} - {cohort.control}",
         value=contrast.value,
@@ -126,7 +127,8 @@ def risk_difference_of(
         level=level,
         n=cohort.y.n_subjects,
         n_events=contrast.n_events,
-        method=f"{weighted}Aalen-Johansen by arm; infinitesimal-jackknife variance by cluster; normal interval",
+        method="Aalen-Johansen by arm; infinitesimal-jackknife variance by cluster; normal interval"
+        + ("; sampling weights, taken as known" if sample_weight is not None else ""),
     )
 
 
@@ -174,7 +176,7 @@ def hazard_ratio_of(
     )
     words = ["Cox model (Efron)", "stratified by the date of time zero" if several else "one date of time zero"]
     words += [f"adjusted for {first_of(adjust, 40)}"] if adjust else []
-    words += ["sampling weights"] if weight is not None else []
+    words += ["sampling weights, taken as known"] if weight is not None else []
     log, se = float(model.coef_["treated"]), float(np.sqrt(model.covariance_.to_numpy()[0, 0]))
     quantile = float(ndtri((1 + confidence_level(level)) / 2))
     method = "; ".join([*words, "sandwich variance by cluster", "log-normal interval"])

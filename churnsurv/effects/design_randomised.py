@@ -212,7 +212,9 @@ class Randomised(ByCoin):
         SmallSampleWarning
             An arm without an exit by the safety cause: its hazard ratio is left out.
         """
-        effects, tests = coin_effects(cohort, cause, safety, horizon or self.follow_up, level, adjust)
+        effects, tests = coin_effects(
+            cohort, cause, safety, self.follow_up if horizon is None else horizon, level, adjust
+        )
         return DesignEstimate(effects, tests, coin_assumptions(self.unit))
 
 

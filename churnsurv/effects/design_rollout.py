@@ -140,7 +140,12 @@ class StaggeredRollout:
 
     def _switches(self, spells: Spells, interventions: Any) -> pd.Series:
         """Give for each unit the number of its first period after the switch."""
-        units = pd.Index(sorted(spells.frame[self.unit].dropna().unique()), name=self.unit)
+        without = spells.frame.loc[spells.frame[self.unit].isna(), "loan_id"].unique()
+        if len(without):
+            raise DataError(
+                f"{counted(len(without), 'loan')} without a {self.unit} (loan {first_of(without)}): fill it in, or leave them out."
+            )
+        units = pd.Index(sorted(spells.frame[self.unit].unique()), name=self.unit)
         if isinstance(interventions, Mapping | pd.Series):
             dates = pd.Series(dict(interventions), dtype="datetime64[ns]")
             unknown = dates.index[~dates.index.isin(units)]

@@ -26,7 +26,12 @@ def rollout(seed, n_branches=20, loans=30, effect=0.0, spread=0.3, waves=3, drif
         for loan in range(loans):
             for month in range(max(entry[loan], 0), months):
                 age = month - max(entry[loan], 0) + age_at_zero[loan]
-                log = np.log(0.03) + level[branch, month // 6] - drift * month / months + effect * (month >= switch[branch])
+                log = (
+                    np.log(0.03)
+                    + level[branch, month // 6]
+                    - drift * month / months
+                    + effect * (month >= switch[branch])
+                )
                 left = rng.random() < -np.expm1(-np.exp(log))
                 rows.append((branch, branch * loans + loan, month, age, int(left), month >= switch[branch]))
                 if left:
@@ -39,7 +44,11 @@ def cohort_of_table(table):
     n = table["loan"].nunique()
     return StudyCohort(
         y=cs.Outcome(
-            table["age"] + 1.0, table["left"], start=table["age"].astype(float), subject=table["loan"], causes=("attrition",)
+            table["age"] + 1.0,
+            table["left"],
+            start=table["age"].astype(float),
+            subject=table["loan"],
+            causes=("attrition",),
         ),
         arm=np.where(table["switched"], "switched", "waiting").astype(object),
         X=pd.DataFrame({"age": table["age"].astype(float)}),

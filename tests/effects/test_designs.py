@@ -100,7 +100,9 @@ def test_the_cohort_fits_the_tests_and_effects_of_the_package(spells, trial):
     again = cs.CoxPH(cause="attrition").fit(pd.DataFrame({"t": cohort.is_treated}), cohort.y, cluster=cohort.cluster)
     assert result["hazard_ratio", "attrition"].value == pytest.approx(np.exp(again.coef_["t"]), rel=1e-12)
     assert result["hazard_ratio", "attrition"].lower == pytest.approx(again.summary()["hr_lower"].iloc[0], rel=1e-9)
-    assert set(result.effects) == {(m, c) for m in ("hazard_ratio", "risk_difference") for c in ("attrition", "default")}
+    assert set(result.effects) == {
+        (m, c) for m in ("hazard_ratio", "risk_difference") for c in ("attrition", "default")
+    }
     adjusted = RANDOMISED.estimate(cohort, adjust=["age", "segment"])
     assert "adjusted for age, segment" in adjusted["hazard_ratio", "attrition"].method
 
@@ -127,7 +129,8 @@ def test_the_baseline_table_compares_means_and_shares(spells, trial):
     x, z = (cohort.X["age"][cohort.arm == arm] for arm in ("offer", "none"))
     expected = (x.mean() - z.mean()) / np.sqrt((x.var(ddof=0) + z.var(ddof=0)) / 2)
     assert table.loc["age", "standardised_difference"] == pytest.approx(expected)
-    assert table.loc["segment=young", "mean_offer"] == pytest.approx((cohort.X["segment"][cohort.arm == "offer"] == "young").mean())
+    young = cohort.X["segment"] == "young"
+    assert table.loc["segment=young", "mean_offer"] == pytest.approx(young[cohort.arm == "offer"].mean())
 
 
 def test_treated_time_begins_with_the_first_month_after_the_treatment(loans, spells, calls):
@@ -232,8 +235,9 @@ def test_the_interval_of_a_ratio_holds_what_the_test_of_anderson_and_rubin_does_
 
 def test_a_weak_first_stage_is_said_and_none_is_refused(spells, loans, invited):
     few = invited["arm"].eq("invited") & (invited.groupby("arm").cumcount() < 12)
+    table = invited.assign(uptake_on=pd.Series(day("2025-02"), invited.index).where(few))
+    cohort = ENCOURAGED.cohort(spells, table)
     with pytest.warns(SmallSampleWarning, match="first stage is weak"):
-        cohort = ENCOURAGED.cohort(spells, invited.assign(uptake_on=pd.Series(day("2025-02"), invited.index).where(few)))
         ENCOURAGED.estimate(cohort, safety=None)
     everywhere = invited["loan_id"] % 3 == 0
     table = invited.assign(uptake_on=pd.Series(day("2025-02"), invited.index).where(everywhere))

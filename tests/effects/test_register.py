@@ -50,7 +50,11 @@ def test_a_register_survives_the_file(register, tmp_path):
 
 
 @settings(max_examples=25, deadline=None)
-@given(text=st.text(st.characters(codec="utf-8"), min_size=1), numbers=st.tuples(*[st.floats(-1e6, 1e6)] * 3), p=st.floats(0, 1))
+@given(
+    text=st.text(st.characters(codec="utf-8"), min_size=1),
+    numbers=st.tuples(*[st.floats(-1e6, 1e6)] * 3),
+    p=st.floats(0, 1),
+)
 def test_any_text_and_number_survives_the_file(text, numbers, p, tmp_path_factory):
     lower, value, upper = sorted(numbers)
     result = {"estimated_on": date(2026, 1, 1), "estimate": value, "lower": lower, "upper": upper, "p_value": p}
@@ -98,8 +102,14 @@ def test_nothing_is_replaced_silently(register, tmp_path):
         ({"reference": "7"}, "reference"),
         ({"name": ""}, "name"),
         ({"decision": "keep"}, "without a result or a reason"),
-        ({"result": {"estimated_on": date(2026, 1, 1), "estimate": 2, "lower": 0, "upper": 1, "p_value": 0.1}}, "outside its"),
-        ({"result": {"estimated_on": date(2026, 1, 1), "estimate": 2, "lower": 0, "upper": 3, "p_value": 1.1}}, "p_value"),
+        (
+            {"result": {"estimated_on": date(2026, 1, 1), "estimate": 2, "lower": 0, "upper": 1, "p_value": 0.1}},
+            "outside its",
+        ),
+        (
+            {"result": {"estimated_on": date(2026, 1, 1), "estimate": 2, "lower": 0, "upper": 3, "p_value": 1.1}},
+            "p_value",
+        ),
     ],
 )
 def test_faulty_entries_are_refused_naming_the_key(change, words):
@@ -155,7 +165,7 @@ def test_adjusted_p_values_are_the_textbook_ones(values):
     for i, k in enumerate(order):
         steps = [(m - j) * p[order[j]] for j in range(i + 1)]
         assert holm[k] == pytest.approx(min(1, max(steps)))
-        assert bh[k] == pytest.approx(min(1, min(m / (j + 1) * p[order[j]] for j in range(i, m))))
+        assert bh[k] == pytest.approx(min(1.0, *(m / (j + 1) * p[order[j]] for j in range(i, m))))
     assert (p <= bh + 1e-12).all()
     assert (bh <= holm + 1e-12).all()
 

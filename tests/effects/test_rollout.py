@@ -48,15 +48,26 @@ def test_a_table_of_the_loans_that_met_it_says_the_same_as_dates_of_branches(loa
     date = np.maximum(met["branch"].map(DATES), (met["opened"] + pd.offsets.MonthEnd(0)).astype("datetime64[ns]"))
     one, other = (DESIGN.cohort(spells, given) for given in (DATES, assigned(met["loan_id"], "app", date, "app")))
     np.testing.assert_array_equal(one.arm, other.arm)
+    late = assigned(met["loan_id"], "app", date.where(met["loan_id"] % 12 != 1, day("2025-08")), "app")
     with pytest.raises(DataError, match="was reached in parts"):
-        late = assigned(met["loan_id"], "app", date.where(met["loan_id"] % 12 != 1, day("2025-08")), "app")
         DESIGN.cohort(spells, late)
+
+
+def test_branches_that_had_switched_before_the_data_begin_are_left_out_and_counted(loans, spells):
+    cohort = DESIGN.cohort(spells, DATES | {"B0": day("2023-06")})
+    assert "B0" not in set(cohort.cluster)
+    flow = cohort.flow().set_index("step")["loans"]
+    assert flow["branch switched before the data begin"] == (loans["branch"] == "B0").sum()
 
 
 @pytest.mark.parametrize(
     ("dates", "error", "words"),
     [
-        (dict.fromkeys([f"B{k}" for k in range(6)], day("2025-01")), NotIdentifiedError, "switched together on 2025-01-31"),
+        (
+            dict.fromkeys([f"B{k}" for k in range(6)], day("2025-01")),
+            NotIdentifiedError,
+            "switched together on 2025-01-31",
+        ),
         ({}, DataError, "No branch has a date"),
         (DATES | {"B9": day("2025-01")}, DataError, "'B9' has a date but no loans"),
         (dict.fromkeys(DATES, day("2026-03")), DataError, "No branch switched inside the observed time"),
