@@ -1,10 +1,18 @@
 """Effects of interventions: did attrition change, and by how much.
 
-Lives here: tests and effect estimates of arms, on the time since assignment. Models of covariates are in ``estimators``.
+Lives here: tests and effect estimates of arms, on the time since assignment, and the designs that line cohorts up for them.
+Models of covariates are in ``estimators``.
 """
 
 from churnsurv.effects.censoring import TippingPoint, delta_adjusted, tipping_point
 from churnsurv.effects.cox import cox_test
+from churnsurv.effects.design import DesignEstimate, StudyCohort
+from churnsurv.effects.design_dated import TimeVaryingTreatment
+from churnsurv.effects.design_encouragement import Encouragement
+from churnsurv.effects.design_episodes import treatment_episodes
+from churnsurv.effects.design_landmark import Landmark
+from churnsurv.effects.design_randomised import Randomised
+from churnsurv.effects.design_rollout import StaggeredRollout
 from churnsurv.effects.gray import gray_test
 from churnsurv.effects.hazards import hazard_ratio, subdistribution_hazard_ratio
 from churnsurv.effects.logrank import logrank_test
@@ -12,6 +20,9 @@ from churnsurv.effects.maxcombo import maxcombo_test
 from churnsurv.effects.pairwise import pairwise_tests
 from churnsurv.effects.power import SimulatedSize, power_curve, sample_size_by_simulation, simulated_power
 from churnsurv.effects.quantiles import median_difference
+from churnsurv.effects.register import InterventionRegister
+from churnsurv.effects.register_entries import Entry as RegisterEntry
+from churnsurv.effects.register_entries import Result as RegisterResult
 from churnsurv.effects.retained import retained_balance, retained_months
 from churnsurv.effects.risks import number_needed_to_treat, risk_difference, risk_ratio
 from churnsurv.effects.rmst import rmst_difference, rmst_ratio, rmtl_difference, rmtl_ratio
@@ -22,12 +33,22 @@ from churnsurv.effects.subgroups import SubgroupEffects, effect_by_subgroup
 from churnsurv.effects.trials import Trial, TrialScenario
 
 __all__ = [
+    "DesignEstimate",
     "EValue",
+    "Encouragement",
+    "InterventionRegister",
+    "Landmark",
     "NegativeControl",
+    "Randomised",
+    "RegisterEntry",
+    "RegisterResult",
     "SampleSize",
     "SequentialPlan",
     "SimulatedSize",
+    "StaggeredRollout",
+    "StudyCohort",
     "SubgroupEffects",
+    "TimeVaryingTreatment",
     "TippingPoint",
     "Trial",
     "TrialScenario",
@@ -59,4 +80,5 @@ __all__ = [
     "simulated_power",
     "subdistribution_hazard_ratio",
     "tipping_point",
+    "treatment_episodes",
 ]
