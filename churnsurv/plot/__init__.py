@@ -1,10 +1,11 @@
 """Figures of results, by matplotlib: every function takes ``ax`` and returns ``ax``.
 
-Lives here: :func:`survival`, :func:`cumulative_incidence`, :func:`forest`, :func:`rates`,
+Lives here: :func:`survival`, :func:`cumulative_incidence`, :func:`forest`, :func:`love_plot`, :func:`rates`,
 :func:`hazard_ratio_over_time`, :func:`functional_form` and the one theme they share (:mod:`churnsurv.plot.theme`).
 Nothing is estimated here; a figure shows what a result already holds.
 """
 
+from churnsurv.plot.balance import love_plot
 from churnsurv.plot.curves import cumulative_incidence, survival
 from churnsurv.plot.diagnostics import functional_form, hazard_ratio_over_time
 from churnsurv.plot.hazard_ratios import forest, forest_height
@@ -16,6 +17,7 @@ __all__ = [
     "forest_height",
     "functional_form",
     "hazard_ratio_over_time",
+    "love_plot",
     "rates",
     "survival",
 ]
