@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from churnsurv.effects.assigned import Assigned
 from churnsurv.estimators.cox import CoxPH
 from churnsurv.exceptions import DataError, NotIdentifiedError
-from churnsurv.kernels.times import slack, step_area, steps_until
+from churnsurv.kernels.nonparametric import cumulative_incidence, kaplan_meier, risk_table
+from churnsurv.kernels.times import slack, step_area, step_values
 from churnsurv.messages import counted
 from churnsurv.nonparametric import AalenJohansen, KaplanMeier
 from churnsurv.outcome import Outcome
@@ -82,37 +83,53 @@ def _curve_values(
     asked: Asked, y: Outcome, treated: Ints, weight: Floats, unit: Ints | None, robust: bool
 ) -> tuple[Floats, Floats]:
     """Give risk or area of the reference and of the arm, and their robust standard errors, (2,) each."""
+    begin, end = asked.assigned.origin, asked.end
+    values = np.empty(2)
+    for k in (0, 1):
+        mine = treated == k
+        times, risk = _weighted_risk(y[mine], weight[mine], asked.cause)
+        if asked.effect in ("rmst_difference", "time_lost_difference"):
+            lost = float(step_area(times, risk, begin, end, 0.0))
+            values[k] = end - begin - lost if asked.effect == "rmst_difference" else lost
+        else:
+            values[k] = step_values(times, risk, np.array([end]), before=0.0)[0]
+    return values, _robust_errors(asked, y, treated, weight, unit) if robust else np.full(2, np.nan)
+
+
+def _weighted_risk(y: Outcome, weight: Floats, cause: str | None) -> tuple[Floats, Floats]:
+    """Give times and risk of leaving (by the cause) of one arm, by the kernels: in a resample nothing else is wanted."""
+    if not len(y):
+        raise DataError("A resample lacks an arm.")
+    event = y.event if cause is not None else (y.event > 0).astype(np.int64)
+    n_causes = len(y.causes) if cause is not None else 1
+    table = risk_table(y.entry, y.stop, event, weight, n_causes, np.zeros(len(y), dtype=bool))
+    survival = kaplan_meier(table).survival
+    if cause is None:
+        return table.times, 1 - survival
+    return table.times, cumulative_incidence(table, survival)[y.cause_code(cause) - 1]
+
+
+def _robust_errors(asked: Asked, y: Outcome, treated: Ints, weight: Floats, unit: Ints | None) -> Floats:
     is_area = asked.effect in ("rmst_difference", "time_lost_difference")
-    if robust and is_area and asked.cause is not None:
+    if is_area and asked.cause is not None:
         raise NotIdentifiedError(
             "There is no robust variance of the time lost to one cause among several: use variance='bootstrap'."
         )
-    options: dict[str, Any] = {"sample_weight": weight, "by": treated, "cluster": unit}
-    options["variance"] = "robust" if robust else "greenwood"
+    kind: Any = KaplanMeier() if asked.cause is None else AalenJohansen()
     with warnings.catch_warnings():
-        # arms without event are refused before; in resamples they are no news
+        # arms without event are refused before
         warnings.simplefilter("ignore")
-        curves: Any = (KaplanMeier() if asked.cause is None else AalenJohansen()).fit(y, **options)
-    if len(curves.groups_) < 2:
-        raise DataError("A resample lacks an arm.")
+        curves = kind.fit(y, sample_weight=weight, by=treated, cluster=unit, variance="robust")
+    if is_area:
+        means = curves.rmst(asked.end - asked.assigned.origin)
+        return np.array([means[k].se for k in (0, 1)])
     table = curves.table_
     if asked.cause is not None:
         table = table[table["state"] == asked.cause]
-    begin, end = asked.assigned.origin, asked.end
-    values, errors = np.empty(2), np.full(2, np.nan)
-    for k in (0, 1):
-        mine = table[table["group"] == k]
-        times, height = mine["time"].to_numpy(), mine["estimate"].to_numpy()
-        risk = 1 - height if asked.cause is None else height
-        if is_area:
-            lost = float(step_area(times, risk, begin, end, 0.0))
-            values[k] = end - begin - lost if asked.effect == "rmst_difference" else lost
-            errors[k] = curves.rmst(end - begin)[k].se if robust else np.nan
-            continue
-        at = int(steps_until(times, np.array(end))) - 1
-        values[k] = risk[at] if at >= 0 else 0.0
-        errors[k] = mine["se"].to_numpy()[at] if robust and at >= 0 else np.nan
-    return values, errors
+    found = [table[table["group"] == k] for k in (0, 1)]
+    return np.array(
+        [step_values(t["time"].to_numpy(), t["se"].to_numpy(), np.array([asked.end]), before=np.nan)[0] for t in found]
+    )
 
 
 def _refuse_units_across_arms(unit: Ints, treated: Ints) -> None:
