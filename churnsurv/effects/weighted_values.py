@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from churnsurv.effects.assigned import Assigned
 from churnsurv.estimators.cox import CoxPH
-from churnsurv.exceptions import DataError, NotIdentifiedError
+from churnsurv.exceptions import DataError, NotIdentifiedError, TooFewEventsError
 from churnsurv.kernels.nonparametric import cumulative_incidence, kaplan_meier, risk_table
 from churnsurv.kernels.times import slack, step_area, step_values
 from churnsurv.messages import counted
@@ -43,6 +43,8 @@ def estimate_under(asked: Asked, weight: Floats, robust: bool, clustered: bool) 
     rows = np.flatnonzero((weight > 0) & np.isin(assigned.code, (0, assigned.target)))
     y, treated, weight = assigned.y[rows], (assigned.code[rows] > 0).astype(np.int64), weight[rows]
     unit = assigned.unit[rows] if clustered else None
+    if asked.is_ratio:
+        _refuse_arm_without_event(asked, y, treated)
     if asked.effect == "hazard_ratio":
         return _hazard_ratio(asked, y, treated, weight, unit, robust)
     if robust and unit is not None:
@@ -52,6 +54,14 @@ def estimate_under(asked: Asked, weight: Floats, robust: bool, clustered: bool) 
         with np.errstate(divide="ignore", invalid="ignore"):
             return float(value[1] / value[0]), float(np.hypot(*(se / value)))
     return float(value[1] - value[0]), float(np.hypot(*se))
+
+
+def _refuse_arm_without_event(asked: Asked, y: Outcome, treated: Ints) -> None:
+    """Refuse a ratio with zero or infinity for an answer: a resample's, as those of the data are refused before."""
+    event = y.event > 0 if asked.cause is None else y.event == y.cause_code(asked.cause)
+    until = event & (y.stop <= asked.end + slack(np.unique(y.stop)))
+    if len(np.unique(treated[until])) < 2:
+        raise TooFewEventsError("A resample has no event in an arm.")
 
 
 def _hazard_ratio(

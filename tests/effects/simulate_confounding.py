@@ -1,6 +1,6 @@
 """Deferrals given to the distressed (I3): what a naive comparison, weighting and standardisation say about their effect.
 
-Distress z ~ N(0, 1) and a flag f make customers leave, and get a deferral with the probability 1/(1 + exp(0.4 − 0.9 z − 0.5 f)).
+Distress z ~ N(0, 1) and a flag f make customers leave; the probability of a deferral is 1/(1 + exp(0.4 − 0.9 z − 0.5 f)).
 Hazards per month: attrition 0.02 exp(0.6 z + 0.4 f − 0.4 deferral), default 0.4 times that, so that leaving by any cause is
 proportional too. The truth is integrated over z and f. ``python -m tests.effects.simulate_confounding`` writes the rows of the
 summary table.
