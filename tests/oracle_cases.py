@@ -48,7 +48,6 @@ CAPABILITY_OF = {
     "glmnet": "penalized-cox",
     "cv.glmnet": "penalized-cox",
     "ranger": "random-survival-forest",
-    "svycoxph": "survey weights",
     "wlr_test": "Gehan, Tarone-Ware and Peto weights",
     "km_diff": "km-difference",
     "calib_pack": "calibration",
