@@ -60,7 +60,7 @@ def test_restricted_means_by_any_cause():
 
 
 def influence_errors(X, y, times, once):
-    """Standard errors of standardised risk differences of the first column by empirical influence functions (Ozenne et al. 2020).
+    """Standard errors of standardised risk differences of the first column by influence functions (Ozenne et al. 2020).
 
     riskRegression counts what a row was exposed to at a time of several exits `once`, not as often as somebody left.
     """
