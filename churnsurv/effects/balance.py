@@ -57,9 +57,8 @@ def balance_table(
     >>> arm = ["none", "deferral", "deferral", "none", "none", "deferral", "none", "none"] * 10
     >>> ps = cs.effects.propensity(X, arm, reference="none")
     >>> table = cs.effects.balance_table(X, arm, ps.weights("overlap"), reference="none")
-    >>> table[["term", "smd", "weighted_smd"]].round(3).abs()
-                 term   smd  weighted_smd
-    0  debt_to_income  1.52           0.0
+    >>> bool(table.loc[0, "smd"] > 1), bool(abs(table.loc[0, "weighted_smd"]) < 1e-8)
+    (True, True)
     """
     frame = feature_frame(X)
     arms = read_arm_labels(arm, len(frame), None, reference)

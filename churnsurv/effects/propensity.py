@@ -245,9 +245,9 @@ def propensity(
     >>> arm = ["none", "deferral", "deferral", "none", "none", "deferral", "none", "none"] * 10
     >>> ps = cs.effects.propensity(X, arm, reference="none")
     >>> ps.score[:3].round(2)
-    array([0.09, 0.36, 0.8 ])
+    array([0.03, 0.23, 0.87])
     >>> ps.weights("overlap").round(2)[:3]
-    array([0.09, 0.64, 0.2 ])
+    array([0.03, 0.77, 0.13])
     """
     n = len(feature_frame(X))
     arms = read_arm_labels(arm, n, cluster, reference)

@@ -210,8 +210,8 @@ def standardised_risks(
     Examples
     --------
     >>> import churnsurv as cs, pandas as pd
-    >>> X = pd.DataFrame({"offer": [0, 1, 0, 1] * 30, "rate": [0.2, 1.5, 0.1, 1.1, 0.9, 0.3] * 20})
-    >>> y = cs.Outcome(stop=[9, 12, 5, 4, 6] * 24, event=[1, 1, 2, 1, 0, 2] * 20, causes=("attrition", "default"))
+    >>> X = pd.DataFrame({"offer": [0, 1, 0, 1, 1] * 24, "rate": [0.2, 1.5, 0.1, 1.1, 0.9, 0.3] * 20})
+    >>> y = cs.Outcome(stop=[9, 12, 5, 4, 6, 3, 7] * 17 + [8], event=[1, 2, 1, 0] * 30, causes=("attrition", "default"))
     >>> table = cs.effects.standardised_risks(
     ...     cs.CauseSpecificCox(), X, y, "offer", [4, 6], cause="attrition", n_resamples=20, random_state=1)
     >>> table[["arm", "time"]].to_numpy().tolist()
