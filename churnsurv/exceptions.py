@@ -73,3 +73,7 @@ class SupportWarning(ChurnSurvWarning):
 
 class ZeroDurationWarning(ChurnSurvWarning):
     """An event happened at time 0; the row is kept, at risk at that time."""
+
+
+class PositivityWarning(ChurnSurvWarning):
+    """Some customers could hardly have been in another arm: the comparison rests on few of them."""

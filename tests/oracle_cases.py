@@ -49,7 +49,6 @@ CAPABILITY_OF = {
     "glmnet": "penalized-cox",
     "cv.glmnet": "penalized-cox",
     "ranger": "random-survival-forest",
-    "svycoxph": "survey weights",
     "calib_pack": "calibration",
     "etmCIF": "R package etm",
     "brier_ref": "brier",

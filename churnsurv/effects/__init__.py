@@ -4,6 +4,7 @@ Lives here: tests and effect estimates of arms, on the time since assignment, an
 Models of covariates are in ``estimators``.
 """
 
+from churnsurv.effects.balance import balance_table
 from churnsurv.effects.censoring import TippingPoint, delta_adjusted, tipping_point
 from churnsurv.effects.cox import cox_test
 from churnsurv.effects.design import DesignEstimate, StudyCohort
@@ -19,6 +20,7 @@ from churnsurv.effects.logrank import logrank_test
 from churnsurv.effects.maxcombo import maxcombo_test
 from churnsurv.effects.pairwise import pairwise_tests
 from churnsurv.effects.power import SimulatedSize, power_curve, sample_size_by_simulation, simulated_power
+from churnsurv.effects.propensity import Propensity, propensity
 from churnsurv.effects.quantiles import median_difference
 from churnsurv.effects.register import InterventionRegister
 from churnsurv.effects.register_entries import Entry as RegisterEntry
@@ -29,8 +31,11 @@ from churnsurv.effects.rmst import rmst_difference, rmst_ratio, rmtl_difference,
 from churnsurv.effects.sample_size import SampleSize, required_events, sample_size
 from churnsurv.effects.sensitivity import EValue, NegativeControl, e_value, negative_control
 from churnsurv.effects.sequential import SequentialPlan, group_sequential
+from churnsurv.effects.standardised import standardised_effect, standardised_risks
 from churnsurv.effects.subgroups import SubgroupEffects, effect_by_subgroup
 from churnsurv.effects.trials import Trial, TrialScenario
+from churnsurv.effects.weighted import weighted_effect
+from churnsurv.effects.weights import effective_sample_size
 
 __all__ = [
     "DesignEstimate",
@@ -39,6 +44,7 @@ __all__ = [
     "InterventionRegister",
     "Landmark",
     "NegativeControl",
+    "Propensity",
     "Randomised",
     "RegisterEntry",
     "RegisterResult",
@@ -52,10 +58,12 @@ __all__ = [
     "TippingPoint",
     "Trial",
     "TrialScenario",
+    "balance_table",
     "cox_test",
     "delta_adjusted",
     "e_value",
     "effect_by_subgroup",
+    "effective_sample_size",
     "gray_test",
     "group_sequential",
     "hazard_ratio",
@@ -66,6 +74,7 @@ __all__ = [
     "number_needed_to_treat",
     "pairwise_tests",
     "power_curve",
+    "propensity",
     "required_events",
     "retained_balance",
     "retained_months",
@@ -78,7 +87,10 @@ __all__ = [
     "sample_size",
     "sample_size_by_simulation",
     "simulated_power",
+    "standardised_effect",
+    "standardised_risks",
     "subdistribution_hazard_ratio",
     "tipping_point",
     "treatment_episodes",
+    "weighted_effect",
 ]

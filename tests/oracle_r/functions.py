@@ -346,6 +346,7 @@ FUNCTIONS: dict[str, Builtin] = {
     "min": _summary(np.min),
     "median": _summary(np.median),
     "sd": _summary(lambda x: np.std(x, ddof=1)),
+    "var": _summary(lambda x: np.var(x, ddof=1)),
     "range": Builtin(lambda x: np.array([np.min(x), np.max(x)])),
     "pmin": _binary(np.minimum),
     "pmax": _binary(np.maximum),

@@ -239,7 +239,9 @@ def _average_effect(fit: Any = None, data: Any = None, treatment: Any = None, ti
         settings = {level: {term: float(term == f"{column}{level}") for term in terms} for level in levels}
         return cs.standardised_curves(fit.model, fit.design, at, values=settings)
 
-    other = Outside("outside the scope: variance of a g-formula by empirical influence functions")
+    other = Outside(
+        "riskRegression counts tied exits once in its influence functions: tests/effects/test_standardised.py follows it"
+    )
     last = dict.fromkeys(("se", "lower", "upper"), other)
     mean = {
         "estimator": np.repeat(np.array(["GFORMULA"], dtype=object), len(levels) * len(at)),
