@@ -18,6 +18,7 @@ from churnsurv.effects.gray import gray_test
 from churnsurv.effects.hazards import hazard_ratio, subdistribution_hazard_ratio
 from churnsurv.effects.logrank import logrank_test
 from churnsurv.effects.maxcombo import maxcombo_test
+from churnsurv.effects.noninferiority import noninferiority_test
 from churnsurv.effects.pairwise import pairwise_tests
 from churnsurv.effects.power import SimulatedSize, power_curve, sample_size_by_simulation, simulated_power
 from churnsurv.effects.propensity import Propensity, propensity
@@ -71,6 +72,7 @@ __all__ = [
     "maxcombo_test",
     "median_difference",
     "negative_control",
+    "noninferiority_test",
     "number_needed_to_treat",
     "pairwise_tests",
     "power_curve",
