@@ -160,11 +160,11 @@ def _models(
     ties: str,
     weight_type: str,
 ) -> _Models:
-    y = (
-        rows.y.only(rows.cause)
-        if rows.cause
-        else Outcome._with(rows.y, rows.y.stop, rows.event, rows.y.start, rows.y.subject, ("any cause",))
-    )
+    y = rows.y
+    if rows.cause is not None:
+        y = y.only(rows.cause)
+    elif len(y.causes) > 1:
+        y = Outcome(y.stop, rows.event, None if y.from_origin else y.start, y.subject, ("any cause",))
     without = pd.DataFrame(index=range(len(y))) if X is None else feature_frame(X).reset_index(drop=True)
     if len(without) != len(y):
         raise DataError(f"X has {len(without):,} rows, y has {len(y):,}; they must match row for row.")
