@@ -119,7 +119,7 @@ def cox_test(
         cluster=cluster,
     )  # fmt: skip
     _refuse_apart(rows)
-    models = _models(rows, X, strata, ties, weight_type)
+    models = _models(rows, X, ties, weight_type)
     statistic = {"likelihood-ratio": _likelihood_ratio, "score": _score, "wald": _wald}[kind](models)
     df = len(models.added)
     words = ["adjusted for " + first_of(models.without.columns, 12)] if len(models.without.columns) else []
@@ -156,7 +156,6 @@ def _refuse_apart(rows: Comparison) -> None:
 def _models(
     rows: Comparison,
     X: pd.DataFrame | ArrayLike | None,
-    strata: ArrayLike | pd.DataFrame | None,
     ties: str,
     weight_type: str,
 ) -> _Models:
