@@ -108,39 +108,38 @@ def read_comparison(
     sample_weight: ArrayLike | None = None,
     weight_type: Literal["sampling", "case"] = "sampling",
     cluster: ArrayLike | None = None,
-    stacklevel: int = 3,
 ) -> Comparison:
-    """Check the arguments; `what` names the test in the error about recurrent events."""
+    """Check the arguments of a test; `what` names it in the error about recurrent events."""
     y = as_outcome(y)
     refuse_recurrent(y, what)
     event = y.event > 0 if cause is None else y.event == y.cause_code(cause)
     codes, labels = read_arms(y, arm)
     stratum = np.zeros(len(y), dtype=np.int64) if strata is None else row_labels(strata, len(y), "strata")[0]
-    weight = positive_weights(sample_weight, len(y), weight_type)
-    units = _units(y, codes, labels, cluster, sample_weight is not None and weight_type == "sampling", stacklevel + 1)
+    weight = positive_weights(sample_weight, y, weight_type)
+    units = _units(y, codes, labels, cluster, sample_weight is not None and weight_type == "sampling")
     if not event.any():
         of_cause = f" of cause {cause!r}" if cause else ""
         raise NoEventsError(f"No event{of_cause} among {len(y):,} rows: nothing to test.")
-    warn_of_arms_without_events(event, codes, labels, stacklevel + 1)
+    _warn_of_arms_without_events(event, codes, labels)
     return Comparison(y, event.astype(np.int64), cause, codes, labels, stratum, strata is not None, weight, units)
 
 
-def warn_of_arms_without_events(event: NDArray[np.bool_], codes: Ints, labels: pd.Index, stacklevel: int) -> None:
+def _warn_of_arms_without_events(event: NDArray[np.bool_], codes: Ints, labels: pd.Index) -> None:
     """Warn of arms in which nobody left by the cause."""
     without = labels[np.bincount(codes[event], minlength=len(labels)) == 0]
     if len(without):
         warnings.warn(
             f"Arm {first_of([repr(v) for v in without])} has no event: the χ² approximation of the p-value is rough.",
             SmallSampleWarning,
-            stacklevel=stacklevel,
+            stacklevel=4,
         )
 
 
-def positive_weights(values: ArrayLike | None, n: int, weight_type: str) -> Floats | None:
-    """Give weights above 0: sampling weights with mean 1 (their unit has no meaning), case weights as whole numbers."""
+def positive_weights(values: ArrayLike | None, y: Outcome, weight_type: str) -> Floats | None:
+    """Give weights above 0: sampling weights of mean 1 over subjects (their unit means nothing), case weights as they are."""
     if weight_type not in ("sampling", "case"):
         raise DataError(f"weight_type={weight_type!r} is not known: use 'sampling' or 'case'.")
-    weight = row_weights(values, n)
+    weight = row_weights(values, len(y))
     if weight is None:
         return None
     zero = np.flatnonzero(weight == 0)
@@ -150,7 +149,8 @@ def positive_weights(values: ArrayLike | None, n: int, weight_type: str) -> Floa
             "out of the outcome, the arms and the other arguments too."
         )
     if weight_type == "sampling":
-        return np.asarray(weight / weight.mean())
+        # over subjects, so that splitting rows changes nothing
+        return np.asarray(weight / pd.Series(weight).groupby(y.subject).mean().mean())
     broken = np.flatnonzero(weight != np.floor(weight))
     if len(broken):
         raise DataError(
@@ -161,9 +161,7 @@ def positive_weights(values: ArrayLike | None, n: int, weight_type: str) -> Floa
     return weight
 
 
-def _units(
-    y: Outcome, codes: Ints, labels: pd.Index, cluster: ArrayLike | None, robust: bool, stacklevel: int
-) -> Ints | None:
+def _units(y: Outcome, codes: Ints, labels: pd.Index, cluster: ArrayLike | None, robust: bool) -> Ints | None:
     """Give the units of the robust variance: clusters, of sampling weights without them the subjects."""
     if cluster is None:
         return pd.factorize(y.subject)[0].astype(np.int64) if robust else None
@@ -186,7 +184,7 @@ def _units(
         warnings.warn(
             f"{n_clusters} clusters: the robust variance is rough below about {FEW_CLUSTERS}, and so is the p-value.",
             SmallSampleWarning,
-            stacklevel=stacklevel,
+            stacklevel=4,
         )
     return units
 

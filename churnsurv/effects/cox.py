@@ -119,7 +119,7 @@ def cox_test(
         cluster=cluster,
     )  # fmt: skip
     _refuse_apart(rows)
-    models = _models(rows, X, strata, ties, weight_type)
+    models = _models(rows, X, ties, weight_type)
     statistic = {"likelihood-ratio": _likelihood_ratio, "score": _score, "wald": _wald}[kind](models)
     df = len(models.added)
     words = ["adjusted for " + first_of(models.without.columns, 12)] if len(models.without.columns) else []
@@ -156,15 +156,14 @@ def _refuse_apart(rows: Comparison) -> None:
 def _models(
     rows: Comparison,
     X: pd.DataFrame | ArrayLike | None,
-    strata: ArrayLike | pd.DataFrame | None,
     ties: str,
     weight_type: str,
 ) -> _Models:
-    y = (
-        rows.y.only(rows.cause)
-        if rows.cause
-        else Outcome._with(rows.y, rows.y.stop, rows.event, rows.y.start, rows.y.subject, ("any cause",))
-    )
+    y = rows.y
+    if rows.cause is not None:
+        y = y.only(rows.cause)
+    elif len(y.causes) > 1:
+        y = Outcome(y.stop, rows.event, None if y.from_origin else y.start, y.subject, ("any cause",))
     without = pd.DataFrame(index=range(len(y))) if X is None else feature_frame(X).reset_index(drop=True)
     if len(without) != len(y):
         raise DataError(f"X has {len(without):,} rows, y has {len(y):,}; they must match row for row.")

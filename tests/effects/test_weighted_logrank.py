@@ -120,6 +120,19 @@ def test_splitting_rows_and_their_order_change_no_robust_test():
     same(one, logrank_test(split[order], np.tile(arm, 2)[order], cluster=tiled, strata=tiled % 2))
 
 
+def test_splitting_the_heavy_rows_only_leaves_the_unit_of_the_weights():
+    y, arm, weight, _, _ = weighted()
+    heavy = np.flatnonzero(weight > 2)
+    rows = np.concatenate((heavy, np.arange(len(y))))
+    start, stop, event = y.start[rows], y.stop[rows], (y.event > 0)[rows]
+    half = (y.start + y.stop)[heavy] / 2
+    stop[: len(heavy)], event[: len(heavy)], start[len(heavy) + heavy] = half, False, half
+    split = cs.Outcome(stop, event, start=start, subject=rows)
+    for name in ("peto-peto", "gehan"):
+        one = logrank_test(cs.Outcome(y.stop, y.event > 0, start=y.start), arm, sample_weight=weight, weighting=name)
+        same(one, logrank_test(split, arm[rows], sample_weight=weight[rows], weighting=name))
+
+
 def test_the_robust_test_of_two_arms_is_the_robust_score_of_cox():
     y, arm, weight, _, _ = weighted()
     y, arm, weight = y[arm < 2], arm[arm < 2], weight[arm < 2]
