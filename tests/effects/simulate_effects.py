@@ -1,7 +1,8 @@
 """Does each interval cover? Two arms with late entry and a competing default, of known truth.
 
 ``python -m tests.effects.simulate_effects`` writes the rows of each effect to a file of ``tests/effects/simulated``, for
-docs/validation.md; names of effects after it write these only. Tests run the same functions anew and read no file. Bands are three Monte-Carlo errors.
+docs/validation.md; names of effects after it write these only. Tests run the same functions anew and read no file. Bands are
+three Monte-Carlo errors.
 
 Attrition has hazards 1/20 (reference) and 1/30, default 1/60 and 1/50, per month; 30 % enter after time zero (up to 6 months,
 when still there), and are lost 8 to 40 months after entry. 400 customers by arm would be there at time zero.
