@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from churnsurv.exceptions import DataError, TooFewEventsError
+from churnsurv.exceptions import DataError, SmallSampleWarning, TooFewEventsError
 from churnsurv.messages import counted, first_of
 from churnsurv.outcome import Outcome
 from churnsurv.rows import row_labels, row_weights
+
+#: below this many clusters in an arm the normal interval is too short
+FEW_CLUSTERS = 20
 
 
 def read_arms(y: Outcome, arm: ArrayLike) -> tuple[NDArray[np.int64], pd.Index]:
@@ -59,6 +63,24 @@ def _refuse_across(units: NDArray[np.int64], codes: NDArray[np.int64], what: str
             "arms are not independent, and time before a change of arm would count for neither. Give each "
             f"{what} the arm it was assigned at time zero."
         )
+
+
+def warn_of_few_clusters(
+    cluster: ArrayLike | None, codes: NDArray[np.int64], labels: pd.Index, stacklevel: int
+) -> None:
+    """Warn of arms with few clusters; `stacklevel` as of ``warnings.warn``, counted from here."""
+    if cluster is None:
+        return
+    units = row_labels(cluster, len(codes), "cluster")[0]
+    for code, label in enumerate(labels):
+        n = int(np.count_nonzero(np.bincount(units[codes == code])))
+        if n < FEW_CLUSTERS:
+            warnings.warn(
+                f"Arm {label!r} has {counted(n, 'cluster')}: with fewer than {FEW_CLUSTERS} the interval is too short. Use a "
+                "permutation test of the clusters.",
+                SmallSampleWarning,
+                stacklevel=stacklevel,
+            )
 
 
 def units_that_vary(values: NDArray[Any], units: NDArray[np.int64]) -> NDArray[np.int64]:

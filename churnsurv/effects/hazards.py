@@ -9,7 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from churnsurv.effects.arms import positive_weights, read_two_arms, refuse_arms_without_events, refuse_units_across_arms
+from churnsurv.effects.arms import (
+    positive_weights,
+    read_two_arms,
+    refuse_arms_without_events,
+    refuse_units_across_arms,
+    warn_of_few_clusters,
+)
 from churnsurv.effects.contrasts import of_log
 from churnsurv.estimators.cox import CoxPH
 from churnsurv.estimators.fine_gray import FineGray
@@ -165,6 +171,7 @@ def _read(
     refuse_recurrent(y, what)
     codes, labels = read_two_arms(y, arm, reference)
     refuse_units_across_arms(y, cluster, codes)
+    warn_of_few_clusters(cluster, codes, labels, stacklevel=4)
     weight = positive_weights(sample_weight, len(y))
     event = y.event > 0 if cause is None else y.event == y.cause_code(cause)
     refuse_arms_without_events(np.bincount(codes[event], minlength=2), labels, cause, "", what[0].lower() + what[1:])

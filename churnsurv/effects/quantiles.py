@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from churnsurv.effects.arms import positive_weights, read_two_arms, refuse_units_across_arms
+from churnsurv.effects.arms import positive_weights, read_two_arms, refuse_units_across_arms, warn_of_few_clusters
 from churnsurv.exceptions import DataError
 from churnsurv.messages import confidence_level
 from churnsurv.nonparametric import KaplanMeier
@@ -67,6 +67,7 @@ def median_difference(
     refuse_recurrent(y, "A median time")
     codes, labels = read_two_arms(y, arm, reference)
     refuse_units_across_arms(y, cluster, codes)
+    warn_of_few_clusters(cluster, codes, labels, stacklevel=3)
     weight = positive_weights(sample_weight, len(y))
     level = confidence_level(level)
     arms = pd.Series(pd.Categorical(labels[codes], categories=labels), name="arm")

@@ -21,6 +21,7 @@ from churnsurv.effects.arms import (
     refuse_arms_without_events,
     refuse_units_across_arms,
     units_that_vary,
+    warn_of_few_clusters,
 )
 from churnsurv.exceptions import DataError, SmallSampleWarning
 from churnsurv.kernels import hazard_functions as kernel
@@ -30,9 +31,6 @@ from churnsurv.messages import confidence_level, counted, first_of, one_number
 from churnsurv.nonparametric.groups import GroupRows, from_origin, group_rows
 from churnsurv.outcome import Outcome
 from churnsurv.rows import as_outcome, refuse_recurrent, row_labels
-
-#: below this many clusters in an arm the normal interval is too short
-FEW_CLUSTERS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +148,7 @@ def two_arms(
     refuse_recurrent(y, what)
     codes, labels = read_two_arms(y, arm, reference)
     refuse_units_across_arms(y, cluster, codes)
+    warn_of_few_clusters(cluster, codes, labels, stacklevel)
     weight = positive_weights(sample_weight, len(y))
     level = confidence_level(level)
     least = one_number(min_at_risk, "min_at_risk")
@@ -166,7 +165,7 @@ def two_arms(
     leaving = len(y.causes) if n_leaving is None else n_leaving
     cells = tuple(_cell(part, g // size, named[g], shares[g % size], leaving) for g, part in enumerate(rows))
     n = _units(cells, 0), _units(cells, 1)
-    _warn(cells, n if cluster is not None else (), labels, stacklevel)
+    _warn_of_emptied(cells, stacklevel)
     words = ["sampling weights"] if weight is not None else []
     words += (
         [f"standardised to the shares of {counted(size, 'stratum')}".replace("stratums", "strata")] if size > 1 else []
@@ -235,8 +234,7 @@ def _units(cells: tuple[Cell, ...], arm: int) -> int:
     return int(np.count_nonzero(np.bincount(np.concatenate([c.rows.cluster for c in cells if c.arm == arm]))))
 
 
-def _warn(cells: tuple[Cell, ...], clusters: tuple[int, ...], labels: pd.Index, stacklevel: int) -> None:
-    """Warn of early risk sets that empty and of few clusters by arm."""
+def _warn_of_emptied(cells: tuple[Cell, ...], stacklevel: int) -> None:
     early = [cell.name for cell in cells if np.any(cell.survival[:-1] == 0)]
     if early:
         warnings.warn(
@@ -245,11 +243,3 @@ def _warn(cells: tuple[Cell, ...], clusters: tuple[int, ...], labels: pd.Index, 
             SmallSampleWarning,
             stacklevel=stacklevel,
         )
-    for label, n in zip(labels, clusters, strict=False):
-        if n < FEW_CLUSTERS:
-            warnings.warn(
-                f"Arm {label!r} has {counted(n, 'cluster')}: with fewer than {FEW_CLUSTERS} the interval is too short. Use a "
-                "permutation test of the clusters.",
-                SmallSampleWarning,
-                stacklevel=stacklevel,
-            )

@@ -1,7 +1,8 @@
 """Does each interval cover? Two arms with late entry and a competing default, of known truth.
 
 ``python -m tests.effects.simulate_effects`` writes the rows of each effect to a file of ``tests/effects/simulated``, for
-docs/validation.md; names of effects after it write these only. Tests run the same functions anew and read no file. Bands are three Monte-Carlo errors.
+docs/validation.md; names of effects after it write these only. Tests run the same functions anew and read no file. Bands are
+three Monte-Carlo errors.
 
 Attrition has hazards 1/20 (reference) and 1/30, default 1/60 and 1/50, per month; 30 % enter after time zero (up to 6 months,
 when still there), and are lost 8 to 40 months after entry. 400 customers by arm would be there at time zero.
@@ -38,11 +39,17 @@ INTERACTION = "interaction by Cochran's Q, risk difference"
 Drawn = tuple[cs.Outcome, np.ndarray, dict[str, Any]]
 
 
-def observed(rng: np.random.Generator, leave: np.ndarray, cause: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Give entry, stop, event and who is seen at all, of those who leave at `leave`."""
+def observed(
+    rng: np.random.Generator, leave: np.ndarray, cause: np.ndarray, *, since_entry: bool = True
+) -> tuple[np.ndarray, ...]:
+    """Give entry, stop, event and who is seen at all, of those who leave at `leave`.
+
+    Customers are lost some time after entry, or else after time zero: Fine and Gray's weights need times of entry and of loss
+    that are independent of each other.
+    """
     n = len(leave)
     entry = np.where(rng.random(n) < 0.3, rng.uniform(0, 6, n), 0.0)
-    lost = entry + rng.uniform(8, 40, n)
+    lost = rng.uniform(8, 40, n) + (entry if since_entry else 0.0)
     stop = np.minimum(leave, lost)
     return entry, stop, np.where(leave <= lost, cause, 0), leave > entry + NOTICED
 
@@ -77,7 +84,7 @@ def fine_gray(rng: np.random.Generator) -> Drawn:
     # F(t) = 1 − (1 − p (1 − e^{−t/15}))^ratio, inverted at u
     inner = np.clip((1 - (1 - u) ** (1 / ratio)) / SHARE, 0, 1 - 1e-12)
     leave = np.where(first, -15 * np.log1p(-inner), rng.exponential(25, 800))
-    parts = observed(rng, leave, np.where(first, 1, 2))
+    parts = observed(rng, leave, np.where(first, 1, 2), since_entry=False)
     return outcome(parts), ARMS[arm[parts[3]]], {}
 
 
@@ -206,7 +213,7 @@ SCENARIOS: dict[str, tuple[Callable[..., cs.Estimate], dict[str, Any], Callable[
     "hazard ratio, attrition": (
         effects.hazard_ratio, {"cause": "attrition"}, plain, float(ATTRITION[1] / ATTRITION[0]), 1000),
     "subdistribution hazard ratio": (
-        effects.subdistribution_hazard_ratio, {"cause": "attrition"}, fine_gray, float(np.exp(BETA)), 500),
+        effects.subdistribution_hazard_ratio, {"cause": "attrition"}, fine_gray, float(np.exp(BETA)), 1000),
     "risk difference, strata": (
         effects.risk_difference, {"horizon": HORIZON, "cause": "attrition"}, stratified, _gap(mixed, 0, DIFFERENT), 2000),
     "risk difference, sampling weights": (
@@ -239,10 +246,12 @@ def simulated(name: str, repetitions: int | None = None) -> list[dict[str, Any]]
     ]
     if name.startswith("number"):  # the mean of an inverse that may be infinite says nothing
         return rows
-    return [
-        *rows,
-        _row(name, "mean of the estimates", truth, float(values.mean()), float(values.std() / times**0.5), times),
-    ]
+    if "ratio" in name:  # of ratios the logarithms are centred
+        mean = float(np.exp(np.log(values).mean()))
+        error = float(mean * np.log(values).std() / times**0.5)
+        return [*rows, _row(name, "geometric mean of the estimates", truth, mean, error, times)]
+    error = float(values.std() / times**0.5)
+    return [*rows, _row(name, "mean of the estimates", truth, float(values.mean()), error, times)]
 
 
 def interaction_level(repetitions: int = 1000) -> dict[str, Any]:

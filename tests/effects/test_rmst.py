@@ -73,7 +73,8 @@ def test_clusters_of_two_equal_rows_double_the_variance():
     twice = Y[np.repeat(np.arange(8), 2)]
     twice = cs.Outcome(twice.stop, twice.event)
     arm = np.repeat(ARM, 2)
-    clustered = rmst_difference(twice, arm, horizon=6, cluster=np.repeat(np.arange(8), 2))
+    with pytest.warns(SmallSampleWarning, match="4 clusters"):
+        clustered = rmst_difference(twice, arm, horizon=6, cluster=np.repeat(np.arange(8), 2))
     independent = rmst_difference(twice, arm, horizon=6)
     assert clustered.value == pytest.approx(independent.value)
     assert clustered.se == pytest.approx(2**0.5 * independent.se)

@@ -220,10 +220,14 @@ def test_warnings_point_to_the_line_of_the_call():
         (effects.retained_balance, {"balance": np.ones(120)}),
         (effects.delta_adjusted, {"delta": {}}),
         (effects.tipping_point, {}),
+        (effects.median_difference, {}),
+        (effects.hazard_ratio, {}),
+        (effects.subdistribution_hazard_ratio, {"cause": "attrition"}),
     ):
+        options |= {} if effect.__name__.endswith(("median_difference", "hazard_ratio")) else {"horizon": 6}
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            effect(y, arm, horizon=6, cluster=cluster, **options)
+            effect(y, arm, cluster=cluster, **options)
         assert {(w.category, w.filename) for w in caught} == {(SmallSampleWarning, __file__)}
 
 
