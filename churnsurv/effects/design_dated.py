@@ -53,6 +53,8 @@ class TimeVaryingTreatment:
         Condition on what was known when a loan enters; see :class:`Randomised`.
     prevalent : {"raise", "leave out"}
         Loans treated before they enter: an error, or left out and counted.
+    age_band : int
+        Periods of loan age that make a stratum: loans of one band are compared, because who has been treated is older.
 
     Examples
     --------
@@ -71,8 +73,10 @@ class TimeVaryingTreatment:
     follow_up: int | None = None
     eligible: str | None = None
     prevalent: Literal["raise", "leave out"] = "raise"
+    age_band: int = 3
 
     def __post_init__(self) -> None:
+        rows_of.check_band(self.age_band)
         one_date(self.since)
         if self.follow_up is not None:
             check_follow_up(self.follow_up)
@@ -124,7 +128,7 @@ class TimeVaryingTreatment:
             y=outcome_of(clock, spells.rules, start=True, subject=rows_of.numbered(rows["loan_id"])),
             arm=np.where(treated, self.intervention, CONTROL).astype(object),
             X=rows_of.covariates_of(rows, spells.rules, self.intervention),
-            strata=np.full(len(rows), zero_day, dtype=object),
+            strata=rows_of.age_bands(rows["age"], self.age_band).to_numpy(dtype=object),
             cluster=rows_of.numbered(rows["customer_id"]),
             calendar=number,
             treated=self.intervention,

@@ -73,14 +73,15 @@ def incidence_influence(y: Outcome, code: int, horizon: float, weight: Floats) -
 
 
 def risk_contrast(cohort: StudyCohort, cause: str, horizon: float, sample_weight: ArrayLike | None = None) -> Contrast:
-    """Give the difference of risks, treated minus control; controls are weighted to the dates of the treated.
+    """Give the difference of risks, treated minus control; controls are weighted to the strata of the treated.
 
-    With several dates of time zero, a control of a date counts as many times as there are treated of that date per control.
+    With several strata (dates of time zero, loan ages), a control counts as many times as there are treated per control in its
+    stratum; rows of strata with one arm alone do not count.
     """
     y, code = cohort.y, cohort.y.cause_code(cause)
     horizon = float(meant_times(np.array(one_number(horizon, "horizon")), y))
     weight = row_weights(sample_weight, len(y))
-    weight = _date_weights(cohort) * (np.ones(len(y)) if weight is None else weight)
+    weight = _stratum_weights(cohort) * (np.ones(len(y)) if weight is None else weight)
     if horizon <= 0:
         raise DataError(f"horizon={horizon:g}: give a time after time zero, such as 12.")
     risks, influence = {}, np.zeros(len(y))
@@ -93,13 +94,14 @@ def risk_contrast(cohort: StudyCohort, cause: str, horizon: float, sample_weight
     return Contrast(risks[cohort.treated] - risks[cohort.control], influence, n_events)
 
 
-def _date_weights(cohort: StudyCohort) -> Floats:
+def _stratum_weights(cohort: StudyCohort) -> Floats:
     codes = np.unique(cohort.strata, return_inverse=True)[1]
     if codes.max() == 0:
         return np.ones(len(codes))
     treated = cohort.arm == cohort.treated
     n_treated, n_control = (np.bincount(codes[rows], minlength=codes.max() + 1) for rows in (treated, ~treated))
-    return np.where(treated, 1.0, (n_treated / np.maximum(n_control, 1))[codes])
+    per_control = n_treated / np.maximum(n_control, 1)
+    return np.where(treated, (n_control > 0)[codes], per_control[codes]).astype(np.float64)
 
 
 def _refuse_beyond(y: Outcome, rows: NDArray[np.int64], horizon: float, label: str) -> None:
@@ -174,7 +176,10 @@ def hazard_ratio_of(
         cluster=cohort.cluster,
         sample_weight=weight,
     )
-    words = ["Cox model (Efron)", "stratified by the date of time zero" if several else "one date of time zero"]
+    words = [
+        "Cox model (Efron)",
+        f"stratified ({len(np.unique(cohort.strata))} strata of date and loan age)" if several else "unstratified",
+    ]
     words += [f"adjusted for {first_of(adjust, 40)}"] if adjust else []
     words += ["sampling weights, taken as known"] if weight is not None else []
     log, se = float(model.coef_["treated"]), float(np.sqrt(model.covariance_.to_numpy()[0, 0]))
