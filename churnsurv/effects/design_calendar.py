@@ -1,4 +1,4 @@
-"""Terms of a rollout's model: calendar time, time since the switch; rows that say something about ratios."""
+"""Terms of a rollout's model: calendar time, and time since the switch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from churnsurv.effects import design_estimates as of
 from churnsurv.effects.design import StudyCohort
 from churnsurv.exceptions import TooFewEventsError
 from churnsurv.messages import counted
@@ -23,12 +22,6 @@ def first_switched(cohort: StudyCohort) -> Ints:
     """Give for each row the first calendar period in which its unit had switched; a late number where it never does."""
     number = pd.Series(np.where(cohort.arm == cohort.treated, cohort.calendar, NEVER))
     return number.groupby(pd.Series(cohort.cluster)).transform("min").to_numpy(dtype=np.int64)
-
-
-def with_exits(cohort: StudyCohort, cause: str) -> StudyCohort:
-    """Give the rows of strata with an exit by the cause; the others say nothing about ratios."""
-    event = cohort.y.event == cohort.y.cause_code(cause)
-    return of.part_of(cohort, np.isin(cohort.strata, np.unique(cohort.strata[event])))
 
 
 def calendar_terms(cohort: StudyCohort, cause: str) -> pd.DataFrame:

@@ -167,8 +167,11 @@ def hazard_ratio_of(
     ``se`` is that of the ratio by the delta method; the interval is symmetric for its logarithm.
     """
     n_events = refuse_arm_without_event(cohort, cause)
-    several = len(np.unique(cohort.strata)) > 1
     weight = row_weights(sample_weight, len(cohort.y))
+    kept = in_strata_with_exits(cohort, cause)
+    if not kept.all():
+        cohort, weight = part_of(cohort, kept), None if weight is None else weight[kept]
+    several = len(np.unique(cohort.strata)) > 1
     model = CoxPH(cause=cause, weight_type="case" if weight is None else "sampling").fit(
         arm_and_covariates(cohort, adjust),
         cohort.y,
@@ -218,6 +221,12 @@ def part_of(cohort: StudyCohort, kept: NDArray[np.bool_]) -> StudyCohort:
         calendar=cohort.calendar[rows],
         uptake=None if cohort.uptake is None else cohort.uptake[rows],
     )
+
+
+def in_strata_with_exits(cohort: StudyCohort, cause: str) -> NDArray[np.bool_]:
+    """Tell which rows are of strata with an exit by the cause; the others say nothing about ratios."""
+    event = cohort.y.event == cohort.y.cause_code(cause)
+    return np.isin(cohort.strata, np.unique(cohort.strata[event]))
 
 
 def causes_asked(cohort: StudyCohort, cause: str, safety: str | None) -> list[str]:

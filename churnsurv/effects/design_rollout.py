@@ -18,7 +18,7 @@ from churnsurv.data.spells import Spells
 from churnsurv.effects import design_estimates as of
 from churnsurv.effects import design_rows as rows_of
 from churnsurv.effects.design import DesignEstimate, StudyCohort, require_columns_of
-from churnsurv.effects.design_calendar import calendar_terms, exposure_terms, first_switched, with_exits
+from churnsurv.effects.design_calendar import calendar_terms, exposure_terms, first_switched
 from churnsurv.effects.design_clusters import jackknife_by_stratum, permuted_orders, sums_by_cell
 from churnsurv.effects.design_randomised import check_follow_up
 from churnsurv.estimators.cox import CoxPH
@@ -111,6 +111,11 @@ class StaggeredRollout:
         if earlier.any():
             counts[f"{self.unit} switched before the data begin"] = int(frame.loc[earlier, "loan_id"].nunique())
             frame, since = frame[~earlier].reset_index(drop=True), since[since > first_period]
+            if len(set(since)) < 2:
+                raise NotIdentifiedError(
+                    f"All units ({self.unit}) that had not switched before the data begin, {first_of(since.index)}, switch "
+                    "together: the change cannot be told from what the calendar did."
+                )
         n_here = int(frame["loan_id"].nunique())
         number = np.asarray(period_numbers(pd.DatetimeIndex(frame["period"]), spells.rules))
         inside = number >= int(since.min()) - self.before
@@ -273,7 +278,7 @@ class StaggeredRollout:
     def _ratio(self, cohort: StudyCohort, cause: str, level: float, adjust: Sequence[str]) -> Estimate:
         part = of.part_of(cohort, cohort.calendar < first_switched(cohort) + self.follow_up)
         n_events = of.refuse_arm_without_event(part, cause)
-        part = with_exits(part, cause)
+        part = of.part_of(part, of.in_strata_with_exits(part, cause))
         exposure, share = exposure_terms(part, cause)
         covariates = of.arm_and_covariates(part, adjust).drop(columns="treated")
         X = pd.concat([exposure, covariates, calendar_terms(part, cause)], axis=1)
@@ -292,7 +297,7 @@ class StaggeredRollout:
         return of.ratio_estimate(part, cause, log, se, quantile, level, n_events, method)
 
     def _permutation(self, cohort: StudyCohort, cause: str, n_permutations: int, random_state: int) -> TestResult:
-        part = with_exits(cohort, cause)
+        part = of.part_of(cohort, of.in_strata_with_exits(cohort, cause))
         terms = calendar_terms(part, cause)
         null = CoxPH(cause=cause).fit(terms, part.y, strata=part.strata)
         residual = null.residuals(terms, part.y, "martingale", strata=part.strata).to_numpy()

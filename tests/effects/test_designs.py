@@ -145,6 +145,17 @@ def test_treated_time_begins_with_the_first_month_after_the_treatment(loans, spe
     assert (cohort.y.start == cohort.y.stop - 1).all()
 
 
+def test_loans_treated_at_time_zero_are_treated_from_the_beginning(loans, spells, calls):
+    cohort = TimeVaryingTreatment(intervention="call", since=ZERO, prevalent="leave out").cohort(spells, calls)
+    assert np.sum(cohort.is_treated[cohort.y.start == 0]) == (calls["assigned_on"] == ZERO).sum() > 0
+    # a loan that comes with the treatment has no untreated time, nor was anybody there to see it leave
+    late = loans[[pd.Period(o, "M") > pd.Period("2024-10", "M") for o in loans["opened"]]].iloc[:3]
+    with_late = pd.concat([calls, assigned(late["loan_id"], "call", late["opened"] - pd.offsets.MonthEnd(1), "call")])
+    design = TimeVaryingTreatment(intervention="call", since=day("2024-09"))
+    with pytest.raises(DataError, match="3 loans treated by 'call' before time zero or before they enter"):
+        design.cohort(spells, with_late)
+
+
 def test_after_the_follow_up_a_treated_loan_says_nothing_more(spells, calls):
     design = TimeVaryingTreatment(intervention="call", since=day("2024-12"))
     everything, short = (replace(design, follow_up=k).cohort(spells, calls) for k in (None, 3))

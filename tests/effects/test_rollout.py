@@ -79,6 +79,12 @@ def test_rollouts_without_a_comparison_are_refused(spells, dates, error, words):
         DESIGN.cohort(spells, dates)
 
 
+def test_units_that_switch_together_after_others_did_before_the_data_are_refused(spells):
+    dates = {"B0": day("2023-01")} | dict.fromkeys([f"B{k}" for k in range(1, 6)], day("2025-01"))
+    with pytest.raises(NotIdentifiedError, match="had not switched before the data begin, B1, B2"):
+        DESIGN.cohort(spells, dates)
+
+
 def test_one_unit_an_unknown_one_and_a_short_window_are_refused(loans, spells):
     alone = spells_of(loans[loans["branch"] == "B0"])
     with pytest.raises(NotIdentifiedError, match="one branch only"):
