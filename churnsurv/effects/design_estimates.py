@@ -80,8 +80,8 @@ def risk_contrast(cohort: StudyCohort, cause: str, horizon: float, sample_weight
     """
     y, code = cohort.y, cohort.y.cause_code(cause)
     horizon = float(meant_times(np.array(one_number(horizon, "horizon")), y))
-    weight = row_weights(sample_weight, len(y))
-    weight = _stratum_weights(cohort) * (np.ones(len(y)) if weight is None else weight)
+    given = row_weights(sample_weight, len(y))
+    weight = _stratum_weights(cohort, np.ones(len(y)) if given is None else given)
     if horizon <= 0:
         raise DataError(f"horizon={horizon:g}: give a time after time zero, such as 12.")
     risks, influence = {}, np.zeros(len(y))
@@ -94,14 +94,13 @@ def risk_contrast(cohort: StudyCohort, cause: str, horizon: float, sample_weight
     return Contrast(risks[cohort.treated] - risks[cohort.control], influence, n_events)
 
 
-def _stratum_weights(cohort: StudyCohort) -> Floats:
+def _stratum_weights(cohort: StudyCohort, weight: Floats) -> Floats:
+    """Give weights by which the controls are as many as the treated in each stratum."""
     codes = np.unique(cohort.strata, return_inverse=True)[1]
-    if codes.max() == 0:
-        return np.ones(len(codes))
-    treated = cohort.arm == cohort.treated
-    n_treated, n_control = (np.bincount(codes[rows], minlength=codes.max() + 1) for rows in (treated, ~treated))
-    per_control = n_treated / np.maximum(n_control, 1)
-    return np.where(treated, (n_control > 0)[codes], per_control[codes]).astype(np.float64)
+    treated, size = cohort.arm == cohort.treated, int(codes.max()) + 1
+    n_treated, n_control = (np.bincount(codes[rows], weight[rows], size) for rows in (treated, ~treated))
+    per_control = n_treated / np.where(n_control > 0, n_control, 1.0)
+    return np.where(treated, (n_control > 0)[codes], per_control[codes]) * weight
 
 
 def _refuse_beyond(y: Outcome, rows: NDArray[np.int64], horizon: float, label: str) -> None:

@@ -250,6 +250,8 @@ class StaggeredRollout:
         SmallSampleWarning
             Fewer than ten branches; an estimate of the safety endpoint that is left out.
         """
+        if isinstance(n_permutations, bool) or not isinstance(n_permutations, int | np.integer) or n_permutations < 1:
+            raise DataError(f"n_permutations={n_permutations!r} is no number of orders: give 1 or more, better 1999.")
         effects: dict[tuple[str, str], Estimate] = {}
         tests: dict[tuple[str, str], TestResult] = {}
         for name in of.causes_asked(cohort, cause, safety):

@@ -204,6 +204,10 @@ def test_weights_of_ones_are_no_weights(spells, calls):
     for key in plain.effects:
         assert ones[key].value == pytest.approx(plain[key].value, rel=1e-10)
         assert ones[key].se == pytest.approx(plain[key].se, rel=1e-8)
+    scaled = design.estimate(cohort, safety=None, horizon=5, sample_weight=np.where(cohort.arm == "call", 3.0, 0.5))
+    key = ("risk_difference", "attrition")
+    assert scaled[key].value == pytest.approx(plain[key].value, rel=1e-10)
+    assert scaled[key].se == pytest.approx(plain[key].se, rel=1e-10)
 
 
 # an invitation

@@ -93,6 +93,8 @@ def test_one_unit_an_unknown_one_and_a_short_window_are_refused(loans, spells):
         replace(DESIGN, unit="shop").cohort(spells, DATES)
     with pytest.raises(DataError, match="before=0"):
         replace(DESIGN, before=0)
+    with pytest.raises(DataError, match="n_permutations=0"):
+        DESIGN.estimate(DESIGN.cohort(spells, DATES), n_permutations=0)
 
 
 def test_the_effect_of_a_single_branch_has_no_variance(spells):
