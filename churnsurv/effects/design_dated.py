@@ -53,6 +53,8 @@ class TimeVaryingTreatment:
         Condition on what was known when a loan enters; see :class:`Randomised`.
     prevalent : {"raise", "leave out"}
         Loans treated before they enter: an error, or left out and counted.
+    age_band : int
+        Periods of loan age that make a stratum: loans of one band are compared, because who has been treated is older.
 
     Examples
     --------
@@ -71,8 +73,10 @@ class TimeVaryingTreatment:
     follow_up: int | None = None
     eligible: str | None = None
     prevalent: Literal["raise", "leave out"] = "raise"
+    age_band: int = 3
 
     def __post_init__(self) -> None:
+        rows_of.check_band(self.age_band)
         one_date(self.since)
         if self.follow_up is not None:
             check_follow_up(self.follow_up)
@@ -92,31 +96,12 @@ class TimeVaryingTreatment:
         """
         zero = zero_inside(spells, self.since)
         since = treated_since(spells, interventions, self.intervention)
-        frame = spells.frame
-        number = np.asarray(period_numbers(pd.DatetimeIndex(frame["period"]), spells.rules))
-        counts = {"loans observed": int(frame["loan_id"].nunique())}
-        inside = number > zero
-        rows, number = frame[inside].reset_index(drop=True).assign(age=lambda f: f["start"]), number[inside]
-        counts["left or last observed before time zero"] = counts["loans observed"] - int(rows["loan_id"].nunique())
-        start = since.reindex(rows["loan_id"]).to_numpy(dtype=np.float64)
-        first = rows.assign(number=number, since=start).drop_duplicates("loan_id")
-        early = first.loc[first["since"] <= first["number"], "loan_id"]
-        if len(early) and self.prevalent == "raise":
-            raise DataError(
-                f"{counted(len(early), 'loan')} treated by {self.intervention!r} before time zero or before they enter "
-                f"(loan {first_of(early)}): who left soon after the treatment is not among them. Begin earlier, or leave "
-                "them out: prevalent='leave out'."
-            )
-        if len(early):
-            counts[PREVALENT] = len(early)
-        first = first[~first["loan_id"].isin(early)]
-        kept_loans = first.loc[rows_of.eligible_rows(first, self.eligible, counts), "loan_id"]
-        kept = rows["loan_id"].isin(kept_loans).to_numpy()
-        counts["in the cohort"] = len(kept_loans)
-        treated = number >= np.where(np.isnan(start), np.inf, start)
+        rows, counts = self._rows_at_risk(spells, zero, since)
+        treated = (rows["number"] >= rows["since"]).to_numpy()
         if self.follow_up is not None:
-            kept &= ~(number >= start + self.follow_up)
-        rows, number, treated = rows[kept].reset_index(drop=True), number[kept], treated[kept]
+            counted_yet = (rows["number"] < rows["since"] + self.follow_up).to_numpy()
+            rows, treated = rows[counted_yet].reset_index(drop=True), treated[counted_yet]
+        number = rows["number"].to_numpy(dtype=np.int64)
         until = f", up to {self.follow_up} after treatment" if self.follow_up else ""
         zero_day = str(one_date(self.since).date())
         clock = rows.assign(start=number - zero - 1.0, stop=number - float(zero))
@@ -124,7 +109,7 @@ class TimeVaryingTreatment:
             y=outcome_of(clock, spells.rules, start=True, subject=rows_of.numbered(rows["loan_id"])),
             arm=np.where(treated, self.intervention, CONTROL).astype(object),
             X=rows_of.covariates_of(rows, spells.rules, self.intervention),
-            strata=np.full(len(rows), zero_day, dtype=object),
+            strata=rows_of.age_bands(rows["age"], self.age_band).to_numpy(dtype=object),
             cluster=rows_of.numbered(rows["customer_id"]),
             calendar=number,
             treated=self.intervention,
@@ -132,6 +117,36 @@ class TimeVaryingTreatment:
             estimand=f"treated against not yet treated; clock: {spells.rules.period}s since {zero_day}{until}",
             counts=counts,
         )
+
+    def _rows_at_risk(self, spells: Spells, zero: int, since: pd.Series) -> tuple[pd.DataFrame, dict[str, int]]:
+        """Give the spells after time zero of the loans in the cohort, with age, ``number`` and ``since``; and the counts."""
+        number = np.asarray(period_numbers(pd.DatetimeIndex(spells.frame["period"]), spells.rules))
+        inside, loans = number > zero, spells.frame["loan_id"]
+        counts = {"loans observed": int(loans.nunique())}
+        rows = spells.frame[inside].reset_index(drop=True)
+        # infinity: never treated
+        start = since.reindex(rows["loan_id"]).fillna(np.inf).to_numpy(dtype=np.float64)
+        rows = rows.assign(age=rows["start"], number=number[inside], since=start)
+        first = rows.drop_duplicates("loan_id")
+        counts["left or last observed before time zero"] = counts["loans observed"] - len(first)
+        # who was there before may be treated at time zero itself
+        there = first["loan_id"].isin(loans[~inside])
+        early = (first["since"] < first["number"]) | ((first["since"] == first["number"]) & ~there)
+        if early.any():
+            self._refuse_prevalent(first.loc[early, "loan_id"])
+            counts[PREVALENT] = int(early.sum())
+        first = first[~early]
+        kept = first.loc[rows_of.eligible_rows(first, self.eligible, counts), "loan_id"]
+        counts["in the cohort"] = len(kept)
+        return rows[rows["loan_id"].isin(kept)].reset_index(drop=True), counts
+
+    def _refuse_prevalent(self, early: pd.Series) -> None:
+        if self.prevalent == "raise":
+            raise DataError(
+                f"{counted(len(early), 'loan')} treated by {self.intervention!r} before time zero or before they enter "
+                f"(loan {first_of(early)}): who left soon after the treatment is not among them. Begin earlier, or leave "
+                "them out: prevalent='leave out'."
+            )
 
     def estimate(
         self,

@@ -73,14 +73,15 @@ def incidence_influence(y: Outcome, code: int, horizon: float, weight: Floats) -
 
 
 def risk_contrast(cohort: StudyCohort, cause: str, horizon: float, sample_weight: ArrayLike | None = None) -> Contrast:
-    """Give the difference of risks, treated minus control; controls are weighted to the dates of the treated.
+    """Give the difference of risks, treated minus control; controls are weighted to the strata of the treated.
 
-    With several dates of time zero, a control of a date counts as many times as there are treated of that date per control.
+    With several strata (dates of time zero, loan ages), a control counts as many times as there are treated per control in its
+    stratum; rows of strata with one arm alone do not count.
     """
     y, code = cohort.y, cohort.y.cause_code(cause)
     horizon = float(meant_times(np.array(one_number(horizon, "horizon")), y))
-    weight = row_weights(sample_weight, len(y))
-    weight = _date_weights(cohort) * (np.ones(len(y)) if weight is None else weight)
+    given = row_weights(sample_weight, len(y))
+    weight = _stratum_weights(cohort, np.ones(len(y)) if given is None else given)
     if horizon <= 0:
         raise DataError(f"horizon={horizon:g}: give a time after time zero, such as 12.")
     risks, influence = {}, np.zeros(len(y))
@@ -93,13 +94,13 @@ def risk_contrast(cohort: StudyCohort, cause: str, horizon: float, sample_weight
     return Contrast(risks[cohort.treated] - risks[cohort.control], influence, n_events)
 
 
-def _date_weights(cohort: StudyCohort) -> Floats:
+def _stratum_weights(cohort: StudyCohort, weight: Floats) -> Floats:
+    """Give weights by which the controls are as many as the treated in each stratum."""
     codes = np.unique(cohort.strata, return_inverse=True)[1]
-    if codes.max() == 0:
-        return np.ones(len(codes))
-    treated = cohort.arm == cohort.treated
-    n_treated, n_control = (np.bincount(codes[rows], minlength=codes.max() + 1) for rows in (treated, ~treated))
-    return np.where(treated, 1.0, (n_treated / np.maximum(n_control, 1))[codes])
+    treated, size = cohort.arm == cohort.treated, int(codes.max()) + 1
+    n_treated, n_control = (np.bincount(codes[rows], weight[rows], size) for rows in (treated, ~treated))
+    per_control = n_treated / np.where(n_control > 0, n_control, 1.0)
+    return np.where(treated, (n_control > 0)[codes], per_control[codes]) * weight
 
 
 def _refuse_beyond(y: Outcome, rows: NDArray[np.int64], horizon: float, label: str) -> None:
@@ -165,8 +166,11 @@ def hazard_ratio_of(
     ``se`` is that of the ratio by the delta method; the interval is symmetric for its logarithm.
     """
     n_events = refuse_arm_without_event(cohort, cause)
-    several = len(np.unique(cohort.strata)) > 1
     weight = row_weights(sample_weight, len(cohort.y))
+    kept = in_strata_with_exits(cohort, cause)
+    if not kept.all():
+        cohort, weight = part_of(cohort, kept), None if weight is None else weight[kept]
+    several = len(np.unique(cohort.strata)) > 1
     model = CoxPH(cause=cause, weight_type="case" if weight is None else "sampling").fit(
         arm_and_covariates(cohort, adjust),
         cohort.y,
@@ -174,7 +178,10 @@ def hazard_ratio_of(
         cluster=cohort.cluster,
         sample_weight=weight,
     )
-    words = ["Cox model (Efron)", "stratified by the date of time zero" if several else "one date of time zero"]
+    words = [
+        "Cox model (Efron)",
+        f"stratified ({len(np.unique(cohort.strata))} strata of date and loan age)" if several else "unstratified",
+    ]
     words += [f"adjusted for {first_of(adjust, 40)}"] if adjust else []
     words += ["sampling weights, taken as known"] if weight is not None else []
     log, se = float(model.coef_["treated"]), float(np.sqrt(model.covariance_.to_numpy()[0, 0]))
@@ -213,6 +220,12 @@ def part_of(cohort: StudyCohort, kept: NDArray[np.bool_]) -> StudyCohort:
         calendar=cohort.calendar[rows],
         uptake=None if cohort.uptake is None else cohort.uptake[rows],
     )
+
+
+def in_strata_with_exits(cohort: StudyCohort, cause: str) -> NDArray[np.bool_]:
+    """Tell which rows are of strata with an exit by the cause; the others say nothing about ratios."""
+    event = cohort.y.event == cohort.y.cause_code(cause)
+    return np.isin(cohort.strata, np.unique(cohort.strata[event]))
 
 
 def causes_asked(cohort: StudyCohort, cause: str, safety: str | None) -> list[str]:

@@ -28,8 +28,8 @@ class Landmark:
 
     At each date those whose treatment began within the last `within` periods are compared with those not yet treated, on what
     was known at the date; those treated earlier are left out, and controls are followed until they are treated themselves. With
-    several dates a loan is a control many times: dates are strata, customers clusters (sequential trials, Hernán et al. 2008).
-    The arms never use what came after the date. Without randomisation they are confounded: adjust, or weight the cohort's rows.
+    several dates a loan is a control many times: dates and loan ages are strata, customers clusters (sequential trials, Hernán
+    et al. 2008). The arms never use what came after the date. Without randomisation they are confounded: adjust, or weight.
     Following controls until their treatment assumes that this has nothing to do with leaving, given what is adjusted for.
 
     Parameters
@@ -46,6 +46,8 @@ class Landmark:
         where treatments are dated by the period.
     eligible : str, optional
         Condition on what was known at the date; see :class:`Randomised`.
+    age_band : int
+        Periods of loan age at the date that make a stratum within it.
 
     Examples
     --------
@@ -65,9 +67,11 @@ class Landmark:
     follow_up: int
     within: int = 1
     eligible: str | None = None
+    age_band: int = 3
 
     def __post_init__(self) -> None:
         check_follow_up(self.follow_up)
+        rows_of.check_band(self.age_band)
         if isinstance(self.within, bool) or not isinstance(self.within, int | np.integer) or self.within < 1:
             raise DataError(
                 f"within={self.within!r} is no number of periods up to the date, 1 or more. Treatments that begin after "
@@ -115,7 +119,9 @@ class Landmark:
             y=rows_of.outcome_at_zero(here, spells.rules, np.minimum(until, float(self.follow_up))),
             arm=np.where(treated, self.intervention, CONTROL).astype(object),
             X=rows_of.covariates_of(here, spells.rules, self.intervention),
-            strata=here["landmark"].dt.strftime("%Y-%m-%d").to_numpy(dtype=object),
+            strata=(
+                here["landmark"].dt.strftime("%Y-%m-%d, ") + rows_of.age_bands(here["age"], self.age_band)
+            ).to_numpy(dtype=object),
             cluster=rows_of.numbered(here["customer_id"]),
             calendar=zero + 1,
             treated=self.intervention,
@@ -142,7 +148,8 @@ class Landmark:
         cohort, cause, safety, level
             As of :meth:`Randomised.estimate`.
         horizon : float, optional
-            Of the risk difference, which is not adjusted but by `sample_weight`: controls stand for the dates of the treated.
+            Of the risk difference, which is not adjusted but by `sample_weight`: controls stand for the dates and ages of the
+            treated.
         adjust : sequence of str
             Confounders in the Cox model.
         sample_weight : (n,), optional

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from churnsurv.data.assignments import ASSIGNED_ON
@@ -19,6 +18,7 @@ from churnsurv.data.spells import Spells
 from churnsurv.effects import design_estimates as of
 from churnsurv.effects import design_rows as rows_of
 from churnsurv.effects.design import DesignEstimate, StudyCohort, require_columns_of
+from churnsurv.effects.design_calendar import calendar_terms, exposure_terms, first_switched
 from churnsurv.effects.design_clusters import jackknife_by_stratum, permuted_orders, sums_by_cell
 from churnsurv.effects.design_randomised import check_follow_up
 from churnsurv.estimators.cox import CoxPH
@@ -26,9 +26,6 @@ from churnsurv.exceptions import DataError, NotIdentifiedError, SmallSampleWarni
 from churnsurv.messages import confidence_level, counted, first_of
 from churnsurv.results import Estimate, TestResult
 
-Ints = NDArray[np.int64]
-#: parts that calendar time is cut into at most, and exits in each at least
-MOST_PARTS, LEAST_EXITS = 20, 10
 #: branches below which a warning points to the permutation test
 FEW = 10
 #: a period that does not come
@@ -45,7 +42,9 @@ class StaggeredRollout:
     its loans have switched or none). This removes lasting differences between branches, whatever the order was, and what
     happens to all branches alike. It assumes that without the change the branches' hazards would have moved in parallel, that
     nobody reacts before the switch, and that neither customers nor effects move between branches. The ratio is that of the
-    first `follow_up` periods after the switch; later ones are left out, also as comparisons.
+    first `follow_up` periods after the switch; later ones are left out, also as comparisons. An effect may grow or fade: parts
+    of this time have ratios of their own, whose mean is given (of the logarithms, by length), because a single ratio would take
+    branches in which it still grows for unchanged ones (Goodman-Bacon 2021).
 
     Parameters
     ----------
@@ -112,6 +111,11 @@ class StaggeredRollout:
         if earlier.any():
             counts[f"{self.unit} switched before the data begin"] = int(frame.loc[earlier, "loan_id"].nunique())
             frame, since = frame[~earlier].reset_index(drop=True), since[since > first_period]
+            if len(set(since)) < 2:
+                raise NotIdentifiedError(
+                    f"All units ({self.unit}) that had not switched before the data begin, {first_of(since.index)}, switch "
+                    "together: the change cannot be told from what the calendar did."
+                )
         n_here = int(frame["loan_id"].nunique())
         number = np.asarray(period_numbers(pd.DatetimeIndex(frame["period"]), spells.rules))
         inside = number >= int(since.min()) - self.before
@@ -143,7 +147,8 @@ class StaggeredRollout:
         without = spells.frame.loc[spells.frame[self.unit].isna(), "loan_id"].unique()
         if len(without):
             raise DataError(
-                f"{counted(len(without), 'loan')} without a {self.unit} (loan {first_of(without)}): fill it in, or leave them out."
+                f"{counted(len(without), 'loan')} without a {self.unit} (loan {first_of(without)}): fill it in, or leave them "
+                "out."
             )
         units = pd.Index(sorted(spells.frame[self.unit].unique()), name=self.unit)
         if isinstance(interventions, Mapping | pd.Series):
@@ -245,6 +250,8 @@ class StaggeredRollout:
         SmallSampleWarning
             Fewer than ten branches; an estimate of the safety endpoint that is left out.
         """
+        if isinstance(n_permutations, bool) or not isinstance(n_permutations, int | np.integer) or n_permutations < 1:
+            raise DataError(f"n_permutations={n_permutations!r} is no number of orders: give 1 or more, better 1999.")
         effects: dict[tuple[str, str], Estimate] = {}
         tests: dict[tuple[str, str], TestResult] = {}
         for name in of.causes_asked(cohort, cause, safety):
@@ -265,7 +272,7 @@ class StaggeredRollout:
             )
         assumptions = (
             f"Parallel hazards of the units ({self.unit}) without the change, no reaction before the switch, no "
-            f"spill-over, and a ratio that is the same in the first {self.follow_up} periods (else an average); for the "
+            f"spill-over, and effects that depend on the time since the switch alone; for the "
             "permutation test a random order of the units."
         )
         return DesignEstimate(effects, tests, assumptions)
@@ -273,23 +280,26 @@ class StaggeredRollout:
     def _ratio(self, cohort: StudyCohort, cause: str, level: float, adjust: Sequence[str]) -> Estimate:
         part = of.part_of(cohort, cohort.calendar < first_switched(cohort) + self.follow_up)
         n_events = of.refuse_arm_without_event(part, cause)
-        part = with_exits(part, cause)
-        X = pd.concat([of.arm_and_covariates(part, adjust), calendar_terms(part, cause)], axis=1)
+        part = of.part_of(part, of.in_strata_with_exits(part, cause))
+        exposure, share = exposure_terms(part, cause)
+        covariates = of.arm_and_covariates(part, adjust).drop(columns="treated")
+        X = pd.concat([exposure, covariates, calendar_terms(part, cause)], axis=1)
         model = CoxPH(cause=cause).fit(X, part.y, strata=part.strata)
         left_out = jackknife_by_stratum(model, X, part.y, part.strata)
         n = len(left_out.clusters)
-        se = float(np.sqrt(left_out.covariance()[0, 0]))
+        # the mean of the logarithms over the periods since the switch
+        share = np.pad(share, (0, len(model.coef_) - len(share)))
+        log, se = float(share @ model.coef_), float(np.sqrt(share @ left_out.covariance() @ share))
         quantile = float(stdtrit(n - 1, (1 + confidence_level(level)) / 2))
         method = (
             f"Cox model (Efron) on loan age, stratified by {self.unit}, with calendar periods; first {self.follow_up} "
             f"periods after the switch; jackknife variance by {self.unit} ({n} with an exit), t with {n - 1} degrees of "
             "freedom"
         )
-        log = float(model.coef_["treated"])
         return of.ratio_estimate(part, cause, log, se, quantile, level, n_events, method)
 
     def _permutation(self, cohort: StudyCohort, cause: str, n_permutations: int, random_state: int) -> TestResult:
-        part = with_exits(cohort, cause)
+        part = of.part_of(cohort, of.in_strata_with_exits(cohort, cause))
         terms = calendar_terms(part, cause)
         null = CoxPH(cause=cause).fit(terms, part.y, strata=part.strata)
         residual = null.residuals(terms, part.y, "martingale", strata=part.strata).to_numpy()
@@ -312,46 +322,3 @@ class StaggeredRollout:
             n=cohort.y.n_subjects,
             n_events=int(np.sum(cohort.y.event == cohort.y.cause_code(cause))),
         )
-
-
-def first_switched(cohort: StudyCohort) -> Ints:
-    """Give for each row the first calendar period in which its unit had switched; a late number where it never does."""
-    number = pd.Series(np.where(cohort.arm == cohort.treated, cohort.calendar, NEVER // 2))
-    return number.groupby(pd.Series(cohort.cluster)).transform("min").to_numpy(dtype=np.int64)
-
-
-def with_exits(cohort: StudyCohort, cause: str) -> StudyCohort:
-    """Give the rows of strata with an exit by the cause; the others say nothing about ratios."""
-    event = cohort.y.event == cohort.y.cause_code(cause)
-    return of.part_of(cohort, np.isin(cohort.strata, np.unique(cohort.strata[event])))
-
-
-def calendar_terms(cohort: StudyCohort, cause: str) -> pd.DataFrame:
-    """Give indicators of calendar time but its first part; periods are joined until each part has enough exits.
-
-    Raises
-    ------
-    TooFewEventsError
-        No two parts have enough.
-    """
-    event = cohort.y.event == cohort.y.cause_code(cause)
-    periods, position = np.unique(cohort.calendar, return_inverse=True)
-    exits = np.bincount(position[event], minlength=len(periods))
-    part = joined(exits, max(LEAST_EXITS, int(np.ceil(exits.sum() / MOST_PARTS))))
-    if part[-1] == 0:
-        raise TooFewEventsError(
-            f"{counted(int(event.sum()), 'exit')} by {cause}: too few to tell the change from what the calendar did (two "
-            f"parts of the time with {LEAST_EXITS} exits each are needed)."
-        )
-    of_row = part[position]
-    return pd.DataFrame({f"calendar_{k}": (of_row == k).astype(np.float64) for k in range(1, int(part[-1]) + 1)})
-
-
-def joined(exits: Ints, least: int) -> Ints:
-    """Give each period the number of its part: consecutive ones with at least `least` exits; a poorer rest joins the last."""
-    part, number, total = np.zeros(len(exits), dtype=np.int64), 0, 0
-    for k, n in enumerate(exits):
-        part[k], total = number, total + int(n)
-        if total >= least:
-            number, total = number + 1, 0
-    return np.minimum(part, max(number - 1, 0))

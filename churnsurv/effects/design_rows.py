@@ -184,6 +184,18 @@ def covariates_of(frame: pd.DataFrame, rules: SpellRules, intervention: str) -> 
     return frame[list(dict.fromkeys(named))].reset_index(drop=True)
 
 
+def age_bands(age: pd.Series, width: int) -> pd.Series:
+    """Give bands of loan age as text, such as "age 12-14"."""
+    first = (age // width * width).astype(np.int64)
+    return "age " + first.astype(str) + "-" + (first + width - 1).astype(str)
+
+
+def check_band(width: Any) -> None:
+    """Refuse a band of loan age that is no number of periods."""
+    if isinstance(width, bool) or not isinstance(width, int | np.integer) or width < 1:
+        raise DataError(f"age_band={width!r} is no number of periods, 1 or more: loans of one band are compared.")
+
+
 def numbered(values: pd.Series) -> Ints:
     """Give numbers in place of identifiers, in the order of the identifiers."""
     return np.asarray(pd.factorize(values, sort=True)[0], dtype=np.int64)

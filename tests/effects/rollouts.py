@@ -9,11 +9,11 @@ from churnsurv.effects.design import StudyCohort
 START = 600
 
 
-def rollout(seed, n_branches=20, loans=30, effect=0.0, spread=0.3, waves=3, drift=0.3, months=24):
+def rollout(seed, n_branches=20, loans=30, effect=0.0, spread=0.3, waves=3, drift=0.3, months=24, grows=1):
     """Give the cohort of a rollout: loan-months of branches that switch in random waves, one fifth of them never.
 
     Hazards of a branch wander around a level of its own (standard deviation `spread` of the logarithm, by half-year), and
-    fall by `drift` over the time for all.
+    fall by `drift` over the time for all. The effect is reached after `grows` months.
     """
     rng = np.random.default_rng(seed)
     dates = np.array([6 + 4 * k for k in range(waves)] + [months + 100])
@@ -30,7 +30,7 @@ def rollout(seed, n_branches=20, loans=30, effect=0.0, spread=0.3, waves=3, drif
                     np.log(0.03)
                     + level[branch, month // 6]
                     - drift * month / months
-                    + effect * (month >= switch[branch])
+                    + effect * np.clip((month - switch[branch] + 1) / grows, 0, 1)
                 )
                 left = rng.random() < -np.expm1(-np.exp(log))
                 rows.append((branch, branch * loans + loan, month, age, int(left), month >= switch[branch]))

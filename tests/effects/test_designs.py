@@ -145,6 +145,17 @@ def test_treated_time_begins_with_the_first_month_after_the_treatment(loans, spe
     assert (cohort.y.start == cohort.y.stop - 1).all()
 
 
+def test_loans_treated_at_time_zero_are_treated_from_the_beginning(loans, spells, calls):
+    cohort = TimeVaryingTreatment(intervention="call", since=ZERO, prevalent="leave out").cohort(spells, calls)
+    assert np.sum(cohort.is_treated[cohort.y.start == 0]) == (calls["assigned_on"] == ZERO).sum() > 0
+    # a loan that comes with the treatment has no untreated time, nor was anybody there to see it leave
+    late = loans[[pd.Period(o, "M") > pd.Period("2024-10", "M") for o in loans["opened"]]].iloc[:3]
+    with_late = pd.concat([calls, assigned(late["loan_id"], "call", late["opened"] - pd.offsets.MonthEnd(1), "call")])
+    design = TimeVaryingTreatment(intervention="call", since=day("2024-09"))
+    with pytest.raises(DataError, match="3 loans treated by 'call' before time zero or before they enter"):
+        design.cohort(spells, with_late)
+
+
 def test_after_the_follow_up_a_treated_loan_says_nothing_more(spells, calls):
     design = TimeVaryingTreatment(intervention="call", since=day("2024-12"))
     everything, short = (replace(design, follow_up=k).cohort(spells, calls) for k in (None, 3))
@@ -159,7 +170,7 @@ def test_a_landmark_compares_the_treated_by_the_date_with_those_who_wait_until_t
     dates = calls.set_index("loan_id")["assigned_on"].dt.to_period("M")
     for zero in ("2025-02", "2025-05"):
         month = pd.Period(zero, "M")
-        here = cohort.strata == str(month.end_time.date())
+        here = np.char.startswith(cohort.strata.astype(str), str(month.end_time.date()))
         assert np.sum(here & (cohort.is_treated == 1)) == (dates == month).sum()
         there = loans[[pd.Period(o, "M") <= month for o in loans["opened"]]]
         there = there[[e is None or e > month for e in there["exit"]]].set_index("loan_id")
@@ -172,13 +183,14 @@ def test_a_landmark_compares_the_treated_by_the_date_with_those_who_wait_until_t
 
 
 def test_a_landmark_with_a_horizon_compares_risks_at_the_dates_of_the_treated(spells, calls):
-    design = Landmark(intervention="call", dates=[day("2025-02"), day("2025-05")], follow_up=6)
+    design = Landmark(intervention="call", dates=[day("2025-02"), day("2025-05")], follow_up=6, age_band=6)
     cohort = design.cohort(spells, calls)
     found = design.estimate(cohort, horizon=5, safety=None)["risk_difference", "attrition"]
     weight = np.ones(len(cohort))
     for zero in np.unique(cohort.strata):
         n = [np.sum((cohort.strata == zero) & (cohort.is_treated == k)) for k in (0, 1)]
-        weight[(cohort.strata == zero) & (cohort.is_treated == 0)] = n[1] / n[0]
+        weight[(cohort.strata == zero) & (cohort.is_treated == 0)] = n[1] / n[0] if n[0] else 0
+        weight[(cohort.strata == zero) & (cohort.is_treated == 1)] = n[0] > 0
     curves = cs.AalenJohansen().fit(cohort.y, by=cohort.arm, sample_weight=weight).curves_
     risk = dict(zip(curves.index, curves.at([5]).cumulative_incidence("attrition")[:, 0], strict=True))
     assert found.value == pytest.approx(risk["call"] - risk["untreated"], abs=1e-12)
@@ -192,6 +204,10 @@ def test_weights_of_ones_are_no_weights(spells, calls):
     for key in plain.effects:
         assert ones[key].value == pytest.approx(plain[key].value, rel=1e-10)
         assert ones[key].se == pytest.approx(plain[key].se, rel=1e-8)
+    scaled = design.estimate(cohort, safety=None, horizon=5, sample_weight=np.where(cohort.arm == "call", 3.0, 0.5))
+    key = ("risk_difference", "attrition")
+    assert scaled[key].value == pytest.approx(plain[key].value, rel=1e-10)
+    assert scaled[key].se == pytest.approx(plain[key].se, rel=1e-10)
 
 
 # an invitation
