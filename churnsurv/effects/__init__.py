@@ -4,6 +4,7 @@ Lives here: tests and effect estimates of arms, on the time since assignment. Mo
 """
 
 from churnsurv.effects.balance import balance_table
+from churnsurv.effects.doubly_robust import doubly_robust_effect
 from churnsurv.effects.logrank import logrank_test
 from churnsurv.effects.propensity import Propensity, propensity
 from churnsurv.effects.rmst import rmst_difference
@@ -14,6 +15,7 @@ from churnsurv.effects.weights import effective_sample_size
 __all__ = [
     "Propensity",
     "balance_table",
+    "doubly_robust_effect",
     "effective_sample_size",
     "logrank_test",
     "propensity",
