@@ -14,6 +14,7 @@ from churnsurv.effects.design_episodes import treatment_episodes
 from churnsurv.effects.design_landmark import Landmark
 from churnsurv.effects.design_randomised import Randomised
 from churnsurv.effects.design_rollout import StaggeredRollout
+from churnsurv.effects.doubly_robust import doubly_robust_effect
 from churnsurv.effects.gray import gray_test
 from churnsurv.effects.hazards import hazard_ratio, subdistribution_hazard_ratio
 from churnsurv.effects.logrank import logrank_test
@@ -62,6 +63,7 @@ __all__ = [
     "balance_table",
     "cox_test",
     "delta_adjusted",
+    "doubly_robust_effect",
     "e_value",
     "effect_by_subgroup",
     "effective_sample_size",

@@ -6,6 +6,7 @@ What the arms share no values of is refused here, with the column: no method can
 from __future__ import annotations
 
 import warnings
+from itertools import permutations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +28,11 @@ Ints = NDArray[np.int64]
 
 #: fitted probabilities of a logistic regression below this are those of a likelihood without a maximum
 SEPARATED = 1e-7
+
+_REMEDY = (
+    "Join them with others, leave them out on purpose (the effect is then of the others), leave the column out if it is no "
+    "confounder, or give a penalised model=."
+)
 
 
 class Arms(NamedTuple):
@@ -108,7 +114,9 @@ def read_candidates(
             f"Covariates are missing: {missing_report(design, frame[encoder.columns_])}. Impute them (with an indicator of "
             "being missing), give a Pipeline that does, or leave these customers out of the comparison on purpose."
         )
-    _refuse_separate_arms(frame, encoder, design, arms)
+    if model is None:
+        _refuse_lone_levels(frame, encoder, arms)
+    _refuse_separate_arms(encoder, design, arms, complete_only=model is not None)
     return Candidates(design, encoder.terms_, model, fold)
 
 
@@ -143,8 +151,8 @@ def _folds(arms: Arms, n_folds: int, random_state: int | None) -> Ints:
     return of_row
 
 
-def _refuse_separate_arms(frame: pd.DataFrame, encoder: DesignEncoder, design: Floats, arms: Arms) -> None:
-    """Refuse columns by which an arm can be told from another: the customers there have no counterpart."""
+def _refuse_lone_levels(frame: pd.DataFrame, encoder: DesignEncoder, arms: Arms) -> None:
+    """Refuse levels of categories that an arm lacks: the likelihood has no maximum, and these customers no counterpart."""
     for column, levels in encoder.levels_.items():
         at = pd.Index(levels).get_indexer(pd.Index(frame[column]))
         counts = np.zeros((len(levels), len(arms.labels)), dtype=np.int64)
@@ -154,23 +162,32 @@ def _refuse_separate_arms(frame: pd.DataFrame, encoder: DesignEncoder, design: F
                 empty = arms.labels[int(np.argmin(of_arm))]
                 raise NotIdentifiedError(
                     f"Column {column!r} separates the arms: of {counted(int(of_arm.sum()), 'row')} with {level!r} none is in "
-                    f"arm {empty!r}, so nothing says how these customers would have done there. Join the level with another, "
-                    "or leave these customers out on purpose: the effect is then of the others."
+                    f"arm {empty!r}, so nothing says how these customers would have done there. {_REMEDY}"
                 )
-    for a in range(len(arms.labels)):
-        for b in range(len(arms.labels)):
-            if a == b:
-                continue
-            low, high = design[arms.code == a], design[arms.code == b]
-            apart = (low.max(axis=0) <= high.min(axis=0)) & (np.ptp(design, axis=0) > 0)
-            if apart.any():
-                j = int(np.argmax(apart))
-                raise NotIdentifiedError(
-                    f"Column {encoder.terms_[j]!r} separates the arms: it is at most {low[:, j].max():g} in arm "
-                    f"{arms.labels[a]!r} and at least {high[:, j].min():g} in arm {arms.labels[b]!r}. No customer of one has a "
-                    "counterpart in the other. Is it the rule of assignment, or known only after it? Leave the column out if "
-                    "it is no confounder, or compare customers near the threshold."
-                )
+
+
+def _refuse_separate_arms(encoder: DesignEncoder, design: Floats, arms: Arms, complete_only: bool) -> None:
+    """Refuse columns by which an arm can be told from another, or (unless `complete_only`) some customers' arm can."""
+    varies = np.ptp(design, axis=0) > 0
+    for a, b in permutations(range(len(arms.labels)), 2):
+        top, bottom = design[arms.code == a].max(axis=0), design[arms.code == b].min(axis=0)
+        apart = varies & ((top < bottom) if complete_only else (top <= bottom))
+        if not apart.any():
+            continue
+        j = int(np.argmax(apart))
+        one, other = repr(arms.labels[a]), repr(arms.labels[b])
+        what = f"Column {encoder.terms_[j]!r} separates the arms: "
+        if top[j] < bottom[j]:
+            raise NotIdentifiedError(
+                f"{what}it is at most {top[j]:g} in arm {one} and at least {bottom[j]:g} in arm {other}. No customer of one "
+                "has a counterpart in the other. Is it the rule of assignment, or known only after it? Leave the column out "
+                "if it is no confounder, or compare customers near the threshold."
+            )
+        of_pair = np.isin(arms.code, (a, b))
+        above, below = (int(np.sum(of_pair & side)) for side in (design[:, j] > top[j], design[:, j] < top[j]))
+        parts = [f"{counted(above, 'row')} above {top[j]:g} in arm {other} only"] if above else []
+        parts += [f"{counted(below, 'row')} below {top[j]:g} in arm {one} only"] if below else []
+        raise NotIdentifiedError(f"{what}{' and '.join(parts)}, so nothing compares these customers. {_REMEDY}")
 
 
 def fitted_probabilities(candidates: Candidates, code: Ints, n_arms: int, times: Ints | None = None) -> Floats:

@@ -51,7 +51,7 @@ def check_bootstrap(how: Bootstrap) -> None:
         raise DataError(f"random_state={seed!r}: give a whole number of 0 or more, or None.")
 
 
-def resampled(statistic: Callable[[Ints], Floats], unit: Ints, how: Bootstrap) -> Floats:
+def resampled(statistic: Callable[[Ints], Floats], unit: Ints, how: Bootstrap, stacklevel: int = 3) -> Floats:
     """Give the statistic in every resample, (n_resamples, m); rows of NaN where it could not be estimated.
 
     `statistic` takes how often each row was drawn, (n,), which is the same for all rows of a unit. The result depends on the
@@ -81,7 +81,7 @@ def resampled(statistic: Callable[[Ints], Floats], unit: Ints, how: Bootstrap) -
         what = f"{counted(lost, 'resample')} of {len(found):,} without an estimate (no event in an arm, or too few customers)"
         if len(finite) < LEAST_SHARE * len(found):
             raise DataError(f"{what}: there is no interval. Ask for a longer horizon, or join arms.")
-        warnings.warn(f"{what}, left out: the interval may be too narrow.", SmallSampleWarning, stacklevel=4)
+        warnings.warn(f"{what}, left out: the interval may be too narrow.", SmallSampleWarning, stacklevel=stacklevel)
     return finite
 
 

@@ -123,16 +123,10 @@ def standardised_effect(
     >>> bool(effect.lower < effect.value < 0)
     True
     """
-    if effect not in get_args(Effect):
-        raise DataError(f"effect={effect!r} is not known: use one of {list(get_args(Effect))}.")
     how = Bootstrap(n_resamples, random_state, n_jobs, progress, interval, confidence_level(level))
     check_bootstrap(how)
     asked = read_standardised(model, X, y, arm, cause, estimand, reference, treated, cluster)
-    if effect == "rmst_difference" and asked.cause is not None:
-        raise DataError(
-            f"The restricted mean time is that until leaving by any cause, not by {asked.cause!r}: ask for "
-            "effect='time_lost_difference', or leave the cause out."
-        )
+    check_standardised(effect, asked)
     everyone = np.ones(len(asked.assigned.y), dtype=bool)
     end = checked_horizon(asked.assigned, horizon, everyone)
     event = asked.assigned.y.event > 0
@@ -241,6 +235,17 @@ def standardised_risks(
             "upper": upper,
         }
     )
+
+
+def check_standardised(effect: Any, asked: Standardised) -> None:
+    """Refuse effects that are not known, and a mean time until leaving by one cause."""
+    if effect not in get_args(Effect):
+        raise DataError(f"effect={effect!r} is not known: use one of {list(get_args(Effect))}.")
+    if effect == "rmst_difference" and asked.cause is not None:
+        raise DataError(
+            f"The restricted mean time is that until leaving by any cause, not by {asked.cause!r}: ask for "
+            "effect='time_lost_difference', or leave the cause out."
+        )
 
 
 def _is_analytic(asked: Standardised, effect: Effect, variance: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -57,14 +58,23 @@ class Standardised(NamedTuple):
         return found[0][0], np.stack([risk for _, risk in found])
 
     def _average(self, model: Any, people: pd.DataFrame, weight: Floats, label: Any) -> tuple[Floats, Floats]:
-        moved = people.assign(**{self.arm: pd.Series([label] * len(people), people.index, people[self.arm].dtype)})
         total: Any = 0.0
+        times = np.empty(0)
+        for rows, grid, risk in self.risks(model, people, label):
+            times, total = grid, total + weight[rows] @ risk
+        return times, total
+
+    def risks(self, model: Any, people: pd.DataFrame, label: Any) -> Iterator[tuple[slice, Floats, Floats]]:
+        """Yield rows, the times (T,) and the rows' risks (n, T), had they been in the arm with the label."""
+        moved = people.assign(**{self.arm: pd.Series([label] * len(people), people.index, people[self.arm].dtype)})
         for begin in range(0, len(moved), CHUNK):
             rows = slice(begin, begin + CHUNK)
             curves = predict_curves(model, moved.iloc[rows])
-            risk = 1 - curves.survival if self.cause is None else curves.cumulative_incidence(self.cause)
-            total = total + weight[rows] @ risk
-        return curves.times, total
+            yield (
+                rows,
+                curves.times,
+                1 - curves.survival if self.cause is None else curves.cumulative_incidence(self.cause),
+            )
 
 
 def read_standardised(

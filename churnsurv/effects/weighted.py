@@ -177,29 +177,20 @@ def weighted_effect(
     asked = Asked(assigned, effect, cause, end)
     event = y.event > 0 if cause is None else y.event == y.cause_code(cause)
     n_events = events_of_arms(assigned, event, end, used, cause)
-    value, robust_se = estimate_under(asked, weight[assigned.subject], variance == "robust", cluster is not None)
-    if variance == "robust":
-        se = robust_se
-        lower, upper = normal_interval(value, se, level, asked.is_ratio)
-        how_said = "normal interval, robust variance that takes the weights as known (" + (
-            "too large in large samples)" if estimand == "ate" else "too large or too small)"
-        )
-    else:
-        found = resampled(_statistic(asked, candidates, weighting), assigned.arms.unit, how)
-        ses, lowers, uppers = interval_of(np.array([value]), found, how, asked.is_ratio)
-        se, lower, upper = float(ses[0]), float(lowers[0]), float(uppers[0])
-        how_said = f"{how.words()} with the propensity estimated again in each"
+    value, se, lower, upper, interval_words = _with_interval(
+        asked, candidates, weighting, weight, how, variance == "robust", cluster is not None
+    )
     pair = np.isin(assigned.arms.code, (0, assigned.target)) & (weight > 0)
     return Estimate(
         name=_name(asked, horizon),
         value=value,
         se=se,
-        lower=float(lower),
-        upper=float(upper),
+        lower=lower,
+        upper=upper,
         level=level,
         n=int(np.count_nonzero(pair)),
         n_events=n_events,
-        method="; ".join([_curves_words(asked), _weights_words(weighting, ps), ess, how_said]),
+        method="; ".join([_curves_words(asked), _weights_words(weighting, ps), ess, interval_words]),
     )
 
 
@@ -215,6 +206,27 @@ def _check_effect(y: Outcome, effect: Any, horizon: float | None, cause: str | N
             )
     if horizon is None and effect != "hazard_ratio":
         raise DataError(f"effect={effect!r} is that within a period: give its length, e.g. horizon=12.")
+
+
+def _with_interval(
+    asked: Asked,
+    candidates: Candidates,
+    weighting: Weighting,
+    weight: Floats,
+    how: Bootstrap,
+    robust: bool,
+    clustered: bool,
+) -> tuple[float, float, float, float, str]:
+    """Give the effect, its standard error, the ends of its interval, and what the interval is in words."""
+    value, se = estimate_under(asked, weight[asked.assigned.subject], robust, clustered)
+    if robust:
+        bias = "too large in large samples" if weighting.estimand == "ate" else "too large or too small"
+        lower, upper = normal_interval(value, se, how.level, asked.is_ratio)
+        words = f"normal interval, robust variance that takes the weights as known ({bias})"
+        return value, se, float(lower), float(upper), words
+    found = resampled(_statistic(asked, candidates, weighting), asked.assigned.arms.unit, how, stacklevel=4)
+    se, lower, upper = (float(each[0]) for each in interval_of(np.array([value]), found, how, asked.is_ratio))
+    return value, se, lower, upper, f"{how.words()} with the propensity estimated again in each"
 
 
 def _weights(assigned: Assigned, probability: Floats, weighting: Weighting, times: Ints | None) -> Floats:

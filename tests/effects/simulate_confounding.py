@@ -151,20 +151,18 @@ WORDS = {
 }
 
 
-def main(repetitions=200, n_resamples=200):
-    """Write the rows of the summary table."""
-    table = simulate(repetitions, n_resamples, n_jobs=2)
+def summary_rows(table, words, repetitions):
+    """Give the rows of the summary table: mean estimates and coverage."""
     rows = []
     for method, row in table.iterrows():
-        name, quantity = WORDS[method]
-        name = f"confounded deferral: {name}"
+        name, quantity = words[method]
         ends = [
             (f"mean estimate: {quantity}", row["truth"], row["mean"], row["mean_error"]),
             (f"coverage of 95% interval: {quantity}", 0.95, row["coverage"], row["coverage_error"]),
         ]
         rows += [
             {
-                "name": name,
+                "name": f"confounded deferral: {name}",
                 "quantity": what,
                 "truth": round(float(true), 6),
                 "estimate": round(float(estimate), 6),
@@ -173,9 +171,20 @@ def main(repetitions=200, n_resamples=200):
             }
             for what, true, estimate, error in ends
         ]
-    target = Path(__file__).parent / "simulated" / "confounding.json"
+    return rows
+
+
+def write(name, rows):
+    """Write rows beside this module."""
+    target = Path(__file__).parent / "simulated" / name
     target.parent.mkdir(exist_ok=True)
     target.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def main(repetitions=200, n_resamples=200):
+    """Write the rows of the summary table."""
+    table = simulate(repetitions, n_resamples, n_jobs=2)
+    write("confounding.json", summary_rows(table, WORDS, repetitions))
     print(table.to_string())
 
 

@@ -262,8 +262,17 @@ def test_a_column_that_separates_the_arms_is_named():
     flag = (arm == "none") & (X["strain"] > 0.5)
     with pytest.raises(NotIdentifiedError, match="'flag' separates"):
         propensity(X.assign(flag=flag.astype(int)), arm)
+    with pytest.raises(
+        NotIdentifiedError, match=f"'flag' separates the arms: {flag.sum()} rows above 0 in arm 'none' only"
+    ):
+        propensity(X.assign(flag=flag.astype(int)), arm)
+    closed = X.assign(segment=X["segment"].mask(flag, "closed"))
     with pytest.raises(NotIdentifiedError, match=r"'segment' separates.*'closed'.*'deferral'"):
-        propensity(X.assign(segment=X["segment"].mask(flag, "closed")), arm)
+        propensity(closed, arm)
+    # a penalised model has an estimate; complete separation leaves nothing to compare whatever the model
+    assert propensity(closed, arm, model=LogisticRegression()).probability.min() > 0
+    with pytest.raises(NotIdentifiedError, match="'rule' separates the arms"):
+        propensity(X.assign(rule=np.where(arm == "none", -1.0, 1.0)), arm, model=LogisticRegression())
 
 
 def test_a_combination_that_separates_the_arms_is_found():

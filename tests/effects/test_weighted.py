@@ -101,15 +101,22 @@ def test_the_oracle_of_weighted_effects_is_reproduced(kind):
     assert gain.value == pytest.approx(oracle["rmst_5"]["contrast"]["diff"], rel=1e-8)
 
 
-def test_without_confounding_weights_leave_the_arms_alone():
-    # every kind of customer equally often in both arms: probabilities of one half
-    y, _, _ = sample()
-    X = pd.DataFrame({"x": np.repeat(np.arange(120.0), 2)})
-    arm = np.tile([0, 1], 120)
-    weighted = weighted_effect(y, arm, X, effect="rmst_difference", horizon=10, variance="robust")
-    plain = rmst_difference(y, arm, horizon=10)
+def test_a_constant_propensity_is_no_weighting():
+    y, arm, X = sample()
+    weighted = robust(y, arm, X.assign(z=1.0, f=2.0), effect="rmst_difference", horizon=10)
+    plain = rmst_difference(y, arm, horizon=10, reference="none")
     assert weighted.value == pytest.approx(plain.value)
+    # the infinitesimal jackknife against Greenwood's variance
     assert weighted.se == pytest.approx(plain.se, rel=0.02)
+
+
+def test_curves_are_the_same_under_stabilised_weights_a_hazard_ratio_is_not():
+    y, arm, X = sample()
+    for effect in ("risk_difference", "rmst_difference"):
+        a, b = (robust(y, arm, X, effect=effect, horizon=10, stabilised=s) for s in (False, True))
+        np.testing.assert_allclose([a.value, a.se], [b.value, b.se], rtol=1e-9)
+    a, b = (robust(y, arm, X, effect="hazard_ratio", stabilised=s).value for s in (False, True))
+    assert a != pytest.approx(b, rel=1e-6)
 
 
 @pytest.mark.parametrize("effect", EFFECTS)
@@ -216,8 +223,9 @@ def test_resamples_without_an_estimate_are_counted():
     event = y.event.copy()
     event[few] = 0
     y = cs.Outcome(y.stop, event, causes=y.causes)
-    with pytest.warns(SmallSampleWarning, match="without an estimate"):
+    with pytest.warns(SmallSampleWarning, match="without an estimate") as caught:
         weighted_effect(y, arm, X, effect="hazard_ratio", n_resamples=200, random_state=0)
+    assert caught[0].filename == __file__
 
 
 def test_what_the_variance_holds_is_said():

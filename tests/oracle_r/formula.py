@@ -11,7 +11,7 @@ import pandas as pd
 
 from tests.oracle_r.evaluator import evaluate, within
 from tests.oracle_r.parser import Call, Constant, Name, Node
-from tests.oracle_r.values import Formula, Frame, Later, Outside, Scope
+from tests.oracle_r.values import Formula, Frame, Later, Outside, Scope, settled
 
 Term = tuple[Node, ...]
 
@@ -74,7 +74,7 @@ def model_frame(formula: Formula, data: Any, extra: dict[str, Node | None], scop
     response = evaluate(formula.left, inner)
     if isinstance(response, Outside | Later):
         return response if isinstance(response, Outside) else Outside("a response that depends on a fitted model")
-    parts = {name: evaluate(node, within(data, scope)) for name, node in extra.items()}
+    parts = {name: settled(evaluate(node, within(data, scope))) for name, node in extra.items()}
     wrong = [value for value in parts.values() if isinstance(value, Outside)]
     if wrong:
         return wrong[0]

@@ -13,7 +13,7 @@ from tests.oracle_r.cox import CoxFit, given
 from tests.oracle_r.evaluator import evaluate, within
 from tests.oracle_r.formula import columns_of, deparse, model_frame, terms_of
 from tests.oracle_r.parser import Call, Name
-from tests.oracle_r.values import Builtin, Frame, Later, Outside, Record, Scope, Special
+from tests.oracle_r.values import Builtin, Frame, Later, Outside, Record, Scope, Special, settled
 
 
 class Logistic(Record):
@@ -50,7 +50,7 @@ def _svydesign(node: Call, scope: Scope) -> Any:
     data, weights, ids = (evaluate(arguments[name], scope) for name in ("data", "weights", "ids"))
     if not isinstance(data, Frame) or deparse(ids.right) != "1":
         return Outside("outside the scope: surveys of clusters")
-    return Survey(data, np.asarray(evaluate(weights.right, within(data, scope)), dtype=float))
+    return Survey(data, np.asarray(settled(evaluate(weights.right, within(data, scope))), dtype=float))
 
 
 class Survey(Record):
@@ -92,13 +92,15 @@ def _glm(node: Call, scope: Scope) -> Any:
 
 
 def _fitted(fit: Any) -> Any:
-    return fit.propensity.score if isinstance(fit, Logistic) else Outside("outside the scope: fitted values")
+    if not isinstance(fit, Logistic):
+        return Outside("outside the scope: fitted values of other models")
+    return Later(lambda: np.asarray(fit.propensity.score))
 
 
 def _log_likelihood(fit: Any) -> Any:
     if not isinstance(fit, Logistic):
         return Outside("outside the scope: log likelihoods of other models")
-    return np.array([fit.propensity.log_likelihood])
+    return Later(lambda: np.array([fit.propensity.log_likelihood]))
 
 
 PROPENSITY: dict[str, Any] = {
