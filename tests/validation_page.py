@@ -1,14 +1,19 @@
-"""The counts of docs/validation.md: how many blocks of which kind are compared with R. Rewritten by running this module."""
+"""The tables of docs/validation.md: what is compared with R, and what simulations gave. Rewritten by running this module."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+
+import pandas as pd
 
 from tests.oracle_cases import HERE, checks_of, folders
 
 PAGE = HERE.parent / "docs" / "validation.md"
 BEGIN, END = "<!-- counts: python -m tests.validation_page -->", "<!-- end of counts -->"
+SIMULATED = HERE / "effects" / "simulated"
+FIRST, LAST = "<!-- simulations: python -m tests.validation_page -->", "<!-- end of simulations -->"
 #: kind of a block → what it holds; a kind not listed is shown by its name
 WORDS = {
     "cox": "Cox fits: coefficients, covariances, likelihoods, tests, intervals, AIC, BIC",
@@ -40,13 +45,36 @@ def counts() -> str:
     return "\n".join(["| compared with R | blocks | cases |", "|---|---|---|", *rows, total])
 
 
+def simulations() -> str:
+    """Give the table of what simulations with a known truth gave, as their modules kept it."""
+    parts = [pd.DataFrame(json.loads(file.read_text())) for file in sorted(SIMULATED.glob("*.json"))]
+    parts += [pd.read_csv(file) for file in sorted(SIMULATED.glob("*.csv"))]
+    table = pd.concat(parts, ignore_index=True).sort_values(["name", "quantity"], kind="stable")
+    rows = [
+        f"| {row.name} | {row.quantity} | {_truth(row.truth)} | {row.estimate:.4g} | {row.monte_carlo_error:.2g} | "
+        f"{row.repetitions:,} |"
+        for row in table[["name", "quantity", "truth", "estimate", "monte_carlo_error", "repetitions"]].itertuples(
+            index=False, name="Row"
+        )
+    ]
+    return "\n".join(
+        ["| of | quantity | truth | found | Monte-Carlo error | data sets |", "|---|---|---|---|---|---|", *rows]
+    )
+
+
+def _truth(value: float) -> str:
+    return "—" if pd.isna(value) else f"{value:.4g}"
+
+
 def with_counts(text: str) -> str:
-    """Give the page with the counts of today."""
-    return re.sub(f"{BEGIN}.*{END}", lambda _: f"{BEGIN}\n{counts()}\n{END}", text, flags=re.DOTALL)
+    """Give the page with the tables of today."""
+    for begin, end, table in ((BEGIN, END, counts), (FIRST, LAST, simulations)):
+        text = re.sub(f"{begin}.*{end}", lambda _, b=begin, e=end, t=table: f"{b}\n{t()}\n{e}", text, flags=re.DOTALL)
+    return text
 
 
 def main(page: Path = PAGE) -> None:
-    """Rewrite the counts of the page."""
+    """Rewrite the tables of the page."""
     page.write_text(with_counts(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
