@@ -213,7 +213,7 @@ SCENARIOS: dict[str, tuple[Callable[..., cs.Estimate], dict[str, Any], Callable[
     "hazard ratio, attrition": (
         effects.hazard_ratio, {"cause": "attrition"}, plain, float(ATTRITION[1] / ATTRITION[0]), 1000),
     "subdistribution hazard ratio": (
-        effects.subdistribution_hazard_ratio, {"cause": "attrition"}, fine_gray, float(np.exp(BETA)), 1000),
+        effects.subdistribution_hazard_ratio, {"cause": "attrition"}, fine_gray, float(np.exp(BETA)), 4000),
     "risk difference, strata": (
         effects.risk_difference, {"horizon": HORIZON, "cause": "attrition"}, stratified, _gap(mixed, 0, DIFFERENT), 2000),
     "risk difference, sampling weights": (
