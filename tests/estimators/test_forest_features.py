@@ -163,9 +163,11 @@ def test_any_holes_and_levels_give_probabilities(data):
     a, b = data.draw(holes), data.draw(holes)
     X = pd.DataFrame({"a": np.array(a, float), "b": [None if v is None else f"level {v}" for v in b], "c": range(n)})
     X = X.drop(columns=[c for c in X if X[c].isna().all()])
+    # an event at the first time, so that all rows take part
     event = np.array(data.draw(st.lists(st.integers(0, 2), min_size=n, max_size=n)))
     event[0] = 1
     stop = 1 + np.array(data.draw(st.lists(st.integers(0, 6), min_size=n, max_size=n)))
+    stop[0] = 1
     y = cs.Outcome(stop, event, causes=("attrition", "default"))
     forest = cs.RandomSurvivalForest(
         3, min_samples_leaf=data.draw(st.integers(1, 4)), criterion=data.draw(st.sampled_from(["logrank", "gray"])),
