@@ -103,7 +103,9 @@ def with_bounds(forest: ForestPrediction, curves: Curves, pieces: Pieces, level:
     # before the first event time after its start nothing can have happened to a row
     since = np.minimum.reduceat(pieces.begin, pieces.first[:-1])
     sure = (steps_until(forest.event_times_, curves.times)[None, :] <= since[:, None])[:, None, :]
-    se = np.where(sure, 0.0, np.sqrt(variance))
+    # where no neighbour left by a cause (or all did) the trees do not differ, which is no certainty
+    unknown = np.isnan(curves.probability) | (curves.probability <= 0) | (curves.probability >= 1)
+    se = np.where(sure, 0.0, np.where(unknown, np.nan, np.sqrt(variance)))
     lower, upper = _state_bounds(curves.probability, se, level)
     lower, upper = (np.where(sure, curves.probability, bound) for bound in (lower, upper))
     return replace(curves, lower=lower, upper=upper, level=level, se=se)

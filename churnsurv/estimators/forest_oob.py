@@ -13,6 +13,7 @@ from churnsurv.curves import Curves, check_size, within_support
 from churnsurv.estimators.forest_bags import TrainingBags, training_bags
 from churnsurv.estimators.inputs import RowArgument, requested_times
 from churnsurv.exceptions import ChurnSurvError, NoEventsError, NotIdentifiedError, SmallSampleWarning
+from churnsurv.kernels.times import steps_until
 from churnsurv.messages import confidence_level, counted, first_of
 from churnsurv.metrics import concordance_index, integrated_brier_score
 from churnsurv.outcome import Outcome
@@ -203,7 +204,7 @@ def scores(
         own = span[span >= first] if horizons is None else span
         if len(own) < 2:
             raise NotIdentifiedError("There are not two event times to integrate over: pass times= to oob_score.")
-        risk = found.curves.at(own).cumulative_incidence(cause)[rows]
+        risk = found.curves.cumulative_incidence(cause)[rows][:, steps_until(found.curves.times, own) - 1]
         return integrated_brier_score(y, risk, own, cause=cause, **given)
 
     made = OobScores({}, {}, {})
