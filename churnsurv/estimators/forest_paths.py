@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from churnsurv.curves import Curves, check_size, within_support
 from churnsurv.data.features import feature_frame
-from churnsurv.estimators import forest_fit
 from churnsurv.estimators.forest_inputs import numeric_columns
+from churnsurv.estimators.forest_rows import binned
 from churnsurv.estimators.inputs import RowArgument, requested_start, requested_times
 from churnsurv.estimators.path_rows import path_rows
 from churnsurv.kernels.forest_paths import LeafCounts, fill_leaves, path_states
@@ -57,17 +57,17 @@ def standing(numbers: Floats, begin: Integers, n_times: int) -> Pieces:
 
 def forest_leaves(forest: ForestPrediction, numbers: Floats) -> Integers:
     """Give the number of the leaf (n, B) that each row falls into in each tree."""
-    codes = forest_fit.binned(np.where(np.isnan(numbers), 0.0, numbers), forest.bin_edges_)
-    trees = [forest.trees_[name] for name in ("node_begin", "leaf_begin", "feature", "cut", "child")]
+    names = ("node_begin", "leaf_begin", "level_begin", "feature", "cut", "child", "missing_left", "level_rank")
+    trees = [forest.trees_[name] for name in names]
     leaf = np.empty((len(numbers), len(trees[0]) - 1), dtype=np.int64)
-    fill_leaves(np.ascontiguousarray(codes), *trees, leaf)  # type: ignore[call-arg]
+    fill_leaves(binned(numbers, forest.bin_edges_), *trees, leaf)  # type: ignore[call-arg]
     return leaf
 
 
 def leaf_counts(forest: ForestPrediction) -> LeafCounts:
     """Give the counts of the leaves in the kernel's terms."""
     parts: list[Any] = [forest.trees_[name] for name in LeafCounts._fields]
-    return LeafCounts(*(part.astype(np.float64) if part.dtype == np.float32 else part for part in parts))
+    return LeafCounts(*parts)
 
 
 def states_in_chunks(
@@ -125,18 +125,19 @@ def predicted_paths(
     curves = Curves(grid, probability, paths.origin, last, tuple(forest.causes_), paths.labels)
     if add_bounds is not None:
         curves = add_bounds(curves, pieces)
-    curves = _until_missing(curves, pieces, paths.start)
+    curves = _until_missing(forest, curves, pieces, paths.start)
     return within_support(curves, times is not None, forest.event_times_, stacklevel=3)
 
 
-def unanswered(numbers: Floats) -> NDArray[np.bool_]:
-    """Tell which rows the forest has no answer for, as a value is missing."""
-    return np.asarray(np.isnan(numbers).any(axis=1))
+def unanswered(forest: ForestPrediction, numbers: Floats) -> NDArray[np.bool_]:
+    """Tell which rows the forest has no answer for: those with a missing value where the training rows had none."""
+    known = [f for f, column in enumerate(forest.columns_) if column not in forest.missing_columns_]
+    return np.asarray(np.isnan(numbers[:, known]).any(axis=1))
 
 
-def _until_missing(curves: Curves, pieces: Pieces, start: Floats) -> Curves:
+def _until_missing(forest: ForestPrediction, curves: Curves, pieces: Pieces, start: Floats) -> Curves:
     """Give NaN after the start of the first piece of each path that the forest has no answer for."""
-    known_until = np.minimum.reduceat(np.where(unanswered(pieces.numbers), start, np.inf), pieces.first[:-1])
+    known_until = np.minimum.reduceat(np.where(unanswered(forest, pieces.numbers), start, np.inf), pieces.first[:-1])
     unknown = (curves.times[None, :] > known_until[:, None] + slack(curves.times))[:, None, :]
     changed: dict[str, Any] = {
         name: np.where(unknown, np.nan, values)

@@ -41,11 +41,16 @@ class LeafCounts(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def fill_leaves(codes, node_begin, leaf_begin, feature, cut, child, leaf):  # type: ignore[no-untyped-def]
+def fill_leaves(  # type: ignore[no-untyped-def]
+    codes, node_begin, leaf_begin, level_begin, feature, cut, child, missing_left, level_rank, leaf
+):  # fmt: skip
     """Fill leaf (n, B): the number, among all leaves of the forest, of the leaf each row (p, n) falls into in each tree."""
     for row in range(leaf.shape[0]):
         for tree in range(leaf.shape[1]):
-            leaf[row, tree] = leaf_begin[tree] + leaf_of(codes, row, feature, cut, child, node_begin[tree])
+            leaf[row, tree] = leaf_begin[tree] + leaf_of(
+                codes, row, feature, cut, child, missing_left, level_begin, level_rank, node_begin[tree],
+                tree * level_begin[-1],
+            )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
