@@ -38,8 +38,9 @@ Floats = NDArray[np.float64]
 
 #: subjects whose counts are multiplied at once, as single-precision numbers: sums of whole numbers below 2^24 are exact
 SUBJECTS = 20_000
-#: Monte-Carlo error of a variance, as a share of it, above which a warning tells to grow more trees
-NOISY = 0.5
+#: Monte-Carlo error of a variance, as a share of it, above which a warning tells to grow more trees, and the standard error
+#: (half a percentage point) below which that does not matter
+NOISY, NEGLIGIBLE = 0.5, 0.005
 #: fewest trees from which a variance is estimated
 LEAST_TREES = 10
 
@@ -119,7 +120,7 @@ def _state_bounds(probability: Floats, se: Floats, level: float) -> tuple[Floats
 
 
 def _warn_of_noise(curves: Curves, variance: Floats, noise: Floats, n_trees: int, stacklevel: int) -> None:
-    known = np.isfinite(curves.probability) & (variance > 0)
+    known = np.isfinite(curves.probability) & (variance > NEGLIGIBLE**2)
     share = np.divide(noise, variance, out=np.zeros_like(noise), where=known)
     rows = np.flatnonzero((share > NOISY).any(axis=(1, 2)))
     if not len(rows):
