@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-#: subjects whose counts are multiplied at once, as single-precision numbers: sums of whole numbers below 2^24 are exact
-SUBJECTS = 20_000
+#: numbers in a block of trees' counts of draws, and subjects whose counts are multiplied at once
+BLOCK, SUBJECTS = 2**26, 50_000
 #: Monte-Carlo error of a variance, as a share of it, above which a warning tells to grow more trees, and the standard error
 #: (half a percentage point) below which that does not matter
 NOISY, NEGLIGIBLE = 0.5, 0.005
@@ -46,14 +46,25 @@ LEAST_TREES = 10
 
 
 def draw_products(n_subjects: int, n_drawn: int, seeds: NDArray[np.int64]) -> Floats:
-    """Give K (B, B), the products of the trees' centred counts of draws, with a diagonal of zeros; O(B² n)."""
-    counts = np.empty((len(seeds), n_subjects), dtype=np.uint8)
-    for tree, seed in enumerate(seeds.tolist()):
-        counts[tree] = forest_fit.draw_counts(n_subjects, n_drawn, seed)
-    products = np.full((len(seeds), len(seeds)), -(n_drawn**2) / n_subjects)
-    for at in range(0, n_subjects, SUBJECTS):
-        part = counts[:, at : at + SUBJECTS].astype(np.float32)
-        products += part @ part.T
+    """Give K (B, B), the products of the trees' centred counts of draws, with a diagonal of zeros; O(B² n), by blocks."""
+    products = np.empty((len(seeds), len(seeds)))
+    size = max(1, BLOCK // n_subjects)
+    blocks = [slice(at, at + size) for at in range(0, len(seeds), size)]
+
+    def counts(block: slice) -> NDArray[np.float32]:
+        drawn = [forest_fit.draw_counts(n_subjects, n_drawn, seed) for seed in seeds[block].tolist()]
+        return np.array(drawn, dtype=np.float32)
+
+    for i, block in enumerate(blocks):
+        left = counts(block)
+        for other in blocks[i:]:
+            right = left if other == block else counts(other)
+            # single precision holds sums of whole numbers below 2^24
+            parts = [
+                left[:, at : at + SUBJECTS] @ right[:, at : at + SUBJECTS].T for at in range(0, n_subjects, SUBJECTS)
+            ]
+            products[block, other] = np.sum(parts, axis=0, dtype=np.float64) - n_drawn**2 / n_subjects
+            products[other, block] = products[block, other].T
     np.fill_diagonal(products, 0.0)
     return products
 

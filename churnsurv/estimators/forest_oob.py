@@ -111,8 +111,9 @@ class ForestOutOfBag:
 
         The concordance (:func:`churnsurv.metrics.concordance_index`, Harrell's, cause-specific, entry-adjusted with delayed
         entry) is of the out-of-bag mortality (see :meth:`predict`), the Brier score
-        (:func:`churnsurv.metrics.integrated_brier_score`) of the out-of-bag curves. Each row is answered by about 37 % of
-        the trees, so a forest of few trees is judged a little worse than it is. Rows that every tree drew are left out.
+        (:func:`churnsurv.metrics.integrated_brier_score`) of the out-of-bag curves. Each row is answered by the trees
+        that did not draw it only, so a forest of few trees is judged a little worse than it is. Rows that every tree drew
+        are left out.
         With ``oob=True`` the fit keeps these figures as ``oob_concordance_``, ``oob_brier_`` and ``oob_absent_``.
 
         Parameters
