@@ -171,6 +171,15 @@ def test_past_the_follow_up_bounds_are_not_known(forest, data):
         assert np.isfinite(part[:, 0, 0]).all()
 
 
+def test_standard_errors_are_steps_as_the_probabilities_are(forest, data):
+    whole = quietly(forest, data[0][:4], level=0.95)
+    few = quietly(forest, data[0][:4], [0.5, 6, 12], level=0.95)
+    at = whole.at([0.5, 6, 12])
+    np.testing.assert_array_equal(at.se, few.se)
+    np.testing.assert_array_equal(at.upper, few.upper)
+    np.testing.assert_array_equal(at.se[:, :, 0], 0)
+
+
 def test_too_few_trees_for_the_standard_errors_are_said(data):
     forest = cs.RandomSurvivalForest(20, random_state=0).fit(*data)
     with pytest.warns(
