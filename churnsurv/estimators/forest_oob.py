@@ -92,6 +92,16 @@ class ForestOutOfBag:
             The rows are not those of the fit.
         NotIdentifiedError
             The forest was grown with ``bootstrap=False``.
+
+        Examples
+        --------
+        >>> import churnsurv as cs, numpy as np, pandas as pd
+        >>> rng = np.random.default_rng(0)
+        >>> X, months = pd.DataFrame({"rate": rng.normal(size=200)}), rng.integers(1, 30, 200)
+        >>> y = cs.Outcome(months, months <= 24)
+        >>> forest = cs.RandomSurvivalForest(50, random_state=0).fit(X, y)
+        >>> forest.out_of_bag_curves(X, y, times=[12]).survival.shape
+        (200, 1)
         """
         forest = _as_forest(self)
         bags = training_bags(forest, X, y, sample_weight)
@@ -131,6 +141,24 @@ class ForestOutOfBag:
         OobScores
             ``concordance`` and ``brier``: :class:`churnsurv.Estimate` by cause; ``absent``: reason by measure and cause,
             of what is not identified, such as the Brier score of rows with delayed entry; ``to_frame()``.
+
+        Raises
+        ------
+        DataError
+            The rows are not those of the fit, or a horizon lies past their follow-up.
+        NotIdentifiedError
+            The forest was grown with ``bootstrap=False``.
+
+        Examples
+        --------
+        >>> import churnsurv as cs, numpy as np, pandas as pd
+        >>> rate = np.tile([-1.0, 1.0], 200)
+        >>> months = np.ceil(np.random.default_rng(0).exponential(30 / np.exp(rate)))
+        >>> X, y = pd.DataFrame({"rate": rate}), cs.Outcome(np.minimum(months, 24), months <= 24)
+        >>> forest = cs.RandomSurvivalForest(50, random_state=0).fit(X, y)
+        >>> scores = forest.oob_score(X, y, times=[6, 12, 18])
+        >>> bool(scores.concordance["event"].lower > 0.5), bool(scores.brier["event"].value < 0.25)
+        (True, True)
         """
         forest = _as_forest(self)
         bags = training_bags(forest, X, y, sample_weight)

@@ -78,9 +78,10 @@ class ForestPrediction(ForestOutOfBag):
             jackknife for bagging, corrected for the finite number of trees (Efron 2014; Wager, Hastie and Efron 2014), for
             trees' pooled counts linearised. They tell how the forest would differ with other customers and another
             seed, and so cover **the expectation of the forest's estimate**; its bias (smoothing over neighbours) they know
-            nothing of. Customers count as independent. Bounds are made on the log(−log) scale of staying and its complement
-            of leaving; where no neighbour left by a cause they are NaN. Takes B trees squared per number, so ask for few
-            times. Good standard errors need many more trees than good curves: of the order of 1,000, more with more customers.
+            nothing of. Subjects count as independent, whatever their weights. Bounds are made on the log(−log) scale of
+            staying and its complement of leaving; where no neighbour left by a cause they are NaN. Good standard errors need
+            many more trees than good curves: of the order of 1,000, more with more customers, fewer with `max_samples`
+            below 1. A number takes B² operations, so ask for few times.
 
         Warns
         -----
