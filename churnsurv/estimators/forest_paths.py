@@ -93,7 +93,7 @@ def states_in_chunks(
         return rows, probability, influence
 
     chunks = [slice(at, min(at + size, pieces.n_paths)) for at in range(0, pieces.n_paths, size)]
-    yield from Parallel(n_jobs=forest.n_jobs, prefer="threads", return_as="generator", pre_dispatch="n_jobs")(
+    yield from Parallel(n_jobs=forest.n_jobs, require="sharedmem", return_as="generator", pre_dispatch="n_jobs")(
         delayed(states)(rows) for rows in chunks
     )
 

@@ -71,10 +71,7 @@ def next_random(state):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def sort_cells(n, cell, order, place):  # type: ignore[no-untyped-def]
-    """Fill the order of the rows by cell and the place where each cell ends in it: a counting sort, stable. O(n + 256)."""
-    place[:] = 0
-    for i in range(n):
-        place[cell[i]] += 1
+    """Fill the order of the rows by cell: a counting sort, stable. place: from the number of rows to each cell's end."""
     total = 0
     for b in range(N_CELLS):
         count = place[b]
@@ -83,6 +80,16 @@ def sort_cells(n, cell, order, place):  # type: ignore[no-untyped-def]
     for i in range(n):
         order[place[cell[i]]] = i
         place[cell[i]] += 1
+
+
+@njit(cache=True, nogil=True)
+def range_of_cells(count):  # type: ignore[no-untyped-def]
+    """Give the lowest and the highest cell that holds rows, missing values aside."""
+    lowest, highest = MISSING, -1
+    for b in range(MISSING):
+        if count[b] > 0:
+            lowest, highest = min(lowest, b), b
+    return lowest, highest
 
 
 @njit(cache=True, nogil=True)
@@ -266,14 +273,15 @@ def best_split(  # type: ignore[no-untyped-def]
     from its occupied range of cells. Gives the feature (−1: none), the cell, and 1 when missing values go left: where they
     score more; in a node without any, to its larger side.
     """
-    n, n_features, cell = len(rows), len(features), scan.cell
+    n, n_features, cell, place = len(rows), len(features), scan.cell, scan.place
     bounded = sample.single and not criterion.gray and not at_random and not begins_late(node.begin, n)
     if bounded:
-        lay_bounds(times.curvature, n_times, node.end, node.weight, n, bounds)
+        lay_bounds(times.curvature, times.slope, n_times, bounds)
     begins = np.arange(0 if sample.single and not at_random else n + 1, dtype=np.int32)
     if not sample.single:
         begins = subject_begins(rows, sample.subject)
     best, best_feature, best_cell, best_missing, seen = 0.0, -1, -1, 0, 0
+    cut, highest = -1, -1
     for drawn in range(n_features):
         if seen >= max_features and best_feature >= 0:
             break
@@ -281,25 +289,23 @@ def best_split(  # type: ignore[no-untyped-def]
         features[drawn], features[other] = features[other], features[drawn]
         f = features[drawn]
         codes = sample.codes[f]
-        lowest, highest, n_missing = MISSING, -1, 0
+        place[:] = 0
         for i in range(n):
-            c = codes[rows[i]]
-            cell[i] = c
-            lowest = min(lowest, int(c))
-            if c == MISSING:
-                n_missing += 1
-            else:
-                highest = max(highest, int(c))
-        if n_missing == n or (lowest == highest and n_missing == 0):
+            cell[i] = codes[rows[i]]
+            place[cell[i]] += 1
+        n_missing, first = place[MISSING], int(cell[0])
+        if place[first] == n:
             continue
         seen += 1
-        cut = -1
         if at_random:
+            lowest, highest = range_of_cells(place)
             cut = lowest + next_random(state) % (highest - lowest + (1 if n_missing > 0 else 0))
         for moved in range(2 if n_missing > 0 else 1):
             if moved == 1:
+                place[:] = 0
                 for i in range(n):
                     cell[i] = np.uint8((int(cell[i]) + 1) & 255)
+                    place[cell[i]] += 1
             if not sample.single and not at_random:
                 count_subjects(begins, node.weight, scan)
             if at_random:
@@ -314,7 +320,7 @@ def best_split(  # type: ignore[no-untyped-def]
                 score, found, left = best_bounded_cut(
                     n, size, min_leaf, moved, best, times.curvature, n_times, cell, scan.order, node.weight, node.end,
                     node.parts, scan.change, bounds,
-                )
+                )  # fmt: skip
             else:
                 score, found, left = best_cut(
                     n, size, min_leaf, moved, sample.single, criterion.causes, times, n_times, node, scan
