@@ -85,6 +85,23 @@ def test_of_a_bagged_mean_it_is_the_variance_of_the_mean(n_drawn):
     assert error[0] < 0.1 * expected
 
 
+def test_of_trees_without_a_cut_it_is_the_standard_error_of_aalen_and_johansen():
+    # trees of one leaf are bootstrapped Aalen-Johansen estimators, whose infinitesimal jackknife is known. 2,000 bags leave
+    # sqrt(8 / 2,000) = 6 % of the variance to chance, 3 % of the standard error; four of these are allowed
+    X, y, _ = two_causes(300, 4, late=True)
+    forest = cs.RandomSurvivalForest(2000, min_samples_leaf=len(y), random_state=0).fit(X, y)
+    curves = quietly(forest, X[:1], TIMES, level=0.95)
+    table = cs.AalenJohansen().fit(y).table_
+    ratio = []
+    for state, cause in enumerate(y.causes, start=1):
+        rows = table[table["state"] == cause]
+        at = np.searchsorted(rows["time"].to_numpy(), TIMES, side="right") - 1
+        np.testing.assert_allclose(curves.probability[0, state], rows["estimate"].to_numpy()[at], atol=0.005)
+        ratio += list(curves.se[0, state] / rows["se"].to_numpy()[at])
+    np.testing.assert_allclose(ratio, 1, atol=0.12)
+    assert np.mean(ratio) == pytest.approx(1, abs=0.06)
+
+
 def test_the_variance_is_the_sum_of_squared_covariances_without_its_bias():
     rng = np.random.default_rng(1)
     n, n_trees = 15, 12
