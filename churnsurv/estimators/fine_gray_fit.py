@@ -92,7 +92,7 @@ def spells_of(outcome: Outcome, weight: Floats, group: Ints) -> Spells:
             raise NotIdentifiedError(
                 f"{counted(len(gap), 'gap')} between the rows of a subject (subject {outcome.subject[row]}: nothing between "
                 f"{outcome.stop[row]:g} and {outcome.start[following[gap[0]]]:g}): the weights of those that left by "
-                "another cause need one uninterrupted observation per subject. Fill the gap, or end the subject there as censored."
+                "another cause need one uninterrupted observation per subject. Fill the gap, or end the subject there, censored."
             )
         ended[this[same]] = False
         first[following[same]] = False

@@ -196,16 +196,21 @@ def best_bounded_cut(  # type: ignore[no-untyped-def]
     if top <= best * (1.0 + 1e-10):
         return best, -1, 0.0
     bound, sums = bounds.bound, bounds.sums
-    enough = best * (1.0 + 1e-10)
+    enough, others = best * (1.0 + 1e-10), True
     if not exact:
         # the most promising cut first: nothing below its score needs a look
         sums[:] = 0.0
-        enough = full_score(0, place + 1, order, weight, end, parts, curvature, n_times, change, sums)
-        enough = max(best * (1.0 + 1e-10), enough * (1.0 - 1e-9))
+        score = full_score(0, place + 1, order, weight, end, parts, curvature, n_times, change, sums)
         change[: n_times + 1] = 0.0
         sums[:] = 0.0
+        enough = max(enough, score * (1.0 - 1e-9))
+        others = False
+        for i in range(first, last):
+            others |= (bound[i] > enough) & (i != place)
+        if not others and score > best * (1.0 + 1e-10):
+            best, best_place = score, place
     done = 0
-    for i in range(first, last):
+    for i in range(first, last if others else first):
         if bound[i] > enough:
             score = bound[i]
             if not exact:
