@@ -42,7 +42,7 @@ _ROWS_OF_CUSTOMERS = ("oob_curves_",)
 #: fitted attributes that tell the mean covariates of risk sets
 _OF_RISK_SETS = ("hazard_variance_", "hazard_gradient_", "curve_parts_", "variance_parts_")
 #: records that fitted models hold, and where they live
-_RECORDS = {"Curves": "churnsurv.curves", "GroupFit": "churnsurv.nonparametric.base"}
+_RECORDS = {"Curves": "churnsurv.curves", "Estimate": "churnsurv.results", "GroupFit": "churnsurv.nonparametric.base"}
 _FORMAT = 1
 #: one date for every member of the archive, so that saving the same model twice gives the same bytes
 _DATE = (1980, 1, 1, 0, 0, 0)

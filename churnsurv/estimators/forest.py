@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from churnsurv.data.features import feature_frame
+from churnsurv.estimators.forest_bags import TrainingBags
 from churnsurv.estimators.forest_criterion import criterion_of
 from churnsurv.estimators.forest_fit import Growth, drawn_subjects, grow_forest, portfolio_counts
 from churnsurv.estimators.forest_inputs import (
@@ -126,8 +127,12 @@ class RandomSurvivalForest(ForestPrediction, BaseEstimator):  # type: ignore[mis
     oob_curves_ : Curves
         With ``oob=True``: out-of-bag curves of the training rows, from each row's entry on. A row whose subject every
         tree drew is NaN.
-    seeds_, n_drawn_, digest_ : (B,) array, int or None, str
-        Seed of each tree's sample, number of subjects drawn, and a checksum by which the training rows are recognised.
+    oob_concordance_, oob_brier_ : dict of Estimate
+        With ``oob=True``: out-of-bag concordance and integrated Brier score by cause (see :meth:`oob_score`);
+        ``oob_absent_`` says why one is missing. They hold no rows and are saved with the forest.
+    seeds_, n_drawn_, n_drawn_from_, digest_ : (B,) array, int or None, int, str
+        Seed of each tree's sample, number of subjects drawn, and from how many (those at risk at some event time), and a
+        checksum by which the training rows are recognised.
     first_entry_, last_ : float
         First age at which anyone was under observation, and the last; nothing is predicted outside.
     feature_names_in_ : (p,) array of str
@@ -220,7 +225,8 @@ class RandomSurvivalForest(ForestPrediction, BaseEstimator):  # type: ignore[mis
             covariate, and rows of weight 0 take no part.
         """
         # a forest fitted again without oob must not keep the curves of other rows
-        self.__dict__.pop("oob_curves_", None)
+        for name in ("oob_curves_", "oob_concordance_", "oob_brier_", "oob_absent_"):
+            self.__dict__.pop(name, None)
         check_parameters(self.get_params(deep=False))
         frame, outcome = feature_frame(X), as_outcome(y)
         check_rows(frame, outcome)
@@ -250,7 +256,8 @@ class RandomSurvivalForest(ForestPrediction, BaseEstimator):  # type: ignore[mis
             n_jobs=self.n_jobs,
             verbose=bool(self.verbose),
         )
-        self.seeds_, self.n_drawn_, self.digest_ = seeds, n_drawn, digest(rows)
+        self.seeds_, self.n_drawn_, self.n_drawn_from_ = seeds, n_drawn, rows.n_subjects
+        self.digest_ = digest(rows)
         self.causes_, self.event_times_, self.bin_edges_ = list(outcome.causes), rows.grid, rows.edges
         self.portfolio_hazard_, self.portfolio_at_risk_ = portfolio_counts(rows, len(outcome.causes))
         self.first_entry_ = 0.0 if watched.from_origin else float(watched.start.min())
@@ -258,7 +265,7 @@ class RandomSurvivalForest(ForestPrediction, BaseEstimator):  # type: ignore[mis
         self.n_events_, self.n_subjects_, self.n_observations_ = watched.n_events, watched.n_subjects, len(watched)
         if self.oob:
             drawn = drawn_subjects(rows.n_subjects, int(n_drawn or 0), seeds)
-            self.oob_curves_ = self._out_of_bag(numbers, outcome, frame.index, drawn, rows.unit)
+            self._keep_out_of_bag(TrainingBags(frame, outcome, weight, numbers, drawn, rows.unit))
         return self
 
     def fit_memory(self, n_rows: int, n_features: int, *, n_causes: int = 1) -> int:
