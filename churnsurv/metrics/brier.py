@@ -11,6 +11,7 @@ estimates the expected squared error without censoring, G being the probability 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -163,6 +164,21 @@ def integrated_brier_score(
         influence += weight * score.influence
     name = f"Integrated Brier score, {horizons[0]:g} to {horizons[-1]:g}"
     return _estimate(name, _Score(value, influence), level, cohort, float(horizons[-1]))
+
+
+def brier_scorer(y: Outcome, horizon: float, cause: str, weight: Floats) -> Callable[[Floats], tuple[float, Floats]]:
+    """Give a function from risks (n,) at `horizon` to the Brier score and each row's influence on it, for many risks of y.
+
+    What :func:`brier_score` gives for `weight` (n,) above 0 and the censoring of y.
+    """
+    horizons = meant_times(np.array([horizon]), y)
+    cohort = _cohort(y, horizons, cause, None, weight, None)
+
+    def scored(risk: Floats) -> tuple[float, Floats]:
+        score = _score(cohort, risk, float(horizons[0]))
+        return score.value, score.influence
+
+    return scored
 
 
 class _CensoringTimes(NamedTuple):

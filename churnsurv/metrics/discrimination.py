@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from churnsurv.exceptions import DataError, NotIdentifiedError, SmallSampleWarning
 from churnsurv.kernels.buckets import lay_buckets
-from churnsurv.kernels.concordance import count_pairs
+from churnsurv.kernels.concordance import Pairs, count_pairs
 from churnsurv.kernels.cox import Buckets
 from churnsurv.kernels.nonparametric import before, interval, kaplan_meier, risk_table
 from churnsurv.messages import confidence_level, one_number
@@ -136,11 +137,9 @@ def concordance_index(
     time_weight = _time_weight(y, buckets, stratum, weight, weighting, censoring)
     pairs = count_pairs(score, first, last, death, weight, time_weight)
 
-    somers_d = (pairs.concordant - pairs.discordant) / pairs.comparable
-    influence = weight * (pairs.net_of_row - somers_d * pairs.comparable_of_row) / (2 * pairs.comparable)
+    value, influence = _value_and_influence(pairs, weight)
     sums, units = cluster_sums(influence, judged)
     se = float(np.sqrt(sums @ sums))
-    value = (1 + somers_d) / 2
     lower, upper = _interval(value, se, level)
     tied = 1 - (pairs.concordant + pairs.discordant) / pairs.comparable
     return Estimate(
@@ -158,6 +157,28 @@ def concordance_index(
         + f"{'entry-adjusted ' if buckets.late else ''}pairs weighted by {weighting}, {max(tied, 0):.1%} tied in score; "
         + f"infinitesimal jackknife over {units}; logit interval",
     )
+
+
+def concordance_scorer(y: Outcome, cause: str, weight: Floats) -> Callable[[Floats], tuple[float, Floats]]:
+    """Give a function from scores (n,) to Harrell's concordance and each row's influence on it, for many scores of y.
+
+    What :func:`concordance_index` gives for `weight` (n,) above 0; the outcome is laid out once, and not checked again.
+    """
+    is_event = np.asarray(y.event == y.cause_code(cause))
+    buckets, first, last, death = lay_buckets(None if y.from_origin else y.start, y.stop, is_event, None, 1)
+    time_weight = np.ones(len(buckets.time))
+
+    def scored(score: Floats) -> tuple[float, Floats]:
+        return _value_and_influence(count_pairs(score, first, last, death, weight, time_weight), weight)
+
+    return scored
+
+
+def _value_and_influence(pairs: Pairs, weight: Floats) -> tuple[float, Floats]:
+    """Give the concordance, and each row's part of its infinitesimal jackknife, (n,)."""
+    somers_d = (pairs.concordant - pairs.discordant) / pairs.comparable
+    influence = weight * (pairs.net_of_row - somers_d * pairs.comparable_of_row) / (2 * pairs.comparable)
+    return (1 + somers_d) / 2, influence
 
 
 def _require_pairs(compared: NDArray[np.bool_], n_strata: int) -> None:

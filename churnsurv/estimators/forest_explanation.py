@@ -1,0 +1,118 @@
+"""What a forest tells about itself: which columns matter to how well it judges, and to the risk of a customer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, cast
+
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from churnsurv.estimators import importance
+from churnsurv.estimators.inputs import RowArgument
+from churnsurv.outcome import Outcome
+
+
+class ForestExplanation:
+    """Explanations of a fitted :class:`churnsurv.RandomSurvivalForest`, which inherits them."""
+
+    def permutation_importance(
+        self,
+        X: pd.DataFrame | ArrayLike,
+        y: Outcome | NDArray[Any],
+        *,
+        cause: str | None = None,
+        groups: Mapping[str, Sequence[str]] | None = None,
+        n_repeats: int = 5,
+        out_of_bag: bool = True,
+        metric: Literal["concordance", "brier"] = "concordance",
+        horizon: float | None = None,
+        sample_weight: RowArgument = None,
+        level: float = 0.95,
+        random_state: int | None = None,
+        n_jobs: int | None = None,
+        progress: bool = False,
+    ) -> importance.PermutationImportance:
+        r"""Measure how much worse the forest judges when the customers' values of a column change hands.
+
+        The values of a column (of all columns of a group, together) are permuted among the **subjects**: each subject gets
+        those of another. With several rows per subject, each row gets the value that the giver had at the same time (its
+        last row that begins no later; before the giver's first row, the value of that one), so that a path stays together
+        and the values keep their trend over time. The importance is the mean fall of the concordance of the mortality, or
+        the mean rise of the Brier score of the risk at a horizon, over the permutations (Breiman 2001; Ishwaran 2007).
+        With delayed entry the concordance compares customers under observation at the same time; with several causes it
+        is cause-specific.
+
+        A column's importance is what the forest loses without it **given the others**: of two columns that tell the same,
+        each has little. Permute them together (`groups`).
+
+        Parameters
+        ----------
+        X, y
+            By default the rows of the fit (the forest keeps none), each judged by the trees that did not draw its subject;
+            with ``out_of_bag=False`` other, held-out rows.
+        cause : str, optional
+            Cause to be judged; needed when there are several.
+        groups : mapping, optional
+            Columns to be permuted together, by the name of the group. Default: each column by itself.
+        n_repeats : int
+            Permutations, at least 2. All groups get the same ones.
+        out_of_bag : bool
+            True: X and y are the rows of the fit. False: they are new to the forest. Rows of the fit judged as new ones
+            make columns look important that are not.
+        metric : {"concordance", "brier"}
+            Harrell's concordance, or the Brier score at `horizon` (needs customers followed from time 0, one row each).
+        horizon : float, optional
+            For ``metric="brier"``.
+        sample_weight : array of n, or name of a column of X
+            How many customers a row stands for (out of bag: as in the fit). Givers are drawn in proportion to it.
+        level : float
+            Confidence level.
+        random_state : int, optional
+            Seed of the permutations; the order of rows and columns does not matter.
+        n_jobs : int, optional
+            Threads of the predictions; default: those of the forest.
+        progress : bool
+            Show a progress bar.
+
+        Returns
+        -------
+        PermutationImportance
+            Sorted; ``.to_frame()`` gives columns importance, se, lower, upper. The intervals (normal, from the influence
+            functions of the paired difference, summed by subject) cover the sampling of the subjects that are judged, as
+            receivers and as givers of values, and the random permutations. The forest is held fixed: that other data
+            would have grown another forest is not part of them. Held-out rows: 93 to 95 of 100 intervals of level 0.95
+            hold the forest's importance in simulations (250 subjects). Out of bag, predictions of different subjects share
+            trees, and 85 to 90 of 100 hold the 0 of a column that does nothing: no test of it.
+
+        Raises
+        ------
+        DataError
+            Out of bag: other rows than those of the fit; fewer than ten subjects; a group with unknown columns.
+        NotIdentifiedError
+            Out of bag with ``bootstrap=False``; a Brier score with delayed entry.
+        NoEventsError
+            No event of the cause.
+
+        References
+        ----------
+        Breiman (2001), Mach. Learn. 45. Ishwaran (2007), Electron. J. Stat. 1. Therneau and Watson (2015), Mayo Clinic
+        technical report 85 (influence of a row on the concordance).
+
+        Examples
+        --------
+        >>> import churnsurv as cs, numpy as np, pandas as pd
+        >>> rng = np.random.default_rng(0)
+        >>> X = pd.DataFrame({"rate_incentive": rng.normal(size=300), "noise": rng.normal(size=300)})
+        >>> months = np.ceil(rng.exponential(20 * np.exp(-X["rate_incentive"])))
+        >>> y = cs.Outcome(np.minimum(months, 36), months <= 36)
+        >>> forest = cs.RandomSurvivalForest(n_estimators=30, random_state=0).fit(X, y)
+        >>> table = forest.permutation_importance(X, y, random_state=0).to_frame()
+        >>> table.index[0], bool(table["lower"].iloc[0] > 0)
+        ('rate_incentive', True)
+        """
+        return importance.permutation_importance(
+            cast(Any, self), X, y, cause=cause, groups=groups, n_repeats=n_repeats, out_of_bag=out_of_bag,
+            metric=metric, horizon=horizon, sample_weight=sample_weight, level=level, random_state=random_state,
+            n_jobs=n_jobs, progress=progress,
+        )  # fmt: skip
