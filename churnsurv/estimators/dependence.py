@@ -202,7 +202,7 @@ def partial_dependence(
     risk = _RiskAt(model, horizon, cause, start, arguments)
     own = risk(frame)
     settings = [_setting(frame[column], value) for value in values]
-    chosen = _evenly(own, weight, n_curves)
+    chosen = evenly_spread(own, weight, n_curves)
     average, lower, upper = np.empty((3, len(values)))
     individual = np.empty((len(chosen), len(values)))
     for g, setting in enumerate(settings):
@@ -328,7 +328,7 @@ def _n_curves(ice: Any, n: int) -> int:
     return min(int(ice), n)
 
 
-def _evenly(risk: Floats, weight: Floats, n: int) -> NDArray[np.int64]:
+def evenly_spread(risk: Floats, weight: Floats, n: int) -> NDArray[np.int64]:
     """Give n rows evenly spaced in the order of their risk, by weight."""
     order = np.argsort(risk, kind="stable")
     reached = np.searchsorted(np.cumsum(weight[order]), (np.arange(n) + 0.5) / max(n, 1) * (1 - 1e-12))
