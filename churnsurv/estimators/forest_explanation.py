@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from churnsurv.estimators import importance
+from churnsurv.estimators import forest_shap, importance
 from churnsurv.estimators.inputs import RowArgument
 from churnsurv.outcome import Outcome
 
@@ -116,3 +116,73 @@ class ForestExplanation:
             metric=metric, horizon=horizon, sample_weight=sample_weight, level=level, random_state=random_state,
             n_jobs=n_jobs, progress=progress,
         )  # fmt: skip
+
+    def shap_values(
+        self,
+        X: pd.DataFrame | ArrayLike,
+        *,
+        horizon: float,
+        cause: str | None = None,
+        start: float | None = None,
+        background: pd.DataFrame | ArrayLike | None = None,
+        progress: bool = False,
+    ) -> forest_shap.ShapValues:
+        r"""Divide the risk of single customers among their columns, by SHAP values (needs ``churnsurv[explain]``).
+
+        **What is explained is not exactly what the forest predicts.** The forest pools the counts of a customer's leaves
+        before it makes a curve of them, which is no sum over trees. Explained is the mean over the trees of the leaf's own
+        cumulative incidence of the cause between `start` and `start` + `horizon` (topped up to one customer at risk, as a
+        forest of that tree alone would predict). The result has both, their correlation and their mean absolute
+        difference: look at them before reading the values.
+
+        The value of a column is its mean contribution, over all orders in which columns are set to the customer's values
+        from those of a background customer (Lundberg and Lee 2017; interventional: columns are set without regard to which
+        go together), averaged over the background. It says how the model comes to its answer, not what would happen.
+
+        Parameters
+        ----------
+        X : frame or array
+            The customers to explain.
+        horizon : float
+            Time after `start`.
+        cause : str, optional
+            Needed when there are several.
+        start : number, optional
+            Current age, one for all customers. Default: the first age the forest knows.
+        background : frame or array, optional
+            Customers to compare with, at most 1,000. Default: 100 of X, evenly spaced in the order of their risk.
+        progress : bool
+            Show a progress bar.
+
+        Returns
+        -------
+        ShapValues
+            ``base_value + values.sum(axis=1)`` is ``explained``, up to rounding. ``to_explanation()`` gives a
+            ``shap.Explanation``. A row without a prediction is NaN.
+
+        Raises
+        ------
+        ChurnSurvError
+            The library shap is not installed.
+        DataError
+            A horizon past the follow-up, an unknown cause or category, a background too large.
+
+        References
+        ----------
+        Lundberg and Lee (2017), NeurIPS 30. Lundberg et al. (2020), Nat. Mach. Intell. 2.
+
+        Examples
+        --------
+        >>> import churnsurv as cs, numpy as np, pandas as pd
+        >>> rng = np.random.default_rng(0)
+        >>> X = pd.DataFrame({"rate_incentive": rng.normal(size=300), "noise": rng.normal(size=300)})
+        >>> months = np.ceil(rng.exponential(20 * np.exp(-X["rate_incentive"])))
+        >>> y = cs.Outcome(np.minimum(months, 36), months <= 36)
+        >>> forest = cs.RandomSurvivalForest(n_estimators=20, random_state=0).fit(X, y)
+        >>> result = forest.shap_values(X.iloc[:20], horizon=12)
+        >>> bool(np.allclose(result.base_value + result.values.sum(axis=1), result.explained))
+        True
+        """
+        return forest_shap.shap_values(
+            cast(Any, self), X, horizon=horizon, cause=cause, start=start, background=background, progress=progress
+        )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from churnsurv.kernels.forest_curves import leaf_of
+
 
 @njit(cache=True, nogil=True)
 def leaf_risks(  # type: ignore[no-untyped-def]
@@ -43,3 +45,19 @@ def leaf_risks(  # type: ignore[no-untyped-def]
                     risk[leaf] += step
             staying = max(0.0, staying - leaving)
     return risk
+
+
+@njit(cache=True, nogil=True)
+def mean_leaf_value(  # type: ignore[no-untyped-def]
+    codes, node_begin, leaf_begin, level_begin, feature, cut, child, missing_left, level_rank, value
+):  # fmt: skip
+    """Give the mean over trees of the value (L,) of the leaf that each row of codes (p, n) falls into, (n,)."""
+    n_trees = len(node_begin) - 1
+    mean = np.zeros(codes.shape[1])
+    for row in range(codes.shape[1]):
+        for tree in range(n_trees):
+            leaf = leaf_begin[tree] + leaf_of(
+                codes, row, feature, cut, child, missing_left, level_begin, level_rank, node_begin[tree], tree * level_begin[-1]
+            )
+            mean[row] += value[leaf] / n_trees
+    return mean
