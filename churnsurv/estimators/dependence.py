@@ -215,7 +215,7 @@ def partial_dependence(
         band = "interval"
         table = standardised_curves(
             model, frame, [risk.origin[0] + horizon], start=start, sample_weight=weight, level=level, **arguments,
-            values={str(g): {column: setting} for g, setting in enumerate(settings)},
+            values={f"{column}={value}": {column: setting} for value, setting in zip(values, settings, strict=True)},
         ).to_frame()  # fmt: skip
         lower, upper = 1 - table["upper"].to_numpy(), 1 - table["lower"].to_numpy()
     return PartialDependence(

@@ -163,6 +163,8 @@ def test_what_cannot_be_answered_is_refused(models, X, y, all_causes):
         cs.partial_dependence(forest, X, "segment", grid=["public"], **options)
     with pytest.raises(NotIdentifiedError, match="alone does not identify"):
         cs.partial_dependence(cs.CoxPH(cause="attrition").fit(X, y), X, "rate", **options)
+    with pytest.raises(DataError, match="'segment', which does not enter the model; the model uses rate"):
+        cs.partial_dependence(cs.CoxPH("rate").fit(X, all_causes), X, "segment", horizon=12)
     gaps = X.assign(rate=X["rate"].where(X["rate"] < 1))
     cox = cs.CoxPH().fit(X, all_causes)
     with pytest.raises(DataError, match="lack a covariate"):

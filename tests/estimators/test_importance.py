@@ -124,6 +124,17 @@ def test_equal_weights_change_nothing_and_weight_zero_leaves_out(forest):
     assert not np.allclose(weighted.value, plain.value)
 
 
+def test_out_of_bag_the_weights_are_those_of_the_fit(data):
+    X, y = data
+    X = X.assign(w=np.random.default_rng(6).integers(0, 4, len(X)))
+    forest = cs.RandomSurvivalForest(30, random_state=0).fit(X, y, sample_weight="w")
+    result = importance(forest, X, y, sample_weight="w")
+    assert set(result.groups) == {"a", "b", "noise"}
+    assert result.n == np.count_nonzero(X["w"])
+    with pytest.raises(DataError, match="sample_weight must be the same"):
+        importance(forest, X, y)
+
+
 def test_values_are_given_in_proportion_to_weight():
     y = cs.Outcome(np.arange(1, 21), np.ones(20, int))
     weight = np.repeat([1.0, 3.0], 10)
