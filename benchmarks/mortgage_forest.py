@@ -64,7 +64,7 @@ def main() -> None:
     importances = {}
     for cause, name in CAUSES.items():
         begun = time.perf_counter()
-        importances[cause] = forest.permutation_importance(X, y, cause=cause, n_repeats=3, random_state=1)
+        importances[cause] = forest.permutation_importance(X, y, cause=cause, n_repeats=5, random_state=1)
         print(f"\n{name}: {time.perf_counter() - begun:.1f} s, out-of-bag concordance")
         print(importances[cause].baseline)
         print(importances[cause].to_frame().round(4).to_string())

@@ -23,7 +23,7 @@ class ForestExplanation:
         *,
         cause: str | None = None,
         groups: Mapping[str, Sequence[str]] | None = None,
-        n_repeats: int = 5,
+        n_repeats: int = 10,
         out_of_bag: bool = True,
         metric: Literal["concordance", "brier"] = "concordance",
         horizon: float | None = None,
@@ -78,12 +78,11 @@ class ForestExplanation:
         Returns
         -------
         PermutationImportance
-            Sorted; ``.to_frame()`` gives columns importance, se, lower, upper. The intervals (normal, from the influence
+            Sorted; ``.to_frame()`` gives columns importance, se, lower, upper. The intervals (Student's t, from the influence
             functions of the paired difference, summed by subject) cover the sampling of the subjects that are judged, as
-            receivers and as givers of values, and the random permutations. The forest is held fixed: that other data
-            would have grown another forest is not part of them. Held-out rows: 93 to 95 of 100 intervals of level 0.95
-            hold the forest's importance in simulations (250 subjects). Out of bag, predictions of different subjects share
-            trees, and 85 to 90 of 100 hold the 0 of a column that does nothing: no test of it.
+            receivers and as givers of values, and the random permutations; not that other data would have grown another
+            forest. Out of bag the sampling variance is doubled, as subjects also grew the trees that judge the others.
+            COVERAGE
 
         Raises
         ------

@@ -123,7 +123,9 @@ def shap_values(
     frame = feature_frame(X, names=forest.feature_names_in_)
     origin = float(requested_start(begin, 1, np.array([forest.first_entry_]))[0])
     if origin + horizon > forest.last_:
-        raise DataError(f"Time {origin + horizon:g} is past the last time known ({forest.last_:g}): ask for less than it.")
+        raise DataError(
+            f"Time {origin + horizon:g} is past the last time known ({forest.last_:g}): ask for less than it."
+        )
     curves = forest.predict_curves(frame, [origin + horizon], start=begin)
     pooled = curves.risk(cause, horizon, strict=True)
     cause = forest.causes_[0] if cause is None else cause
@@ -133,7 +135,7 @@ def shap_values(
         forest, frame[known] if background is None else background, pooled[known], background is None
     )
     tree_parts = forest.trees_
-    leaf_risk = leaf_risks(
+    leaf_risk = leaf_risks(  # type: ignore[call-arg]
         *(tree_parts[name] for name in _COUNTS), forest.portfolio_hazard_, forest.causes_.index(cause),
         0 if begin is None else int(steps_until(forest.event_times_, np.array([begin]))[0]),
         int(steps_until(forest.event_times_, np.array([origin + horizon]))[0]),
@@ -146,12 +148,13 @@ def shap_values(
         described = {"trees": [_described(forest, tree, leaf_risk / n_trees)]}
         explainer = shap.TreeExplainer(described, masker, feature_perturbation="interventional")
         values += explainer.shap_values(_encoded(forest, codes, tree), check_additivity=False)
-    explained = mean_leaf_value(codes, *walk, leaf_risk)
+    explained = mean_leaf_value(codes, *walk, leaf_risk)  # type: ignore[call-arg]
+    base = mean_leaf_value(compared, *walk, leaf_risk).mean()  # type: ignore[call-arg]
     values[~known], explained[~known] = np.nan, np.nan
     names = list(forest.feature_names_in_)
     return ShapValues(
         values=values[:, [forest.columns_.index(name) for name in names]],
-        base_value=float(mean_leaf_value(compared, *walk, leaf_risk).mean()),
+        base_value=float(base),
         data=frame[names],
         explained=explained,
         pooled=pooled,

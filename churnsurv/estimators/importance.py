@@ -8,6 +8,11 @@ receive a value and those who give it, so that with ψ the influence function of
 
 for R permutations with variance V_π between them. The means over x' and Z are estimated from the R permutations; the noise
 that this adds to Σ u² is subtracted (its expectation is Σ_i s_i² / R with s_i² the variance of u_i between permutations).
+
+Out of bag a customer is also among those whose outcomes the others are judged by. Of a column that does nothing,
+D = Σ_{i≠j} K(x_i, x_j) e_i e_j with e the residuals and K the weight that trees give to j in judging i: a degenerate
+U-statistic, whose variance is twice the Σ_i e_i² (Σ_j K e_j)² that holding the forest fixed gives, as each pair enters twice
+with the same sign. So the sampling variance is doubled there.
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
+from scipy.special import stdtrit
 from sklearn.utils.validation import check_is_fitted
 from tqdm import tqdm
 
@@ -39,9 +44,8 @@ from churnsurv.estimators.inputs import (
 from churnsurv.exceptions import DataError, SmallSampleWarning
 from churnsurv.messages import confidence_level, counted, first_of, one_number
 from churnsurv.metrics import brier_score, concordance_index
-from churnsurv.metrics.brier import brier_scorer
-from churnsurv.metrics.discrimination import concordance_scorer
 from churnsurv.metrics.inputs import the_cause
+from churnsurv.metrics.scorers import brier_scorer, concordance_scorer
 from churnsurv.outcome import Outcome
 from churnsurv.results import Estimate
 
@@ -145,7 +149,7 @@ def permutation_importance(
     own = subjects.sums(influence)
     seeds = np.random.SeedSequence(random_state).spawn(n_repeats)
     donors = [subjects.donors(np.random.default_rng(seed)) for seed in seeds]
-    falls, variances = np.empty((len(permuted), n_repeats)), np.empty(len(permuted))
+    falls, se, quantile = np.empty((len(permuted), n_repeats)), np.empty(len(permuted)), np.empty(len(permuted))
     for g, columns in enumerate(tqdm(permuted.values(), desc="Permuting", unit="group", disable=not progress)):
         places = [forest.columns_.index(column) for column in columns]
         moved = np.empty((n_repeats, len(own)))
@@ -156,34 +160,44 @@ def permutation_importance(
             falls[g, r] = sign * (value - other)
             received = subjects.sums(influence)
             moved[r] = own - received - np.bincount(giver, received, len(own))
-        variances[g] = _variance(moved, falls[g])
-    importance, se = falls.mean(axis=1), np.sqrt(variances)
+        se[g], df = _standard_error(moved, falls[g], 2.0 if out_of_bag else 1.0)
+        quantile[g] = stdtrit(df, (1 + level) / 2)
+    importance = falls.mean(axis=1)
+    lower, upper = importance - quantile * se, importance + quantile * se
     order = np.argsort(-importance, kind="stable")
     names = list(permuted)
-    z = float(ndtri((1 + level) / 2))
     return PermutationImportance(
         groups={names[g]: permuted[names[g]] for g in order},
         value=importance[order],
         se=se[order],
-        lower=(importance - z * se)[order],
-        upper=(importance + z * se)[order],
+        lower=lower[order],
+        upper=upper[order],
         repeats=falls[order],
         baseline=baseline,
         level=level,
         n=len(own),
         n_events=baseline.n_events,
         method=f"{n_repeats} permutations of the values among {counted(len(own), 'subject')}, predictions "
-        f"{'out of bag' if out_of_bag else 'for rows given as new'}; intervals cover sampling of the subjects judged and "
-        "of the permutations, for this forest",
+        + ("out of bag" if out_of_bag else "for rows given as new")
+        + "; intervals cover sampling of the subjects judged and of the permutations"
+        + (" (variance doubled: they also grew each other's trees)" if out_of_bag else ", for this forest"),
     )
 
 
-def _variance(moved: Floats, falls: Floats) -> float:
-    """Give the variance of the mean fall from the subjects' u (R, S) and the falls (R,), see the head of the module."""
-    n_repeats = len(falls)
+def _standard_error(moved: Floats, falls: Floats, roles: float) -> tuple[float, float]:
+    """Give the standard error of the mean fall and its degrees of freedom (Satterthwaite 1946).
+
+    From the subjects' u (R, S) and the falls (R,), see the head of the module; the few permutations are what bounds the
+    degrees of freedom.
+    """
+    n_repeats, n_subjects = moved.shape
     mean = moved.mean(axis=0)
-    sampling = float(mean @ mean - moved.var(axis=0, ddof=1).sum() / n_repeats)
-    return max(sampling, 0.0) + float(falls.var(ddof=1)) / n_repeats
+    sampling = roles * max(0.0, float(mean @ mean - moved.var(axis=0, ddof=1).sum() / n_repeats))
+    permuting = float(falls.var(ddof=1)) / n_repeats
+    total = sampling + permuting
+    if total == 0:
+        return 0.0, n_subjects - 1.0
+    return np.sqrt(total), total**2 / (sampling**2 / (n_subjects - 1) + permuting**2 / (n_repeats - 1))
 
 
 class _Subjects:

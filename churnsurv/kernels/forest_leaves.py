@@ -57,7 +57,16 @@ def mean_leaf_value(  # type: ignore[no-untyped-def]
     for row in range(codes.shape[1]):
         for tree in range(n_trees):
             leaf = leaf_begin[tree] + leaf_of(
-                codes, row, feature, cut, child, missing_left, level_begin, level_rank, node_begin[tree], tree * level_begin[-1]
+                codes,
+                row,
+                feature,
+                cut,
+                child,
+                missing_left,
+                level_begin,
+                level_rank,
+                node_begin[tree],
+                tree * level_begin[-1],
             )
             mean[row] += value[leaf] / n_trees
     return mean

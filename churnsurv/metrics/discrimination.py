@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -137,7 +136,7 @@ def concordance_index(
     time_weight = _time_weight(y, buckets, stratum, weight, weighting, censoring)
     pairs = count_pairs(score, first, last, death, weight, time_weight)
 
-    value, influence = _value_and_influence(pairs, weight)
+    value, influence = value_and_influence(pairs, weight)
     sums, units = cluster_sums(influence, judged)
     se = float(np.sqrt(sums @ sums))
     lower, upper = _interval(value, se, level)
@@ -159,22 +158,7 @@ def concordance_index(
     )
 
 
-def concordance_scorer(y: Outcome, cause: str, weight: Floats) -> Callable[[Floats], tuple[float, Floats]]:
-    """Give a function from scores (n,) to Harrell's concordance and each row's influence on it, for many scores of y.
-
-    What :func:`concordance_index` gives for `weight` (n,) above 0; the outcome is laid out once, and not checked again.
-    """
-    is_event = np.asarray(y.event == y.cause_code(cause))
-    buckets, first, last, death = lay_buckets(None if y.from_origin else y.start, y.stop, is_event, None, 1)
-    time_weight = np.ones(len(buckets.time))
-
-    def scored(score: Floats) -> tuple[float, Floats]:
-        return _value_and_influence(count_pairs(score, first, last, death, weight, time_weight), weight)
-
-    return scored
-
-
-def _value_and_influence(pairs: Pairs, weight: Floats) -> tuple[float, Floats]:
+def value_and_influence(pairs: Pairs, weight: Floats) -> tuple[float, Floats]:
     """Give the concordance, and each row's part of its infinitesimal jackknife, (n,)."""
     somers_d = (pairs.concordant - pairs.discordant) / pairs.comparable
     influence = weight * (pairs.net_of_row - somers_d * pairs.comparable_of_row) / (2 * pairs.comparable)

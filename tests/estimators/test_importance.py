@@ -9,8 +9,7 @@ import pytest
 import churnsurv as cs
 from churnsurv.estimators.importance import _Judged, _Subjects
 from churnsurv.exceptions import DataError, NoEventsError, NotIdentifiedError, SmallSampleWarning
-from churnsurv.metrics.brier import brier_scorer
-from churnsurv.metrics.discrimination import concordance_scorer
+from churnsurv.metrics.scorers import brier_scorer, concordance_scorer
 
 
 def customers(rng, n, entry=True):
@@ -75,7 +74,7 @@ def test_out_of_bag_it_judges_the_out_of_bag_predictions():
     expected = cs.metrics.brier_score(y, forest.oob_curves_, 12, cause="attrition")
     assert result.baseline.value == pytest.approx(expected.value)
     assert result.baseline.se == pytest.approx(expected.se)
-    assert result.method.startswith("5 permutations of the values among 200 subjects, predictions out of bag")
+    assert result.method.startswith("10 permutations of the values among 200 subjects, predictions out of bag")
 
 
 def test_training_rows_judged_as_new_ones_seem_to_matter_more(forest, data):
@@ -225,23 +224,23 @@ def test_standard_errors_are_those_of_new_samples(metric, horizon):
 @pytest.mark.slow
 @pytest.mark.parametrize(("metric", "horizon"), [("concordance", None), ("brier", 12)])
 def test_intervals_cover_the_importance_of_the_forest(metric, horizon):
-    # B = 400: 95 % ± 3 Monte-Carlo standard errors of 1.09 points, for a column that matters, one that does less, and none
-    _, _, lower, upper, truth = falls_of_new_samples(400, 400, metric, horizon)
+    # B = 400: 92 to 95 % ± 3 Monte-Carlo standard errors of 1.1 points, for a column that matters, one that does less, and none
+    *_, lower, upper, truth = falls_of_new_samples(400, 400, metric, horizon)
     covered = ((lower <= truth) & (truth <= upper)).mean(axis=0)
-    assert (np.abs(covered - 0.95) <= 0.033).all(), covered
+    assert ((covered >= 0.887) & (covered <= 0.983)).all(), covered
 
 
 @pytest.mark.slow
-def test_out_of_bag_intervals_cover_nothing_for_a_column_that_does_nothing():
-    # predictions share trees, so that the intervals are somewhat narrow: 85 to 95 % instead of 95 (B = 300: ± 5 points)
+def test_out_of_bag_intervals_hold_the_nothing_of_a_column_that_does_nothing():
+    # B = 300: 95 % ± 3 Monte-Carlo standard errors of 1.26 points; every sample grows its own forest
     rng = np.random.default_rng(12)
     hits = []
     for seed in range(300):
-        X, y = customers(rng, 250)
+        X, y = customers(rng, 400)
         forest = cs.RandomSurvivalForest(60, random_state=seed).fit(X, y)
         row = importance(forest, X, y, groups={"noise": "noise"}, random_state=seed).to_frame().loc["noise"]
         hits.append(row["lower"] <= 0 <= row["upper"])
-    assert 0.80 <= np.mean(hits) <= 0.99
+    assert abs(np.mean(hits) - 0.95) <= 0.038, np.mean(hits)
 
 
 def test_rows_every_tree_drew_are_left_out_with_a_warning(data):
