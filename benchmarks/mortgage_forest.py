@@ -1,6 +1,6 @@
 """A competing-risk forest on the public panel of US mortgages: what payoff and default hang on, as tables and a figure.
 
-    CHURNSURV_DATA=FOLDER python benchmarks/mortgage_forest.py            # writes docs/mortgage_forest.svg
+    CHURNSURV_DATA=FOLDER python benchmarks/mortgage_forest.py            # writes docs/mortgage_forest.png
     CHURNSURV_DATA=FOLDER python benchmarks/mortgage_forest.py --trees 20 --figure /tmp/figure.png
 
 5,000 loans, 62,136 loan-quarters (start, stop] on loan age, 84 % of the loans observed from a later age on. The forest is
@@ -47,7 +47,7 @@ DRAWN = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trees", type=int, default=50)
-    parser.add_argument("--figure", type=Path, default=ROOT / "docs" / "mortgage_forest.svg")
+    parser.add_argument("--figure", type=Path, default=ROOT / "docs" / "mortgage_forest.png")
     options = parser.parse_args()
 
     spells = build_spells(
@@ -118,7 +118,7 @@ def draw(forest, frame, columns, importances, path) -> None:
         right.set_ylim(0.0, 1.06 * top)
         theme.percent_axis(right)
         right.set_ylabel(f"Risk of {name}")
-    figure.savefig(path, dpi=100, metadata={"Date": None} if path.suffix == ".svg" else None)
+    figure.savefig(path, dpi=100)
 
 
 if __name__ == "__main__":
