@@ -91,8 +91,8 @@ def spells_of(outcome: Outcome, weight: Floats, group: Ints) -> Spells:
             row = this[gap[0]]
             raise NotIdentifiedError(
                 f"{counted(len(gap), 'gap')} between the rows of a subject (subject {outcome.subject[row]}: nothing between "
-                f"{outcome.stop[row]:g} and {outcome.start[following[gap[0]]]:g}): the weights of those that left by another cause need one "
-                "uninterrupted observation per subject. Fill the gap, or end the subject there as censored."
+                f"{outcome.stop[row]:g} and {outcome.start[following[gap[0]]]:g}): the weights of those that left by "
+                "another cause need one uninterrupted observation per subject. Fill the gap, or end the subject there, censored."
             )
         ended[this[same]] = False
         first[following[same]] = False

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
+from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
@@ -29,8 +30,9 @@ from churnsurv.estimators.forest_inputs import (
     refuse_empty,
     subjects_per_tree,
 )
+from churnsurv.estimators.forest_memory import check_memory, fit_bytes
 from churnsurv.estimators.forest_prediction import ForestPrediction
-from churnsurv.estimators.forest_rows import digest, training_rows
+from churnsurv.estimators.forest_rows import TIME_BINS, digest, training_rows
 from churnsurv.estimators.inputs import (
     RowArgument,
     as_outcome,
@@ -229,6 +231,7 @@ class RandomSurvivalForest(ForestExplanation, ForestPrediction, BaseEstimator): 
         covariates = frame.drop(columns=list(columns_named(sample_weight, frame)))
         if covariates.shape[1] == 0:
             raise DataError("There is no covariate: X has no column left.")
+        check_memory(self.fit_memory(*covariates.shape, n_causes=len(outcome.causes)), self.n_estimators)
         numbers = self._learn_columns(covariates)
         n_features = features_per_split(self.max_features, len(self.columns_))
         level_begin = level_offsets(covariates, self.columns_, self.levels_)
@@ -258,6 +261,34 @@ class RandomSurvivalForest(ForestExplanation, ForestPrediction, BaseEstimator): 
             drawn = drawn_subjects(rows.n_subjects, int(n_drawn or 0), seeds)
             self.oob_curves_ = self._out_of_bag(numbers, outcome, frame.index, drawn, rows.unit)
         return self
+
+    def fit_memory(self, n_rows: int, n_features: int, *, n_causes: int = 1) -> int:
+        """Estimate the memory in bytes that :meth:`fit` takes beyond X and y, with the parameters of this forest.
+
+        A fit that would take more than 90 % of what is available is refused before it begins.
+
+        Examples
+        --------
+        >>> import churnsurv as cs
+        >>> round(cs.RandomSurvivalForest(100).fit_memory(1_000_000, 30) / 2**30, 1)
+        3.4
+        """
+        check_parameters(self.get_params(deep=False))
+        share = 1.0
+        if self.max_samples is not None:
+            share = min(1.0, self.max_samples if isinstance(self.max_samples, float) else self.max_samples / n_rows)
+        # of n drawn with replacement from n, 1 - 1/e are different
+        different = 1.0 - float(np.exp(-share)) if self.bootstrap else 1.0
+        return fit_bytes(
+            n_rows,
+            n_features,
+            n_causes,
+            TIME_BINS if self.time_bins is None else self.time_bins,
+            n_trees=self.n_estimators,
+            n_sampled=int(different * n_rows),
+            min_samples_leaf=self.min_samples_leaf,
+            n_threads=effective_n_jobs(self.n_jobs),
+        )
 
     def _learn_columns(self, covariates: pd.DataFrame) -> Floats:
         """Remember names and levels, and give the features in the order of their names."""

@@ -87,8 +87,10 @@ def grow_one(rows: TrainingRows, criterion: Criterion, n_causes: int, growth: Gr
         taken(rows.codes), taken(rows.first), taken(rows.last), taken(rows.cause), subject, np.array(weight), single
     )
     depth = np.iinfo(np.int32).max if growth.max_depth is None else growth.max_depth
+    causes, stay, inverse, gray = criterion
+    own = Criterion(np.array(causes), np.array(stay), np.array(inverse), gray)
     tree = grow_tree(
-        sample, np.array(rows.level_begin), Criterion(*(np.array(part) for part in criterion[:3]), criterion.gray), n_causes,
+        sample, np.array(rows.level_begin), own, n_causes,
         growth.min_samples_leaf, depth, growth.n_features, growth.at_random, np.uint64(seed),
     )  # fmt: skip
     if not np.array_equal(rows.weight, np.floor(rows.weight)) or rows.weight.max() * len(weight) >= 2**24:
@@ -108,9 +110,11 @@ def grow_forest(
     verbose: bool,
 ) -> dict[str, Any]:
     """Grow one tree per seed: in threads, or by the joblib backend that is configured."""
-    work = (delayed(grow_one)(rows, criterion, n_causes, growth, seed) for seed in seeds.tolist())
-    made = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(work)
-    trees = list(tqdm(made, total=len(seeds), desc="Growing trees", unit="tree", disable=not verbose))
+    # not every backend hands out results one by one, so progress is that of the trees begun
+    begun = tqdm(seeds.tolist(), desc="Growing trees", unit="tree", disable=not verbose)
+    trees = Parallel(n_jobs=n_jobs, prefer="threads")(
+        delayed(grow_one)(rows, criterion, n_causes, growth, seed) for seed in begun
+    )
     return flat_forest(trees, rows.level_begin)
 
 

@@ -82,7 +82,8 @@ class ForestPrediction:
         """Give the ensemble mortality of each row; higher leaves sooner.
 
         The number of events of the cause that would be expected in the training sample, with its times under
-        observation, if all its customers had the hazard of the row (Ishwaran et al. 2008). NaN where a value is missing that never was in the fit.
+        observation, if all its customers had the hazard of the row (Ishwaran et al. 2008). NaN where a value is missing in
+        a column that had none missing in the fit.
 
         Parameters
         ----------
@@ -128,7 +129,8 @@ class ForestPrediction:
 
         size = max(1, min(CHUNK, -(-n // effective_n_jobs(self.n_jobs))))
         chunks = [slice(at, at + size) for at in range(0, n, size)]
-        Parallel(n_jobs=self.n_jobs, prefer="threads")(delayed(fill)(rows) for rows in chunks)
+        # the chunks write into shared arrays, so other backends do not serve
+        Parallel(n_jobs=self.n_jobs, require="sharedmem")(delayed(fill)(rows) for rows in chunks)
         probability[missing], mortality[missing] = np.nan, np.nan
         return probability, mortality
 

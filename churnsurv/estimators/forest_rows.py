@@ -160,7 +160,11 @@ def _fates(
     key = np.zeros(MISSING + 1, dtype=np.uint64)
     begin, end = first.astype(np.float64), last.astype(np.float64)
     # sums of whole numbers below 2^53 do not depend on their order, and those of a spell cut in two telescope
-    for total in (end - begin, end**2 - begin**2, *((event == cause).astype(float) for cause in np.unique(event[event > 0]))):
+    for total in (
+        end - begin,
+        end**2 - begin**2,
+        *((event == cause).astype(float) for cause in np.unique(event[event > 0])),
+    ):
         key = _mixed(key, np.bincount(cells, total, MISSING + 1))
     return key
 

@@ -49,10 +49,7 @@ def new_bounds(n, n_counted, n_times):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def begins_late(begin, n):  # type: ignore[no-untyped-def]
     """Tell whether a row is not at risk at the node's first event time."""
-    for i in range(n):
-        if begin[i] > 0:
-            return True
-    return False
+    return n > 0 and begin[:n].max() > 0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -121,8 +118,10 @@ def bound_scores(n, size, min_leaf, least, exact, cell, order, weight, end, part
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
-def bound_scores_of_one(n, size, min_leaf, least, exact, cell, order, weight, end, parts, lane, total, inverse, bound):  # type: ignore[no-untyped-def]
-    """What :func:`bound_scores` does, for one cause: with its blocks in registers, twice as fast."""
+def bound_scores_of_one(  # type: ignore[no-untyped-def]
+    n, size, min_leaf, least, exact, cell, order, weight, end, parts, lane, total, inverse, bound
+):  # fmt: skip
+    """Do what :func:`bound_scores` does, for one cause, with its blocks in registers."""
     t0, t1, t2, t3, t4, t5, t6, t7 = total[0], total[1], total[2], total[3], total[4], total[5], total[6], total[7]
     v0, v1, v2, v3 = inverse[0], inverse[1], inverse[2], inverse[3]
     v4, v5, v6, v7 = inverse[4], inverse[5], inverse[6], inverse[7]
@@ -197,16 +196,21 @@ def best_bounded_cut(  # type: ignore[no-untyped-def]
     if top <= best * (1.0 + 1e-10):
         return best, -1, 0.0
     bound, sums = bounds.bound, bounds.sums
-    enough = best * (1.0 + 1e-10)
+    enough, others = best * (1.0 + 1e-10), True
     if not exact:
         # the most promising cut first: nothing below its score needs a look
         sums[:] = 0.0
-        enough = full_score(0, place + 1, order, weight, end, parts, curvature, n_times, change, sums)
-        enough = max(best * (1.0 + 1e-10), enough * (1.0 - 1e-9))
+        score = full_score(0, place + 1, order, weight, end, parts, curvature, n_times, change, sums)
         change[: n_times + 1] = 0.0
         sums[:] = 0.0
+        enough = max(enough, score * (1.0 - 1e-9))
+        others = False
+        for i in range(first, last):
+            others |= (bound[i] > enough) & (i != place)
+        if not others and score > best * (1.0 + 1e-10):
+            best, best_place = score, place
     done = 0
-    for i in range(first, last):
+    for i in range(first, last if others else first):
         if bound[i] > enough:
             score = bound[i]
             if not exact:

@@ -66,8 +66,9 @@ def pool_leaves(  # type: ignore[no-untyped-def]
             continue
         used += 1
         leaf = leaf_begin[tree] + leaf_of(
-            codes, row, feature, cut, child, missing_left, level_begin, level_rank, node_begin[tree], tree * level_begin[-1]
-        )
+            codes, row, feature, cut, child, missing_left, level_begin, level_rank, node_begin[tree],
+            tree * level_begin[-1],
+        )  # fmt: skip
         for r in range(risk_begin[leaf], risk_begin[leaf + 1]):
             change[risk_time[r]] += risk_change[r]
         for r in range(event_begin[leaf], event_begin[leaf + 1]):
@@ -78,7 +79,8 @@ def pool_leaves(  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def forest_curves(  # type: ignore[no-untyped-def]
     codes, node_begin, leaf_begin, level_begin, feature, cut, child, missing_left, level_rank, risk_begin, risk_time,
-    risk_change, event_begin, event_time, event_cause, event_count, drawn, unit, portfolio_hazard, portfolio_risk, begin, pick, probability, mortality,
+    risk_change, event_begin, event_time, event_cause, event_count, drawn, unit, portfolio_hazard, portfolio_risk, begin,
+    pick, probability, mortality,
 ):  # fmt: skip
     """Fill state probabilities and mortality of n rows.
 
@@ -95,8 +97,8 @@ def forest_curves(  # type: ignore[no-untyped-def]
     curve = np.empty((1 + n_causes, n_times))
     for row in range(codes.shape[1]):
         used = pool_leaves(
-            codes, row, node_begin, leaf_begin, level_begin, feature, cut, child, missing_left, level_rank, risk_begin, risk_time, risk_change, event_begin,
-            event_time, event_cause, event_count, drawn, unit, change, events,
+            codes, row, node_begin, leaf_begin, level_begin, feature, cut, child, missing_left, level_rank, risk_begin,
+            risk_time, risk_change, event_begin, event_time, event_cause, event_count, drawn, unit, change, events,
         )  # fmt: skip
         if used == 0:
             mortality[row] = np.nan

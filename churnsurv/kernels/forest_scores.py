@@ -132,8 +132,8 @@ def node_times(change, events, criterion, times):  # type: ignore[no-untyped-def
     for j in range(n_times):
         position[j] = m
         at_risk += change[j]
-        deaths = 0.0
-        for k in range(len(causes)):
+        deaths = events[causes[0], j]
+        for k in range(1, len(causes)):
             deaths += events[causes[k], j]
         if deaths > 0.0:
             # the running sum of weights of very different size may fall short by rounding

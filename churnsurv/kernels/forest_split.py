@@ -320,7 +320,7 @@ def best_split(  # type: ignore[no-untyped-def]
                 score, found, left = best_bounded_cut(
                     n, size, min_leaf, moved, best, times.curvature, n_times, cell, scan.order, node.weight, node.end,
                     node.parts, scan.change, bounds,
-                )
+                )  # fmt: skip
             else:
                 score, found, left = best_cut(
                     n, size, min_leaf, moved, sample.single, criterion.causes, times, n_times, node, scan

@@ -53,7 +53,8 @@ def level_ranks(y, column):
     hazard = np.array([((y.stop == t) & (y.event > 0)).sum() / at_risk(y, t).sum() for t in times])
     expected = np.array([hazard[(e < times) & (times <= s)].sum() for e, s in zip(y.entry, y.stop, strict=True)])
     ratio = {
-        level: (y.event[column == level] > 0).sum() / expected[column == level].sum() for level in column.dropna().unique()
+        level: (y.event[column == level] > 0).sum() / expected[column == level].sum()
+        for level in column.dropna().unique()
     }
     return {level: rank for rank, level in enumerate(sorted(ratio, key=ratio.get))}
 

@@ -198,3 +198,29 @@ def test_out_of_bag_curves_that_would_fill_the_memory_are_refused_with_their_own
         grown(X, y, oob=True, n_estimators=30)
     # what is counted is the grid, which time_bins limits, not the distinct event times
     assert len(grown(X, y, oob=True, n_estimators=30, time_bins=10).oob_curves_.times) == 10
+
+
+def test_a_fit_that_would_fill_the_memory_is_refused_before_it_begins(X, y, monkeypatch):
+    monkeypatch.setattr("churnsurv.estimators.forest_memory.available_memory", lambda: 2**20)
+    with pytest.raises(DataError, match=r"may take .* GB, and 0.0 GB are available.*Raise min_samples_leaf"):
+        grown(X, y, n_estimators=10_000)
+    assert grown(X, y, n_estimators=1).n_events_ > 0
+
+
+def test_memory_grows_with_rows_trees_and_threads_and_shrinks_with_the_sample():
+    def needed(n_rows=100_000, **parameters):
+        return cs.RandomSurvivalForest(**({"n_estimators": 50} | parameters)).fit_memory(n_rows, 10)
+
+    assert needed(200_000) > 1.9 * needed()
+    assert needed(n_estimators=100) > 1.5 * needed()
+    assert needed(max_samples=0.1) < 0.5 * needed()
+    assert needed(min_samples_leaf=100) < needed()
+
+
+def test_the_estimate_covers_the_forest_that_comes_out():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(3_000, 4)))
+    y = cs.Outcome(rng.integers(1, 100, 3_000), rng.integers(0, 2, 3_000))
+    forest = cs.RandomSurvivalForest(20, min_samples_leaf=5, random_state=0).fit(X, y)
+    size = sum(part.nbytes for part in forest.trees_.values())
+    assert size < forest.fit_memory(3_000, 4) < 20 * size
