@@ -31,6 +31,7 @@ _HOME = {
     "RandomSurvivalForest": "estimators.forest",
     "compare_nested": "estimators.nested",
     "bootstrap_intervals": "estimators.bootstrap",
+    "partial_dependence": "estimators.dependence",
     "predict_curves": "estimators.predict",
     "proportional_hazards_test": "estimators.ph_test",
     "diagnose": "estimators.diagnosis",
@@ -73,6 +74,7 @@ __all__ = [
     "influence",
     "load",
     "metrics",
+    "partial_dependence",
     "plot",
     "predict_curves",
     "profile_intervals",
@@ -89,6 +91,7 @@ if TYPE_CHECKING:
     from churnsurv.estimators.bootstrap import bootstrap_intervals
     from churnsurv.estimators.cause_specific import CauseSpecificCox
     from churnsurv.estimators.cox import CoxPH
+    from churnsurv.estimators.dependence import partial_dependence
     from churnsurv.estimators.diagnosis import diagnose
     from churnsurv.estimators.diagnostics import events_per_parameter, influence, variance_inflation
     from churnsurv.estimators.fine_gray import FineGray

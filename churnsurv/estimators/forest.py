@@ -19,6 +19,7 @@ from sklearn.utils import check_random_state
 from churnsurv.data.features import feature_frame
 from churnsurv.estimators.forest_bags import TrainingBags
 from churnsurv.estimators.forest_criterion import criterion_of
+from churnsurv.estimators.forest_explanation import ForestExplanation
 from churnsurv.estimators.forest_fit import Growth, drawn_subjects, grow_forest, portfolio_counts
 from churnsurv.estimators.forest_inputs import (
     check_oob_size,
@@ -46,7 +47,7 @@ from churnsurv.outcome import Outcome
 Floats = NDArray[np.float64]
 
 
-class RandomSurvivalForest(ForestPrediction, BaseEstimator):  # type: ignore[misc]
+class RandomSurvivalForest(ForestExplanation, ForestPrediction, BaseEstimator):  # type: ignore[misc]
     r"""Random survival forest: state probabilities from the outcomes of similar customers, without a model of their form.
 
     Each tree is grown on a bootstrap sample of the subjects (all rows of a subject together). A node is cut where the

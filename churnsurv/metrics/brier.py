@@ -105,13 +105,13 @@ def brier_score(
     """
     level, y, asked = confidence_level(level), as_outcome(y), _horizons(times)
     horizons = meant_times(asked, y)
-    cohort = _cohort(y, horizons, cause, censoring, sample_weight, cluster)
+    cohort = scored_cohort(y, horizons, cause, censoring, sample_weight, cluster)
     risk = _predicted_risk(curves_or_risk, y, cohort, horizons)
     estimates, null_values = [], []
     for t, predicted, null in zip(
         horizons, risk.T, null_risk(cohort.y, cohort.weight, cohort.cause, horizons), strict=True
     ):
-        score = _score(cohort, predicted, float(t))
+        score = score_at(cohort, predicted, float(t))
         estimates.append(_estimate(f"Brier score at {t:g}", score, level, cohort, float(t)))
         null_values.append(float(np.average(_losses(cohort, float(null), float(t)), weights=cohort.weight)))
     if np.ndim(times) == 0:
@@ -148,7 +148,7 @@ def integrated_brier_score(
     """
     level, y = confidence_level(level), as_outcome(y)
     horizons = meant_times(_horizons(times), y)
-    cohort = _cohort(y, horizons, cause, censoring, sample_weight, cluster)
+    cohort = scored_cohort(y, horizons, cause, censoring, sample_weight, cluster)
     if len(horizons) < 2 or np.any(np.diff(horizons) <= 0):
         raise DataError(
             f"times={first_of([f'{t:g}' for t in horizons])}: give two or more increasing times to average over."
@@ -158,7 +158,7 @@ def integrated_brier_score(
     share = (np.append(widths, 0.0) + np.append(0.0, widths)) / (2 * widths.sum())
     value, influence = 0.0, np.zeros(len(cohort.y))
     for t, weight, predicted in zip(horizons, share, risk.T, strict=True):
-        score = _score(cohort, predicted, float(t))
+        score = score_at(cohort, predicted, float(t))
         value += float(weight) * score.value
         influence += weight * score.influence
     name = f"Integrated Brier score, {horizons[0]:g} to {horizons[-1]:g}"
@@ -198,7 +198,7 @@ class _Score(NamedTuple):
     influence: Floats  #: of each row, its weight included, (n,)
 
 
-def _cohort(
+def scored_cohort(
     y: Outcome,
     horizons: Floats,
     cause: str | None,
@@ -206,6 +206,7 @@ def _cohort(
     sample_weight: ArrayLike | None,
     cluster: ArrayLike | None,
 ) -> _Cohort:
+    """Check what is to be scored, and weigh it by the inverse probability of being uncensored."""
     refuse_recurrent(y, "The Brier score")
     judged = judged_rows(y, sample_weight, cluster)
     require_cohort(judged, "the Brier score")
@@ -292,7 +293,7 @@ def _losses(cohort: _Cohort, risk: Floats | float, t: float) -> Floats:
     return np.asarray(known * ((by_then & (y.event == y.cause_code(cohort.cause))) - risk) ** 2)
 
 
-def _score(cohort: _Cohort, risk: Floats, t: float) -> _Score:
+def score_at(cohort: _Cohort, risk: Floats, t: float) -> _Score:
     """Score predictions at one horizon. O(n + number of censoring times)."""
     share = cohort.weight / cohort.weight.sum()
     losses = _losses(cohort, risk, t)
