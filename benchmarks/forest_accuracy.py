@@ -66,7 +66,9 @@ def horizons_of(month: np.ndarray, event: np.ndarray) -> np.ndarray:
 def ours(X, y, train, test, horizons, seed):
     import churnsurv as cs
 
-    forest = cs.RandomSurvivalForest(**SETTINGS, min_samples_leaf=LEAF["churnsurv"], random_state=seed).fit(X.iloc[train], y[train])
+    forest = cs.RandomSurvivalForest(**SETTINGS, min_samples_leaf=LEAF["churnsurv"], random_state=seed).fit(
+        X.iloc[train], y[train]
+    )
     return forest.predict(X.iloc[test]), 1 - forest.predict_curves(X.iloc[test], horizons).survival
 
 
@@ -89,7 +91,11 @@ def run(name: str, seed: int) -> dict:
     order = np.random.default_rng(seed).permutation(len(y))
     train, test = np.split(order, [2 * len(y) // 3])
     made = {"data": name, "seed": seed, "n": len(y), "events": int(event.sum()), "columns": numbers.shape[1]}
-    for library, work, X in (("churnsurv", ours, numbers), ("scikit-survival", theirs, numbers), ("native", ours, native)):
+    for library, work, X in (
+        ("churnsurv", ours, numbers),
+        ("scikit-survival", theirs, numbers),
+        ("native", ours, native),
+    ):
         begin = time.perf_counter()
         risk, gone = work(X, y, train, test, horizons, seed)
         made[library] = {
