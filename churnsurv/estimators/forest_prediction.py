@@ -13,8 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from churnsurv.curves import Curves, check_size, within_support
 from churnsurv.data.features import feature_frame
-from churnsurv.estimators import forest_fit
+from churnsurv.estimators.forest_fit import TREE_ARRAYS
 from churnsurv.estimators.forest_inputs import numeric_columns
+from churnsurv.estimators.forest_rows import binned
 from churnsurv.estimators.inputs import requested_start, requested_times
 from churnsurv.exceptions import DataError, SmallSampleWarning
 from churnsurv.kernels.forest_curves import forest_curves
@@ -35,6 +36,7 @@ class ForestPrediction:
     causes_: list[str]
     columns_: list[str]
     levels_: dict[str, list[Any]]
+    missing_columns_: list[str]
     feature_names_in_: NDArray[np.object_]
     event_times_: Floats
     bin_edges_: list[Floats]
@@ -52,7 +54,8 @@ class ForestPrediction:
         Parameters
         ----------
         X : frame or array
-            Covariates; a row with a missing value gives NaN. Columns are found by name, in arrays without names by place.
+            Covariates. Columns are found by name, in arrays without names by place. A missing value goes where those of
+            the fit went; in a column that had none then (not in ``missing_columns_``) it gives NaN for its row.
         times : array, optional
             Default: the event times of the fit.
         start : number or array of n, optional
@@ -79,7 +82,7 @@ class ForestPrediction:
         """Give the ensemble mortality of each row; higher leaves sooner.
 
         The number of events of the cause that would be expected in the training sample, with its times under
-        observation, if all its customers had the hazard of the row (Ishwaran et al. 2008). NaN where a value is missing.
+        observation, if all its customers had the hazard of the row (Ishwaran et al. 2008). NaN where a value is missing that never was in the fit.
 
         Parameters
         ----------
@@ -107,15 +110,15 @@ class ForestPrediction:
     ) -> tuple[Floats, Floats]:
         """Give state probabilities (n, 1 + K, m) at `times` and mortality (n, K), by threads over chunks of rows."""
         n, n_causes = len(numbers), len(self.causes_)
-        missing = np.isnan(numbers).any(axis=1)
-        codes = forest_fit.binned(np.where(np.isnan(numbers), 0.0, numbers), self.bin_edges_)
+        known = [f for f, column in enumerate(self.columns_) if column not in self.missing_columns_]
+        missing = np.isnan(numbers[:, known]).any(axis=1)
+        codes = binned(numbers, self.bin_edges_)
         pick = steps_until(self.event_times_, times) - 1
         begin = np.zeros(n, np.int64) if start is None else steps_until(self.event_times_, start)
         unit = np.zeros(n, np.int32) if unit is None else unit
         drawn = np.zeros((0, 0), np.uint8) if drawn is None else drawn
         probability, mortality = np.empty((n, 1 + n_causes, len(times))), np.empty((n, n_causes))
-        trees = [self.trees_[name] for name in ("node_begin", "leaf_begin", *forest_fit.TREE_ARRAYS)]
-        trees = [part.astype(np.float64) if part.dtype == np.float32 else part for part in trees]
+        trees = [self.trees_[name] for name in ("node_begin", "leaf_begin", "level_begin", *TREE_ARRAYS)]
 
         def fill(rows: slice) -> None:
             forest_curves(  # type: ignore[call-arg]
