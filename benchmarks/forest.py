@@ -6,11 +6,11 @@
     python benchmarks/forest.py --case 100k --rows 50000 --trees 20 --budget 120
     python benchmarks/forest.py --table                                      # the tables of what is stored
 
-Measured: processor and wall seconds of the fit and of predicting 10,000 held-out rows (their risk, and probabilities at 10 times),
-peak memory of the fit above what the process held before (and in all), size on disk (churnsurv: its own file; scikit-survival:
-pickle; ranger: R's compressed saveRDS), Harrell's C and integrated Brier score on the held-out rows, leaves per tree. All
-processors are used by all. Leaves are of about equal size: 15 different rows, which churnsurv counts with their repetitions in
-the bootstrap sample as 24, and ranger in its threshold for trying to split (min.node.size).
+Measured: processor and wall seconds of the fit and of predicting 10,000 held-out rows (risk, and probabilities at 10 times),
+memory of the fit above what the process held before, and the peak of all, size on disk (churnsurv: its own file;
+scikit-survival: pickle; ranger: R's compressed saveRDS), Harrell's C and integrated Brier score on the held-out rows, leaves per
+tree. All processors are used by all. Leaves are of about equal size: 15 different rows, which churnsurv counts with their
+repetitions in the bootstrap sample as 24, and ranger in its threshold for trying to split (min.node.size).
 
 A peer grows one tree first. When all trees would take longer than the budget, it grows as many as fit in, and its seconds and
 its size are those of all trees at that rate (marked ~). Where not even one tree is finished in time, the table says so. Results
@@ -137,7 +137,6 @@ def measure_here(library: str, new: pd.DataFrame, rows: int, columns: int, trees
     held: dict[str, Any] = {}
     fitted = measured(lambda: held.update(forest=fit(x, stop, event, trees)) or {})
     peak = peak_mb()
-    del x
     predicted = measured(lambda: held.update(answers=predict(held["forest"], new)) or {})
     with tempfile.TemporaryDirectory() as folder:
         disk = size(held["forest"], folder) / 2**20

@@ -30,7 +30,7 @@ Floats = NDArray[np.float64]
 
 #: parameters that decide what a forest predicts; the others say how it is computed
 TUNABLE = (
-    "n_estimators", "min_samples_leaf", "max_depth", "max_features", "max_bins", "time_bins", "criterion", "splitter",
+    "n_estimators", "min_samples_leaf", "max_depth", "max_features", "max_bins", "time_bins", "criterion", "cause", "splitter",
     "bootstrap", "max_samples",
 )  # fmt: skip
 #: folds when customers are given without a number of them
