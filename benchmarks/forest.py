@@ -8,8 +8,8 @@
 
 Measured: processor and wall seconds of the fit and of predicting 10,000 held-out rows (risk, and probabilities at 10 times),
 memory of the fit above what the process held before, and the peak of all, size on disk (churnsurv: its own file;
-scikit-survival: pickle; ranger: R's compressed saveRDS), Harrell's C and integrated Brier score on the held-out rows, leaves per
-tree. All processors are used by all. Leaves are of about equal size: 15 different rows, which churnsurv counts with their
+scikit-survival: pickle; ranger: R's compressed saveRDS), Harrell's C and integrated Brier score on the held-out rows, leaves
+per tree. All processors are used by all. Leaves are of about equal size: 15 different rows, which churnsurv counts with their
 repetitions in the bootstrap sample as 24, and ranger in its threshold for trying to split (min.node.size).
 
 A peer grows one tree first. When all trees would take longer than the budget, it grows as many as fit in, and its seconds and

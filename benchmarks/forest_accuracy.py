@@ -7,11 +7,11 @@
 Data are SurvSet's (``pip install SurvSet``; Drysdale 2022), rows with missing values left out; with several causes any event
 counts. Times are rounded up to a ninetieth of their 95 % quantile for both, at most 100 distinct ones, as months would be
 (scikit-survival's time grows with their number). Categories are columns of 0 and 1 for both, so that both search the same
-cuts; "native" is churnsurv with the categories as they are. Leaves are of equal size (see LEAF). Each seed draws two thirds of
-the rows for the fit and another seed of the forests. Measured on the other third: Harrell's C of the predicted risk, and the Brier
-score integrated over 20 times between the first tenth and the eighth of the event times. Differences are churnsurv minus
-scikit-survival (C: more is better; Brier: less). Intervals: Student's t over the seeds of a data set, and over the means of the
-data sets. Results are kept line by line in a file, so that a run that was stopped goes on.
+cuts; "native" is churnsurv with the categories as they are. Leaves are of equal size (see LEAF). Each seed draws two thirds
+of the rows for the fit and another seed of the forests. Measured on the other third: Harrell's C of the predicted risk, and
+the Brier score integrated over 20 times between the first tenth and the eighth of the event times. Differences are churnsurv
+minus scikit-survival (C: more is better; Brier: less). Intervals: Student's t over the seeds of a data set, and over the means
+of the data sets. Results are kept line by line in a file, so that a run that was stopped goes on.
 """
 
 from __future__ import annotations

@@ -204,6 +204,10 @@ def _encoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         fitted = {k: inner(v) for k, v in vars(value).items() if k not in left_out}
         params = {k: inner(v) for k, v in value.get_params(deep=False).items()}
         return {"kind": "model", "class": type(value).__name__, "params": params, "fitted": fitted}
+    if isinstance(value, np.random.RandomState):
+        raise DataError(
+            "random_state is a generator, whose state is not saved: fit with a whole number as random_state."
+        )
     raise DataError(f"A value of type {type(value).__name__} cannot be saved.")
 
 
