@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from churnsurv.kernels.forest_bounds import new_bounds
 from churnsurv.kernels.forest_levels import rank_levels
 from churnsurv.kernels.forest_scores import new_rows, new_times, node_counts, node_rows, node_times
 from churnsurv.kernels.forest_split import MISSING, best_split, new_scan
@@ -18,11 +19,12 @@ from churnsurv.kernels.forest_split import MISSING, best_split, new_scan
 @njit(cache=True, nogil=True)
 def sample_size(rows, sample):  # type: ignore[no-untyped-def]
     """Give the weighted number of different subjects among rows that are grouped by subject."""
+    subject, weight = sample.subject, sample.weight
     total, previous = 0.0, -1
     for i in rows:
-        if sample.subject[i] != previous:
-            total += sample.weight[i]
-            previous = sample.subject[i]
+        if subject[i] != previous:
+            total += weight[i]
+            previous = subject[i]
     return total
 
 
@@ -31,14 +33,13 @@ def split_rows(rows, cell_of, cut, missing_left, buffer):  # type: ignore[no-unt
     """Reorder rows so that those that go left come first, keeping their order otherwise; give how many."""
     n_left, n_right = 0, 0
     for i in range(len(rows)):
+        # written to both sides, so that the processor has no branch to guess
         row = rows[i]
         cell = cell_of[row]
-        if cell <= cut or (cell == MISSING and missing_left == 1):
-            rows[n_left] = row
-            n_left += 1
-        else:
-            buffer[n_right] = row
-            n_right += 1
+        left = (cell <= cut) | ((cell == MISSING) & (missing_left == 1))
+        rows[n_left], buffer[n_right] = row, row
+        n_left += left
+        n_right += not left
     for i in range(n_right):
         rows[n_left + i] = buffer[i]
     return n_left
@@ -115,6 +116,7 @@ def grow_tree(  # type: ignore[no-untyped-def]
     change, events = np.empty(n_times + 1), np.empty((n_causes, n_times))
     times, node_of_rows = new_times(len(criterion.causes), n_times), new_rows(n, len(criterion.causes))
     scan = new_scan(n, len(criterion.causes), n_times, criterion.gray)
+    bounds = new_bounds(n, len(criterion.causes), n_times)
     level_rank = order_levels(sample, level_begin, criterion, change, events, times, rows, node_of_rows)
     buffer, features = np.empty(n, np.int32), np.arange(sample.codes.shape[0])
     state = np.array([seed], np.uint64)
@@ -132,7 +134,7 @@ def grow_tree(  # type: ignore[no-untyped-def]
                 node_rows(inside, sample, criterion, times, own_times, node_of_rows)
                 found, cell, left = best_split(
                     sample, inside, size, min_leaf, max_features, at_random, state, features, criterion, times, own_times,
-                    node_of_rows, scan,
+                    node_of_rows, scan, bounds,
                 )  # fmt: skip
         feature[node] = found
         if found >= 0:

@@ -75,7 +75,8 @@ class NodeRows(NamedTuple):
     """The rows of a node in its order, filled by :func:`node_rows`.
 
     weight (n,); begin, end (n,): at risk at the node's event times begin ≤ m < end; parts (n, 2 C): m_ik and the linear
-    part of V_k, by cause; gone (n,): weight / A(T) of rows that left by some cause, for Gray's criterion.
+    part of V_k, by cause; gone (n,): weight / A(T) of rows that left by some cause, for Gray's criterion; cause (n,): the
+    cause, −1 for none.
     """
 
     weight: Any
@@ -83,6 +84,7 @@ class NodeRows(NamedTuple):
     end: Any
     parts: Any
     gone: Any
+    cause: Any
 
 
 @njit(cache=True, nogil=True)
@@ -99,84 +101,84 @@ def new_times(n_counted, n_times):  # type: ignore[no-untyped-def]
 def new_rows(n, n_counted):  # type: ignore[no-untyped-def]
     """Allocate a :class:`NodeRows`."""
     return NodeRows(
-        np.empty(n), np.empty(n, np.int32), np.empty(n, np.int32), np.empty((n, 2 * n_counted)), np.empty(n)
-    )
+        np.empty(n), np.empty(n, np.int32), np.empty(n, np.int32), np.empty((n, 2 * n_counted)), np.empty(n),
+        np.empty(n, np.int32),
+    )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
 def node_counts(rows, sample, change, events):  # type: ignore[no-untyped-def]
     """Fill change (T + 1,) of the number at risk and events (K, T) of a node, both over all event times."""
+    first, last, cause, weight = sample.first, sample.last, sample.cause, sample.weight
     change[:] = 0.0
     events[:] = 0.0
     for i in rows:
-        weight, end = sample.weight[i], sample.last[i]
-        change[sample.first[i]] += weight
-        change[end] -= weight
-        if sample.cause[i] > 0:
-            events[sample.cause[i] - 1, end - 1] += weight
+        change[first[i]] += weight[i]
+        change[last[i]] -= weight[i]
+        if cause[i] > 0:
+            events[cause[i] - 1, last[i] - 1] += weight[i]
 
 
 @njit(cache=True, nogil=True)
 def node_times(change, events, criterion, times):  # type: ignore[no-untyped-def]
     """Reduce a node's counts to its own times of events that count; give their number M. O(T K)."""
+    causes, stay, inverse, gray = criterion
+    position, curvature, hazard, slope, steepness, gray_hazard, gray_slope, own_stay = times
     n_causes, n_times = events.shape
     m, at_risk = 0, 0.0
     gone, gone_by = 0.0, np.zeros(n_causes)
-    for part in (times.hazard, times.slope, times.steepness, times.gray_hazard, times.gray_slope):
-        part[:, 0] = 0.0
+    for k in range(len(causes)):
+        hazard[k, 0] = slope[k, 0] = steepness[k, 0] = gray_hazard[k, 0] = gray_slope[k, 0] = 0.0
     for j in range(n_times):
-        times.position[j] = m
+        position[j] = m
         at_risk += change[j]
         deaths = 0.0
-        for c in criterion.causes:
-            deaths += events[c, j]
+        for k in range(len(causes)):
+            deaths += events[causes[k], j]
         if deaths > 0.0:
             # the running sum of weights of very different size may fall short by rounding
             watched = max(at_risk, deaths)
-            for k in range(len(criterion.causes)):
-                d = events[criterion.causes[k], j]
-                total = watched + criterion.stay[j] * max(0.0, gone - gone_by[criterion.causes[k]])
+            for k in range(len(causes)):
+                d = events[causes[k], j]
+                total = watched + stay[j] * max(0.0, gone - gone_by[causes[k]])
                 # hypergeometric variance; the last customer at risk leaves no choice
                 v = min(d, d * (total - d) / (total - 1.0)) if total > 1.0 and total > d else 0.0
-                times.curvature[k, m] = v / (total * total)
-                times.steepness[k, m + 1] = times.steepness[k, m] + times.curvature[k, m]
-                times.hazard[k, m + 1] = times.hazard[k, m] + d / total
-                times.slope[k, m + 1] = times.slope[k, m] + v / total
-                if criterion.gray:
-                    times.gray_hazard[k, m + 1] = times.gray_hazard[k, m] + criterion.stay[j] * d / total
-                    times.gray_slope[k, m + 1] = times.gray_slope[k, m] + criterion.stay[j] * v / total
-            times.stay[m] = criterion.stay[j]
+                curvature[k, m] = v / (total * total)
+                steepness[k, m + 1] = steepness[k, m] + curvature[k, m]
+                hazard[k, m + 1] = hazard[k, m] + d / total
+                slope[k, m + 1] = slope[k, m] + v / total
+                if gray:
+                    gray_hazard[k, m + 1] = gray_hazard[k, m] + stay[j] * d / total
+                    gray_slope[k, m + 1] = gray_slope[k, m] + stay[j] * v / total
+            own_stay[m] = stay[j]
             m += 1
-        if criterion.gray:
+        if gray:
             for c in range(n_causes):
-                left = events[c, j] * criterion.inverse[j]
-                gone += left
-                gone_by[c] += left
-    times.position[n_times] = m
+                gone += events[c, j] * inverse[j]
+                gone_by[c] += events[c, j] * inverse[j]
+    position[n_times] = m
     return m
 
 
 @njit(cache=True, nogil=True)
 def node_rows(rows, sample, criterion, times, n_times, node):  # type: ignore[no-untyped-def]
     """Fill the :class:`NodeRows` of the rows of a node with `n_times` event times. O(n C)."""
-    causes = criterion.causes
+    _, first, last, cause, _, weight, _ = sample
+    causes, _, inverse, gray = criterion
+    position, _, hazard, slope, _, gray_hazard, gray_slope, _ = times
+    own_weight, own_begin, own_end, parts, own_gone, own_cause = node
     for i in range(len(rows)):
         row = rows[i]
-        weight, cause = sample.weight[row], sample.cause[row] - 1
-        begin, end = times.position[sample.first[row]], times.position[sample.last[row]]
-        node.weight[i], node.begin[i], node.end[i] = weight, begin, end
-        gone = 0.0
-        if criterion.gray and cause >= 0:
-            gone = weight * criterion.inverse[sample.last[row] - 1]
-            node.gone[i] = gone
-        else:
-            node.gone[i] = 0.0
+        w, c, begin, end = weight[row], cause[row] - 1, position[first[row]], position[last[row]]
+        own_weight[i], own_begin[i], own_end[i], own_cause[i] = w, begin, end, c
+        gone = w * inverse[last[row] - 1] if gray and c >= 0 else 0.0
+        own_gone[i] = gone
         for k in range(len(causes)):
-            residual = -weight * (times.hazard[k, end] - times.hazard[k, begin])
-            linear = weight * (times.slope[k, end] - times.slope[k, begin])
-            if cause == causes[k]:
-                residual += weight
+            residual = -w * (hazard[k, end] - hazard[k, begin])
+            linear = w * (slope[k, end] - slope[k, begin])
+            if c == causes[k]:
+                residual += w
             elif gone > 0.0:
-                residual -= gone * (times.gray_hazard[k, n_times] - times.gray_hazard[k, end])
-                linear += gone * (times.gray_slope[k, n_times] - times.gray_slope[k, end])
-            node.parts[i, 2 * k], node.parts[i, 2 * k + 1] = residual, linear
+                residual -= gone * (gray_hazard[k, n_times] - gray_hazard[k, end])
+                linear += gone * (gray_slope[k, n_times] - gray_slope[k, end])
+            parts[i, 2 * k], parts[i, 2 * k + 1] = residual, linear

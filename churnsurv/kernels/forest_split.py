@@ -20,9 +20,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from churnsurv.kernels.forest_bounds import begins_late, best_bounded_cut, lay_bounds
+
 #: codes of a feature; the last one stands for missing values
 N_CELLS = 256
 MISSING = 255
+#: rows in one cell from which on their changes are collected
+TOGETHER = 16
 
 
 class Scan(NamedTuple):
@@ -66,9 +70,8 @@ def next_random(state):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def sort_cells(n, scan):  # type: ignore[no-untyped-def]
-    """Fill scan.order and scan.place from scan.cell: a counting sort, stable. O(n + 256)."""
-    cell, order, place = scan.cell, scan.order, scan.place
+def sort_cells(n, cell, order, place):  # type: ignore[no-untyped-def]
+    """Fill the order of the rows by cell and the place where each cell ends in it: a counting sort, stable. O(n + 256)."""
     place[:] = 0
     for i in range(n):
         place[cell[i]] += 1
@@ -108,96 +111,59 @@ def subject_range(cell, begin, end):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def count_subjects(begins, weight, scan):  # type: ignore[no-untyped-def]
     """Fill scan.enter and scan.leave: a subject with rows on both sides of a cut counts on both."""
-    scan.enter[:] = 0.0
-    scan.leave[:] = 0.0
+    enter, leave, cell = scan.enter, scan.leave, scan.cell
+    enter[:] = 0.0
+    leave[:] = 0.0
     for s in range(len(begins) - 1):
-        low, high = subject_range(scan.cell, begins[s], begins[s + 1])
-        scan.enter[low] += weight[begins[s]]
-        scan.leave[high] += weight[begins[s]]
+        low, high = subject_range(cell, begins[s], begins[s + 1])
+        enter[low] += weight[begins[s]]
+        leave[high] += weight[begins[s]]
 
 
 @njit(cache=True, nogil=True)
-def start_left(scan, n_times):  # type: ignore[no-untyped-def]
-    """Empty the left side."""
-    scan.sums[:] = 0.0
-    scan.at_risk[:, :n_times] = 0.0
-
-
-@njit(cache=True, nogil=True)
-def collect(row, node, cause, causes, scan):  # type: ignore[no-untyped-def]
-    """Add a row to the changes on the left."""
-    weight = node.weight[row]
-    scan.change[node.begin[row]] += weight
-    scan.change[node.end[row]] -= weight
-    for k in range(len(scan.gone)):
-        if causes[k] != cause:
-            scan.gone[k, node.end[row]] += node.gone[row]
-
-
-@njit(cache=True, nogil=True)
-def forget(scan, n_times):  # type: ignore[no-untyped-def]
-    """Drop the changes collected."""
-    scan.change[: n_times + 1] = 0.0
-    scan.gone[:, : n_times + 1] = 0.0
+def collect(row, weight, begin, end, change, gone, row_gone, cause, causes):  # type: ignore[no-untyped-def]
+    """Add a row to the changes on the left, and, if it left by a cause, to those that stay at risk of other causes."""
+    change[begin[row]] += weight[row]
+    change[end[row]] -= weight[row]
+    for k in range(gone.shape[0]):
+        if causes[k] != cause[row]:
+            gone[k, end[row]] += row_gone[row]
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def sum_of_squares(curvature, at_risk, n):  # type: ignore[no-untyped-def]
-    """Give Σ c Y² over the first n times; the order of summation is free, so that it runs in parallel lanes."""
-    total = 0.0
-    for t in range(n):
-        total += curvature[t] * at_risk[t] * at_risk[t]
-    return total
-
-
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def sum_of_products(curvature, at_risk, begin, end):  # type: ignore[no-untyped-def]
-    """Give Σ c Y over begin ≤ t < end."""
-    total = 0.0
-    for t in range(begin, end):
-        total += curvature[t] * at_risk[t]
-    return total
-
-
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def sum_and_add(curvature, at_risk, begin, end, weight):  # type: ignore[no-untyped-def]
-    """Give Σ c Y over begin ≤ t < end, and add the weight to Y there."""
-    total = 0.0
-    for t in range(begin, end):
-        total += curvature[t] * at_risk[t]
-        at_risk[t] += weight
-    return total
-
-
-@njit(cache=True, nogil=True)
-def add_collected(times, n_times, scan):  # type: ignore[no-untyped-def]
-    """Add the changes collected to the numbers at risk, and sum the squares anew."""
-    if len(scan.gone) == 0:
-        change = 0.0
+def add_collected(curvature, stay, n_times, at_risk, change, gone, sums):  # type: ignore[no-untyped-def]
+    """Add the changes to the numbers at risk, forget them, and sum the squares anew, in lanes (free order of summation)."""
+    n_gone = gone.shape[0]
+    for k in range(max(1, n_gone)):
+        now, stayed = 0.0, 0.0
         for t in range(n_times):
-            change += scan.change[t]
-            scan.at_risk[0, t] += change
-    for k in range(len(scan.gone)):
-        change, gone = 0.0, 0.0
+            now += change[t]
+            if n_gone > 0:
+                stayed += gone[k, t]
+                gone[k, t] = 0.0
+            at_risk[k, t] += now + stay[t] * stayed
+    change[: n_times + 1] = 0.0
+    for k in range(sums.shape[1]):
+        own, total = min(k, at_risk.shape[0] - 1), 0.0
         for t in range(n_times):
-            change += scan.change[t]
-            gone += scan.gone[k, t]
-            scan.at_risk[k, t] += change + times.stay[t] * gone
-    for k in range(scan.sums.shape[1]):
-        scan.sums[2, k] = sum_of_squares(times.curvature[k], scan.at_risk[min(k, len(scan.at_risk) - 1)], n_times)
-    forget(scan, n_times)
+            total += curvature[k, t] * at_risk[own, t] * at_risk[own, t]
+        sums[2, k] = total
 
 
-@njit(cache=True, nogil=True)
-def add_row(row, node, times, scan):  # type: ignore[no-untyped-def]
-    """Add a row to the numbers at risk and to their sums of squares."""
-    weight, begin, end = node.weight[row], node.begin[row], node.end[row]
-    last = scan.sums.shape[1] - 1
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def add_row(curvature, steepness, at_risk, sums, begin, end, weight):  # type: ignore[no-untyped-def]
+    """Add a row to the numbers at risk and to their sums of squares, in lanes. Unsigned positions need no sign checks."""
+    last, low, high = curvature.shape[0] - 1, np.uint64(begin), np.uint64(end)
     for k in range(last):
-        total = sum_of_products(times.curvature[k], scan.at_risk[0], begin, end)
-        scan.sums[2, k] += weight * (2.0 * total + weight * (times.steepness[k, end] - times.steepness[k, begin]))
-    total = sum_and_add(times.curvature[last], scan.at_risk[0], begin, end, weight)
-    scan.sums[2, last] += weight * (2.0 * total + weight * (times.steepness[last, end] - times.steepness[last, begin]))
+        total = 0.0
+        for t in range(low, high):
+            total += curvature[k, t] * at_risk[0, t]
+        sums[2, k] += weight * (2.0 * total + weight * (steepness[k, high] - steepness[k, low]))
+    total = 0.0
+    for t in range(low, high):
+        total += curvature[last, t] * at_risk[0, t]
+        at_risk[0, t] += weight
+    sums[2, last] += weight * (2.0 * total + weight * (steepness[last, high] - steepness[last, low]))
 
 
 @njit(cache=True, nogil=True)
@@ -212,80 +178,87 @@ def score_of(sums):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def best_cut(n, size, min_leaf, least, sample, rows, criterion, times, n_times, node, scan):  # type: ignore[no-untyped-def]
+def best_cut(n, size, min_leaf, least, single, causes, times, n_times, node, scan):  # type: ignore[no-untyped-def]
     """Scan the cuts at the occupied cells from `least` on; give the best score, its cell (−1: none) and the left size."""
-    sort_cells(n, scan)
-    start_left(scan, n_times)
-    single, parts, sums = sample.single, node.parts, scan.sums
-    n_counted, gray = sums.shape[1], criterion.gray
+    cell, order, place, enter, leave, at_risk, change, gone, sums = scan
+    weight, begin, end, parts, row_gone, cause = node
+    curvature, steepness, stay = times.curvature, times.steepness, times.stay
+    sort_cells(n, cell, order, place)
+    sums[:] = 0.0
+    at_risk[:, :n_times] = 0.0
+    n_counted, gray = sums.shape[1], gone.shape[0] > 0
     best, best_cell, best_left = 0.0, -1, 0.0
-    n_left, n_right = 0.0, size
-    collected = True
+    n_left, left_behind = 0.0, 0.0
+    waiting = True
     at = 0
     while at < n:
-        b = int(scan.cell[scan.order[at]])
-        end = scan.place[b]
-        if end == n:
+        b = cell[order[at]]
+        stop = place[b]
+        if stop == n:
             break
         # a row costs about M / 2 vector steps, a sum over all times M serial ones: several rows' worth
-        together = collected or gray or end - at > 16
+        waiting = waiting or gray or stop - at > TOGETHER
         before = n_left
-        for i in range(at, end):
-            row = scan.order[i]
-            n_left += node.weight[row]
+        for i in range(at, stop):
+            row = order[i]
+            n_left += weight[row]
             for k in range(n_counted):
                 sums[0, k] += parts[row, 2 * k]
                 sums[1, k] += parts[row, 2 * k + 1]
-            if together:
-                collect(row, node, sample.cause[rows[row]] - 1, criterion.causes, scan)
+            if waiting:
+                collect(row, weight, begin, end, change, gone, row_gone, cause, causes)
             else:
-                add_row(row, node, times, scan)
-        collected = together
-        if single:
-            n_right = size - n_left
-        else:
-            n_left = before + scan.enter[b]
-            n_right -= scan.leave[b]
-        at = end
+                add_row(curvature, steepness, at_risk, sums, begin[row], end[row], weight[row])
+        n_right = size - n_left
+        if not single:
+            n_left, left_behind = before + enter[b], left_behind + leave[b]
+            n_right = size - left_behind
+        at = stop
         if n_right < min_leaf:
             break
         if n_left < min_leaf or b < least:
             continue
-        if collected:
-            add_collected(times, n_times, scan)
-            collected = False
+        if waiting:
+            add_collected(curvature, stay, n_times, at_risk, change, gone, sums)
+            waiting = False
         score = score_of(sums)
         if score > best * (1.0 + 1e-10):
-            best, best_cell, best_left = score, b, n_left
-    forget(scan, n_times)
+            best, best_cell, best_left = score, int(b), n_left
+    change[: n_times + 1] = 0.0
+    gone[:, : n_times + 1] = 0.0
     return best, best_cell, best_left
 
 
 @njit(cache=True, nogil=True)
-def one_cut(cut, n, size, min_leaf, begins, sample, rows, criterion, times, n_times, node, scan):  # type: ignore[no-untyped-def]
+def one_cut(cut, n, size, min_leaf, begins, causes, times, n_times, node, scan):  # type: ignore[no-untyped-def]
     """Score the cut after one cell; give the score, the cell (−1: not legal, or no difference) and the left size."""
+    cell, _, _, _, _, at_risk, change, gone, sums = scan
+    weight, begin, end, parts, row_gone, cause = node
     n_left, n_right = 0.0, 0.0
     for s in range(len(begins) - 1):
-        low, high = subject_range(scan.cell, begins[s], begins[s + 1])
-        n_left += node.weight[begins[s]] if low <= cut else 0.0
-        n_right += node.weight[begins[s]] if high > cut else 0.0
+        low, high = subject_range(cell, begins[s], begins[s + 1])
+        n_left += weight[begins[s]] if low <= cut else 0.0
+        n_right += weight[begins[s]] if high > cut else 0.0
     if n_left < min_leaf or n_right < min_leaf:
         return 0.0, -1, 0.0
-    start_left(scan, n_times)
+    sums[:] = 0.0
+    at_risk[:, :n_times] = 0.0
     for row in range(n):
-        if scan.cell[row] <= cut:
-            for k in range(scan.sums.shape[1]):
-                scan.sums[0, k] += node.parts[row, 2 * k]
-                scan.sums[1, k] += node.parts[row, 2 * k + 1]
-            collect(row, node, sample.cause[rows[row]] - 1, criterion.causes, scan)
-    add_collected(times, n_times, scan)
-    score = score_of(scan.sums)
+        if cell[row] <= cut:
+            for k in range(sums.shape[1]):
+                sums[0, k] += parts[row, 2 * k]
+                sums[1, k] += parts[row, 2 * k + 1]
+            collect(row, weight, begin, end, change, gone, row_gone, cause, causes)
+    add_collected(times.curvature, times.stay, n_times, at_risk, change, gone, sums)
+    gone[:, n_times] = 0.0
+    score = score_of(sums)
     return score, cut if score > 0.0 else -1, n_left
 
 
 @njit(cache=True, nogil=True)
 def best_split(  # type: ignore[no-untyped-def]
-    sample, rows, size, min_leaf, max_features, at_random, state, features, criterion, times, n_times, node, scan
+    sample, rows, size, min_leaf, max_features, at_random, state, features, criterion, times, n_times, node, scan,
+    bounds,
 ):  # fmt: skip
     """Search the best cut over `max_features` features, drawn at random among those that vary in the node.
 
@@ -293,7 +266,10 @@ def best_split(  # type: ignore[no-untyped-def]
     from its occupied range of cells. Gives the feature (−1: none), the cell, and 1 when missing values go left: where they
     score more; in a node without any, to its larger side.
     """
-    n, n_features = len(rows), len(features)
+    n, n_features, cell = len(rows), len(features), scan.cell
+    bounded = sample.single and not criterion.gray and not at_random and not begins_late(node.begin, n)
+    if bounded:
+        lay_bounds(times.curvature, n_times, node.end, node.weight, n, bounds)
     begins = np.arange(0 if sample.single and not at_random else n + 1, dtype=np.int32)
     if not sample.single:
         begins = subject_begins(rows, sample.subject)
@@ -307,13 +283,13 @@ def best_split(  # type: ignore[no-untyped-def]
         codes = sample.codes[f]
         lowest, highest, n_missing = MISSING, -1, 0
         for i in range(n):
-            c = int(codes[rows[i]])
-            scan.cell[i] = c
-            lowest = min(lowest, c)
+            c = codes[rows[i]]
+            cell[i] = c
+            lowest = min(lowest, int(c))
             if c == MISSING:
                 n_missing += 1
             else:
-                highest = max(highest, c)
+                highest = max(highest, int(c))
         if n_missing == n or (lowest == highest and n_missing == 0):
             continue
         seen += 1
@@ -323,21 +299,27 @@ def best_split(  # type: ignore[no-untyped-def]
         for moved in range(2 if n_missing > 0 else 1):
             if moved == 1:
                 for i in range(n):
-                    scan.cell[i] = np.uint8((int(scan.cell[i]) + 1) & 255)
+                    cell[i] = np.uint8((int(cell[i]) + 1) & 255)
+            if not sample.single and not at_random:
+                count_subjects(begins, node.weight, scan)
             if at_random:
                 # missing values against all others is the same cut in both directions
                 if moved == 1 and cut == highest:
                     continue
-                score, cell, left = one_cut(
-                    cut + moved, n, size, min_leaf, begins, sample, rows, criterion, times, n_times, node, scan
+                score, found, left = one_cut(
+                    cut + moved, n, size, min_leaf, begins, criterion.causes, times, n_times, node, scan
+                )
+            elif bounded:
+                sort_cells(n, cell, scan.order, scan.place)
+                score, found, left = best_bounded_cut(
+                    n, size, min_leaf, moved, best, times.curvature, n_times, cell, scan.order, node.weight, node.end,
+                    node.parts, scan.change, bounds,
                 )
             else:
-                if not sample.single:
-                    count_subjects(begins, node.weight, scan)
-                score, cell, left = best_cut(
-                    n, size, min_leaf, moved, sample, rows, criterion, times, n_times, node, scan
+                score, found, left = best_cut(
+                    n, size, min_leaf, moved, sample.single, criterion.causes, times, n_times, node, scan
                 )
             if score > best * (1.0 + 1e-10):
-                best, best_feature, best_cell = score, f, cell - moved
+                best, best_feature, best_cell = score, f, found - moved
                 best_missing = moved if n_missing > 0 else int(left >= size - left)
     return best_feature, best_cell, best_missing
