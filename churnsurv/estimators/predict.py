@@ -18,8 +18,9 @@ def predict_curves(model: Any, X: pd.DataFrame | ArrayLike, times: ArrayLike | N
 
     Parameters
     ----------
-    model : fitted estimator or Pipeline
-        A churnsurv model, or a scikit-learn pipeline with one as its last step; the steps before transform `X`.
+    model : fitted estimator, Pipeline or search
+        A churnsurv model, or a scikit-learn pipeline with one as its last step; the steps before transform `X`. Of a fitted
+        search (``GridSearchCV``) its best model.
     X : frame or array
         Covariates.
     times : array, optional

@@ -226,7 +226,7 @@ class ScoredByConcordance:
         Parameters
         ----------
         X : frame or array (n, p)
-            Covariates; a row with a missing value has no prediction and is refused.
+            Covariates. A row for which the forest has no prediction is refused.
         y : Outcome of n rows
         sample_weight : (n,), optional
             Case weights.

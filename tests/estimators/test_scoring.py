@@ -132,6 +132,8 @@ def test_a_grid_search_over_a_pipeline_finds_what_its_scores_say(n_jobs, X, y):
     # a search is judged by its best model
     assert search.score(X, y) == SCORERS["integrated_brier"](search.best_estimator_, X, y)
     assert SCORERS["concordance"](search, X, y) == SCORERS["concordance"](search.best_estimator_, X, y)
+    curves, again = (cs.predict_curves(model, X, [6]) for model in (search, search.best_estimator_))
+    np.testing.assert_array_equal(curves.probability, again.probability)
 
 
 def test_a_pipeline_with_a_formula_is_scored(X, y):
