@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score, cross_validate
@@ -124,7 +125,9 @@ def test_a_grid_search_over_a_pipeline_finds_what_its_scores_say(n_jobs, X, y):
     columns = make_column_transformer((OneHotEncoder(sparse_output=False), ["segment"]), remainder="passthrough")
     pipeline = make_pipeline(columns.set_output(transform="pandas"), forest())
     grid = {"randomsurvivalforest__min_samples_leaf": [5, 40], "randomsurvivalforest__max_features": ["sqrt", None]}
-    search = GridSearchCV(pipeline, grid, scoring=SCORERS["integrated_brier"], cv=3, n_jobs=n_jobs).fit(X, y)
+    search = GridSearchCV(pipeline, grid, scoring=SCORERS["integrated_brier"], cv=3, n_jobs=n_jobs)
+    with parallel_config(backend="threading"):
+        search.fit(X, y)
     scores = search.cv_results_["mean_test_score"]
     assert np.isfinite(scores).all()
     assert len(set(scores)) > 1
