@@ -9,7 +9,15 @@ import pandas as pd
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("spells.md", "diagnostics.md", "predictions.md", "forest.md", "validation.md", "forest_explain.md")
+PAGES = (
+    "spells.md",
+    "diagnostics.md",
+    "predictions.md",
+    "forest.md",
+    "validation.md",
+    "forest_explain.md",
+    "forest_tuning.md",
+)
 GUIDES = [*(DOCS / page for page in PAGES), *sorted((DOCS / "adapters").glob("*.md"))]
 
 #: a block of Python, and the block of text that shows what it prints, if one follows

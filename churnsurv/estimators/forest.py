@@ -41,13 +41,14 @@ from churnsurv.estimators.inputs import (
     columns_named,
     weights_argument,
 )
+from churnsurv.estimators.scoring import ScoredByConcordance
 from churnsurv.exceptions import DataError, NotIdentifiedError
 from churnsurv.outcome import Outcome
 
 Floats = NDArray[np.float64]
 
 
-class RandomSurvivalForest(ForestExplanation, ForestPrediction, BaseEstimator):  # type: ignore[misc]
+class RandomSurvivalForest(ForestExplanation, ForestPrediction, ScoredByConcordance, BaseEstimator):  # type: ignore[misc]
     r"""Random survival forest: state probabilities from the outcomes of similar customers, without a model of their form.
 
     Each tree is grown on a bootstrap sample of the subjects (all rows of a subject together). A node is cut where the
