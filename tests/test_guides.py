@@ -15,8 +15,8 @@ PAGES = (
     "predictions.md",
     "forest.md",
     "validation.md",
-    "forest_explain.md",
-    "forest_tuning.md",
+    "forest-explanation.md",
+    "forest-tuning.md",
 )
 GUIDES = [*(DOCS / page for page in PAGES), *sorted((DOCS / "adapters").glob("*.md"))]
 
