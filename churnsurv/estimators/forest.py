@@ -279,7 +279,7 @@ class RandomSurvivalForest(ForestExplanation, ForestPrediction, ScoredByConcorda
         --------
         >>> import churnsurv as cs
         >>> round(cs.RandomSurvivalForest(100).fit_memory(1_000_000, 30) / 2**30, 1)
-        3.1
+        3.3
         """
         check_parameters(self.get_params(deep=False))
         share = 1.0

@@ -24,11 +24,11 @@ def fit_bytes(
 ) -> int:
     """Estimate the bytes that growing a forest takes beyond X and y; a tree draws `n_sampled` different rows.
 
-    Rows: features as doubles and, twice, as cells, and times, causes, owners and weights in the kernels' terms. Each
+    Rows: features as doubles and, twice, as cells, times, causes, owners and weights, and what sorting them takes. Each
     thread: the draw, its sample, the scans' buffers and a tree at its largest. Forest: trees with leaves of the smallest
     size, in which every row leaves two changes of the number at risk and an event; twice, while they are put together.
     """
-    rows = n_rows * (10 * n_features + 64)
+    rows = n_rows * (10 * n_features + 200)
     thread = n_rows * 32 + n_sampled * (n_features + 24 * n_causes + 170) + 8 * n_times * (30 * n_causes + 10)
     tree = max(1, n_sampled // min_samples_leaf) * (2 * 10 + 2 * 16) + n_sampled * (2 * 6 + 7)
     return rows + n_threads * thread + 2 * n_trees * tree

@@ -106,7 +106,6 @@ def grow_tree(  # type: ignore[no-untyped-def]
     """
     n, n_times = len(sample.weight), len(criterion.stay)
     rows = np.arange(n).astype(np.int32)
-    # leaves hold at least min_leaf subjects; only rows of one subject can be in several
     most = 2 * n + 1
     feature, cut, child = np.empty(most, np.int32), np.zeros(most, np.uint8), np.empty(most, np.int32)
     missing_left = np.zeros(most, np.uint8)

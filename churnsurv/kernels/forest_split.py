@@ -274,7 +274,9 @@ def best_split(  # type: ignore[no-untyped-def]
     score more; in a node without any, to its larger side.
     """
     n, n_features, cell, place = len(rows), len(features), scan.cell, scan.place
-    bounded = sample.single and not criterion.gray and not at_random and not begins_late(node.begin, n)
+    # with many rows to a cell there are few sums over all times, and one pass over the rows is what takes the time
+    bounded = n < TOGETHER * N_CELLS and sample.single and not criterion.gray and not at_random
+    bounded = bounded and not begins_late(node.begin, n)
     if bounded:
         lay_bounds(times.curvature, times.slope, n_times, bounds)
     begins = np.arange(0 if sample.single and not at_random else n + 1, dtype=np.int32)
