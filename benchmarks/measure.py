@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -34,8 +36,16 @@ def measured(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def in_a_process_of_its_own(script: str, arguments: list[str]) -> dict[str, Any]:
-    """Run a script, whose last line of output is JSON."""
+def in_a_process_of_its_own(script: str, arguments: list[str], seconds: float | None = None) -> dict[str, Any]:
+    """Run a script, whose last line of output is JSON; past so many seconds it raises subprocess.TimeoutExpired."""
     command = [sys.executable, script, *arguments]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    # in a session of its own, so that what it started ends with it
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            output, _ = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
     return json.loads(output.strip().splitlines()[-1])

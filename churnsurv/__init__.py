@@ -31,7 +31,10 @@ _HOME = {
     "RandomSurvivalForest": "estimators.forest",
     "compare_nested": "estimators.nested",
     "bootstrap_intervals": "estimators.bootstrap",
+    "partial_dependence": "estimators.dependence",
     "predict_curves": "estimators.predict",
+    "scorer": "estimators.scoring",
+    "tune_forest": "estimators.forest_tuning",
     "proportional_hazards_test": "estimators.ph_test",
     "diagnose": "estimators.diagnosis",
     "events_per_parameter": "estimators.diagnostics",
@@ -73,13 +76,16 @@ __all__ = [
     "influence",
     "load",
     "metrics",
+    "partial_dependence",
     "plot",
     "predict_curves",
     "profile_intervals",
     "proportional_hazards_test",
     "report",
     "save",
+    "scorer",
     "standardised_curves",
+    "tune_forest",
     "variance_inflation",
 ]
 
@@ -89,14 +95,17 @@ if TYPE_CHECKING:
     from churnsurv.estimators.bootstrap import bootstrap_intervals
     from churnsurv.estimators.cause_specific import CauseSpecificCox
     from churnsurv.estimators.cox import CoxPH
+    from churnsurv.estimators.dependence import partial_dependence
     from churnsurv.estimators.diagnosis import diagnose
     from churnsurv.estimators.diagnostics import events_per_parameter, influence, variance_inflation
     from churnsurv.estimators.fine_gray import FineGray
     from churnsurv.estimators.forest import RandomSurvivalForest
+    from churnsurv.estimators.forest_tuning import tune_forest
     from churnsurv.estimators.nested import compare_nested
     from churnsurv.estimators.ph_test import proportional_hazards_test
     from churnsurv.estimators.predict import predict_curves
     from churnsurv.estimators.profile import profile_intervals
+    from churnsurv.estimators.scoring import scorer
     from churnsurv.estimators.smooths import functional_form, hazard_ratio_over_time
     from churnsurv.estimators.standardise import StandardisedCurves, standardised_curves
     from churnsurv.nonparametric import AalenJohansen, CensoringModel, KaplanMeier, NelsonAalen

@@ -82,6 +82,7 @@ class Curves:
     complete: bool = True
     incomplete_kind: str = "cumulative hazard"
     steps: bool = True
+    se: Floats | None = None
 
     def __post_init__(self) -> None:
         n, states = len(self.index), 1 + len(self.causes) if self.complete else 1
@@ -90,7 +91,7 @@ class Curves:
             raise DataError(
                 f"probability has shape {self.probability.shape}, expected (rows, states, times) = {expected}."
             )
-        for name, bound in (("lower", self.lower), ("upper", self.upper)):
+        for name, bound in (("lower", self.lower), ("upper", self.upper), ("se", self.se)):
             if bound is not None and bound.shape != expected:
                 raise DataError(f"{name} has shape {bound.shape}, expected that of probability, {expected}.")
         if np.any(np.diff(self.times) <= 0):
@@ -115,6 +116,7 @@ class Curves:
             index=self.index[rows],
             lower=None if self.lower is None else self.lower[rows],
             upper=None if self.upper is None else self.upper[rows],
+            se=None if self.se is None else self.se[rows],
         )
 
     @property
@@ -152,7 +154,7 @@ class Curves:
         if beyond.any():
             self._report_beyond(beyond, wanted, strict)
         bounds: dict[str, Any] = {}
-        for name in ("lower", "upper"):
+        for name in ("lower", "upper", "se"):
             bound = getattr(self, name)
             bounds[name] = None if bound is None else self._evaluated(bound, wanted, beyond)
         probability = self._evaluated(self.probability, wanted, beyond)
@@ -203,7 +205,10 @@ class Curves:
         return np.where(reached.any(axis=1), np.where(flat, (value + end) / 2, value), np.nan)
 
     def to_frame(self, long: bool = True) -> pd.DataFrame:
-        """Give a tidy frame (row, time, state, probability, bounds); ``long=False``: a column per state and time."""
+        """Give a tidy frame; ``long=False``: a column per state and time, of probabilities.
+
+        The tidy frame has the columns row, time, state, probability, and where there are such standard errors and bounds.
+        """
         states = ["customer", *self.causes] if self.complete else list(self.causes)
         if not long:
             columns = pd.MultiIndex.from_product([states, pd.Index(self.times)], names=["state", "time"])
@@ -211,6 +216,8 @@ class Curves:
         rows = self.index.to_flat_index() if isinstance(self.index, pd.MultiIndex) else self.index
         index = pd.MultiIndex.from_product([rows, states, pd.Index(self.times)], names=["row", "state", "time"])
         frame = pd.DataFrame({"probability": self.probability.ravel()}, index=index)
+        if self.se is not None:
+            frame["se"] = self.se.ravel()
         if self.lower is not None and self.upper is not None:
             frame["lower"], frame["upper"] = self.lower.ravel(), self.upper.ravel()
         return frame.reset_index()
@@ -223,7 +230,7 @@ class Curves:
     def _evaluated(self, values: Floats, wanted: Floats, beyond: NDArray[np.bool_]) -> Floats:
         found = step_values(self.times, values, wanted, before=0.0)
         early = wanted < (self.times[0] if len(self.times) else np.inf)
-        if self.complete:
+        if self.complete and values is not self.se:
             found[:, 0, early] = 1.0
         found[np.broadcast_to(beyond[:, None, :], found.shape)] = np.nan
         return found
@@ -297,7 +304,7 @@ def within_support(curves: Curves, asked: bool, model_steps: Floats, stacklevel:
         known = ~beyond[:, None, :]
         changed: dict[str, Any] = {
             name: np.where(known, values, np.nan)
-            for name in ("probability", "lower", "upper")
+            for name in ("probability", "lower", "upper", "se")
             if (values := getattr(curves, name)) is not None
         }
         curves = replace(curves, **changed)

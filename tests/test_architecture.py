@@ -24,8 +24,8 @@ def test_the_public_names_are_these():
         "FineGray", "KaplanMeier", "NelsonAalen", "Outcome", "RandomSurvivalForest", "StandardisedCurves",
         "TestResult", "bootstrap_intervals", "compare_nested", "data", "diagnose", "effects",
         "events_per_parameter", "exceptions", "functional_form", "hazard_ratio_over_time", "influence", "load",
-        "metrics", "plot", "predict_curves", "profile_intervals", "proportional_hazards_test", "report",
-        "save", "standardised_curves", "variance_inflation",
+        "metrics", "partial_dependence", "plot", "predict_curves", "profile_intervals", "proportional_hazards_test",
+        "report", "save", "scorer", "standardised_curves", "tune_forest", "variance_inflation",
     ]  # fmt: skip
     for name in cs.__all__:
         assert getattr(cs, name) is not None

@@ -9,7 +9,17 @@ import pandas as pd
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("spells.md", "diagnostics.md", "predictions.md", "effect-estimates.md", "validation.md", "designs.md")
+PAGES = (
+    "spells.md",
+    "diagnostics.md",
+    "predictions.md",
+    "effect-estimates.md",
+    "validation.md",
+    "designs.md",
+    "forest.md",
+    "forest-explanation.md",
+    "forest-tuning.md",
+)
 GUIDES = [*(DOCS / page for page in PAGES), *sorted((DOCS / "adapters").glob("*.md"))]
 
 #: a block of Python, and the block of text that shows what it prints, if one follows

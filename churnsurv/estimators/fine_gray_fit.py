@@ -60,7 +60,7 @@ def laid(
     """Lay the rows into buckets, estimate the weights of those that left by a competing cause, and join them."""
     data = prepared(rows, efron, center, scale)
     outcome = rows.outcome
-    spells = _spells(outcome, data.shard.weight, np.zeros(len(outcome), dtype=np.int64) if group is None else group)
+    spells = spells_of(outcome, data.shard.weight, np.zeros(len(outcome), dtype=np.int64) if group is None else group)
     n_groups = int(spells.group.max()) + 1
     steps = [observation_steps(spells.rows(spells.group == g), after) for g in range(n_groups)]
     stratum = np.zeros(len(outcome), dtype=np.int64) if rows.strata is None else rows.strata
@@ -76,7 +76,7 @@ def laid(
     )
 
 
-def _spells(outcome: Outcome, weight: Floats, group: Ints) -> Spells:
+def spells_of(outcome: Outcome, weight: Floats, group: Ints) -> Spells:
     """Mark where each subject's observation begins, and where it ends without exit; gaps in between are refused."""
     n = len(outcome)
     first, ended = np.ones(n, dtype=bool), np.ones(n, dtype=bool)
@@ -91,8 +91,8 @@ def _spells(outcome: Outcome, weight: Floats, group: Ints) -> Spells:
             row = this[gap[0]]
             raise NotIdentifiedError(
                 f"{counted(len(gap), 'gap')} between the rows of a subject (subject {outcome.subject[row]}: nothing between "
-                f"{outcome.stop[row]:g} and {outcome.start[following[gap[0]]]:g}): the weights of a Fine-Gray model need one "
-                "uninterrupted observation per subject. Fill the gap, or end the subject there as censored."
+                f"{outcome.stop[row]:g} and {outcome.start[following[gap[0]]]:g}): the weights of those that left by "
+                "another cause need one uninterrupted observation per subject. Fill the gap, or censor the subject there."
             )
         ended[this[same]] = False
         first[following[same]] = False

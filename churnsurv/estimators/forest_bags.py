@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from churnsurv.data.features import feature_frame
-from churnsurv.estimators import forest_fit
+from churnsurv.estimators.forest_fit import drawn_subjects
 from churnsurv.estimators.forest_inputs import numeric_columns
+from churnsurv.estimators.forest_rows import digest, training_rows
 from churnsurv.estimators.inputs import RowArgument, as_outcome, check_rows, weights_argument
 from churnsurv.exceptions import DataError, NotIdentifiedError
 from churnsurv.outcome import Outcome
@@ -64,11 +65,12 @@ def training_bags(
     check_rows(frame, outcome)
     weight = weights_argument(sample_weight, frame)
     numbers = numeric_columns(frame, forest.columns_, forest.levels_)
-    rows = forest_fit.training_rows(numbers, outcome, weight, forest.max_bins, forest.time_bins)
-    if forest_fit.digest(rows) != forest.digest_:
+    level_begin = forest.trees_["level_begin"]
+    rows = training_rows(numbers, outcome, weight, forest.max_bins, forest.time_bins, level_begin)
+    if digest(rows) != forest.digest_:
         raise DataError(
             "These are not the rows the forest was fitted on (X, y and sample_weight must be the same): out-of-bag "
             "answers need them. For other rows use the forest's predictions."
         )
-    drawn = forest_fit.drawn_subjects(rows.n_subjects, forest.n_drawn_, forest.seeds_)
+    drawn = drawn_subjects(rows.n_subjects, forest.n_drawn_, forest.seeds_)
     return TrainingBags(frame, outcome, weight, numbers, drawn, rows.unit)

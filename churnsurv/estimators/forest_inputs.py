@@ -1,7 +1,7 @@
 """What a forest is given: its parameters, and the columns of a frame as numbers that a tree can cut.
 
-A number is taken as it is, a category as the position of its level, in the order of the levels (a categorical's own
-order, else sorted): a tree finds groups of neighbouring levels with one cut and any group with several.
+A number is taken as it is, a category as the position of its level: an ordered categorical's own order counts, levels
+without one (text, unordered categoricals) are put in order by each tree, :mod:`churnsurv.kernels.forest_levels`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from sklearn.utils import check_random_state
 from churnsurv.curves import SIZE_LIMIT
 from churnsurv.data.features import is_categorical, levels_of, refuse_text_that_is_no_category
 from churnsurv.exceptions import DataError, UnseenCategoryError
-from churnsurv.kernels.forest import MAX_CELLS
+from churnsurv.kernels.forest_split import MISSING
 from churnsurv.messages import counted, first_of, numeric_column
 
 Floats = NDArray[np.float64]
+
+#: levels that an unordered category may have: each has a cell of its own
+MOST_LEVELS = 254
 
 
 def learn_levels(frame: pd.DataFrame) -> dict[str, list[Any]]:
@@ -34,6 +37,27 @@ def learn_levels(frame: pd.DataFrame) -> dict[str, list[Any]]:
         if levels[column]:
             refuse_text_that_is_no_category(values, levels[column], column)
     return levels
+
+
+def level_offsets(frame: pd.DataFrame, columns: list[str], levels: dict[str, list[Any]]) -> NDArray[np.int32]:
+    """Give where the levels of each unordered category begin in a table of them all, (p + 1,); others have none there.
+
+    Raises
+    ------
+    DataError
+        More levels than a tree can tell apart.
+    """
+    sizes = []
+    for column in columns:
+        dtype = frame[column].dtype
+        ordered = isinstance(dtype, pd.CategoricalDtype) and bool(dtype.ordered)
+        sizes.append(0 if ordered else len(levels.get(column, [])))
+        if sizes[-1] > MOST_LEVELS:
+            raise DataError(
+                f"Column {column!r} has {sizes[-1]:,} levels, a forest tells {MOST_LEVELS} apart: join rare ones into one "
+                "(e.g. 'other'), or make it an ordered categorical, which is cut into quantiles."
+            )
+    return np.cumsum([0, *sizes]).astype(np.int32)
 
 
 def numeric_columns(frame: pd.DataFrame, columns: list[str], levels: dict[str, list[Any]]) -> Floats:
@@ -81,16 +105,11 @@ def _level_positions(values: pd.Series, known: list[Any]) -> Floats:
     return position
 
 
-def refuse_missing(frame: pd.DataFrame) -> None:
-    """Refuse missing values in the training frame, naming the columns and rows."""
-    parts = []
-    for column in frame.columns:
-        rows = np.flatnonzero(frame[column].isna())
-        if len(rows):
-            parts.append(f"column {column!r} has {counted(len(rows), 'missing value')} (row {first_of(rows)})")
-    if parts:
-        more = f"; and {counted(len(parts) - 3, 'more column')}" if len(parts) > 3 else ""
-        raise DataError(f"{'; '.join(parts[:3])}{more}. Leave these rows out, or fill the values in.")
+def refuse_empty(numbers: Floats, columns: list[str]) -> None:
+    """Refuse columns of the training rows without any value."""
+    empty = [repr(columns[f]) for f in np.flatnonzero(np.isnan(numbers).all(axis=0))]
+    if empty:
+        raise DataError(f"No row has a value in {counted(len(empty), 'column')} {first_of(empty)}. Leave it out of X.")
 
 
 def check_parameters(parameters: dict[str, Any]) -> None:
@@ -99,7 +118,7 @@ def check_parameters(parameters: dict[str, Any]) -> None:
         ("n_estimators", 1, None),
         ("min_samples_leaf", 1, None),
         ("max_depth", 1, None),
-        ("max_bins", 2, MAX_CELLS),
+        ("max_bins", 2, MISSING),
         ("time_bins", 1, 65_535),
     ):
         value = parameters[name]
@@ -108,8 +127,9 @@ def check_parameters(parameters: dict[str, Any]) -> None:
         if not _is_whole(value) or value < least or (most is not None and value > most):
             span = f"from {least} to {most:,}" if most is not None else f"of at least {least}"
             raise DataError(f"{name}={value!r}: give a whole number {span}.")
-    if parameters["criterion"] != "logrank":
-        raise DataError(f"criterion={parameters['criterion']!r} is not known: use 'logrank'.")
+    for name, known in (("criterion", ("logrank", "gray")), ("splitter", ("best", "random"))):
+        if parameters[name] not in known:
+            raise DataError(f"{name}={parameters[name]!r} is not known: use {known[0]!r} or {known[1]!r}.")
     n_jobs = parameters["n_jobs"]
     if n_jobs is not None and (not _is_whole(n_jobs) or n_jobs == 0):
         raise DataError(f"n_jobs={n_jobs!r}: give the number of threads, -1 for all cores, or None for one.")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from churnsurv.kernels.forest_split import MISSING
+
 Floats = NDArray[np.float64]
 
 
@@ -23,12 +25,15 @@ def cut_values(values: Floats, weight: Floats, most: int) -> Floats:
 
 
 def bin_edges(values: Floats, weight: Floats, max_bins: int) -> Floats:
-    """Give the thresholds between the cells of a feature: midpoints to the next value above each cell.
+    """Give the thresholds between the cells of a feature: midpoints to the next value above each cell; NaN have none.
 
     Returns
     -------
-    (B − 1,) increasing, B ≤ max_bins; empty for a constant feature. Code b of x means: edges[b − 1] < x ≤ edges[b].
+    (B − 1,) increasing, B ≤ max_bins ≤ 255; empty for a constant feature. Code b of x means: edges[b − 1] < x ≤ edges[b].
     """
+    known = ~np.isnan(values)
+    if not known.all():
+        values, weight = values[known], weight[known]
     distinct = np.unique(values)
     lower = cut_values(values, weight, max_bins)[:-1]
     upper = distinct[np.searchsorted(distinct, lower, side="right")]
@@ -38,8 +43,10 @@ def bin_edges(values: Floats, weight: Floats, max_bins: int) -> Floats:
 
 
 def bin_codes(values: Floats, edges: Floats) -> NDArray[np.uint8]:
-    """Give the cell of each value: the number of edges below it, so that x ≤ edges[b] if and only if code ≤ b."""
-    return np.searchsorted(edges, values, side="left").astype(np.uint8)
+    """Give the cell of each value: the number of edges below it, so that x ≤ edges[b] if and only if code ≤ b; NaN: 255."""
+    codes = np.searchsorted(edges, values, side="left").astype(np.uint8)
+    codes[np.isnan(values)] = MISSING
+    return codes
 
 
 def grid_positions(

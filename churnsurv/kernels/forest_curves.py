@@ -9,6 +9,19 @@ neighbours, Lin & Jeon 2006; Athey, Tibshirani & Wager 2019),
 and not from the mean of the leaves' curves: with delayed entry a leaf's earliest risk sets may hold a single customer,
 whose event would take a leaf's survival to zero for good. Where the B leaves have fewer than one customer at risk each,
 on average, they are topped up to one with customers of the whole portfolio's hazard h_k(t).
+
+How a row walks tree b of the flat arrays (``trees_`` of a forest; the binning is ``forest_rows.binned``)
+    codes[f] of a row is the number of ``bin_edges_[f]`` below its value, of an unordered category the position of its
+    level, 255 where the value is missing. The walk starts at node = node_begin[b]. At a node with feature f ≥ 0:
+
+    1. code 255: left if missing_left[node] is 1, else right;
+    2. f an unordered category (level_begin[f] < level_begin[f + 1]): code becomes
+       level_rank[b · level_begin[p] + level_begin[f] + code], the level's place in this tree's own order;
+    3. left if code ≤ cut[node], else right.
+
+    Left is node_begin[b] + child[node], right the node after it. At feature −1 the row is in leaf leaf_begin[b] + child[node],
+    whose changes of the number at risk are risk_time, risk_change[risk_begin[leaf]:risk_begin[leaf + 1]], and whose events
+    are event_time, event_cause, event_count[event_begin[leaf]:event_begin[leaf + 1]], as positions on the event times.
 """
 
 from __future__ import annotations
@@ -16,20 +29,30 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from churnsurv.kernels.forest_split import MISSING
+
 
 @njit(cache=True, nogil=True)
-def leaf_of(codes, row, feature, cut, child, root):  # type: ignore[no-untyped-def]
-    """Give the number of the leaf that a row falls into, in the tree whose nodes start at `root`."""
+def leaf_of(codes, row, feature, cut, child, missing_left, level_begin, level_rank, root, ranks):  # type: ignore[no-untyped-def]
+    """Give the number of the leaf that a row falls into, in the tree whose nodes start at `root`, its ranks at `ranks`."""
     node = root
     while feature[node] >= 0:
-        node = root + child[node] + (0 if codes[feature[node], row] <= cut[node] else 1)
+        f = feature[node]
+        code = codes[f, row]
+        if code == MISSING:
+            left = missing_left[node] == 1
+        else:
+            if level_begin[f] < level_begin[f + 1]:
+                code = level_rank[ranks + level_begin[f] + code]
+            left = code <= cut[node]
+        node = root + child[node] + (0 if left else 1)
     return child[node]
 
 
 @njit(cache=True, nogil=True)
 def pool_leaves(  # type: ignore[no-untyped-def]
-    codes, row, node_begin, leaf_begin, feature, cut, child, risk_begin, risk_time, risk_change, event_begin, event_time,
-    event_cause, event_count, drawn, unit, change, events,
+    codes, row, node_begin, leaf_begin, level_begin, feature, cut, child, missing_left, level_rank, risk_begin, risk_time,
+    risk_change, event_begin, event_time, event_cause, event_count, drawn, unit, change, events,
 ):  # fmt: skip
     """Sum the counts of a row's leaves into change (T + 1,) and events (K, T); give the number of trees used.
 
@@ -42,7 +65,10 @@ def pool_leaves(  # type: ignore[no-untyped-def]
         if drawn.shape[0] > 0 and drawn[tree, unit[row]] > 0:
             continue
         used += 1
-        leaf = leaf_begin[tree] + leaf_of(codes, row, feature, cut, child, node_begin[tree])
+        leaf = leaf_begin[tree] + leaf_of(
+            codes, row, feature, cut, child, missing_left, level_begin, level_rank, node_begin[tree],
+            tree * level_begin[-1],
+        )  # fmt: skip
         for r in range(risk_begin[leaf], risk_begin[leaf + 1]):
             change[risk_time[r]] += risk_change[r]
         for r in range(event_begin[leaf], event_begin[leaf + 1]):
@@ -52,12 +78,14 @@ def pool_leaves(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def forest_curves(  # type: ignore[no-untyped-def]
-    codes, node_begin, leaf_begin, feature, cut, child, risk_begin, risk_time, risk_change, event_begin, event_time,
-    event_cause, event_count, drawn, unit, portfolio_hazard, portfolio_risk, begin, pick, probability, mortality,
+    codes, node_begin, leaf_begin, level_begin, feature, cut, child, missing_left, level_rank, risk_begin, risk_time,
+    risk_change, event_begin, event_time, event_cause, event_count, drawn, unit, portfolio_hazard, portfolio_risk, begin,
+    pick, probability, mortality,
 ):  # fmt: skip
     """Fill state probabilities and mortality of n rows.
 
-    codes (p, n) uint8; the trees' flat arrays, one after the other (node_begin, leaf_begin (B + 1,) tell them apart);
+    codes (p, n) uint8; the trees' flat arrays, one after the other (node_begin, leaf_begin (B + 1,) tell them apart;
+    level_begin (p + 1,) serves all);
     drawn, unit see :func:`pool_leaves`; portfolio_hazard (K, T) and portfolio_risk (T,) of the training sample; begin (n,)
     first event time that counts, as position; pick (m,) positions of the event times asked for, −1 for before the first.
     Fills probability (n, 1 + K, m); mortality (n, K) = Σ_t Y(t) h_k(t | x), the events among the training sample if all
@@ -69,8 +97,8 @@ def forest_curves(  # type: ignore[no-untyped-def]
     curve = np.empty((1 + n_causes, n_times))
     for row in range(codes.shape[1]):
         used = pool_leaves(
-            codes, row, node_begin, leaf_begin, feature, cut, child, risk_begin, risk_time, risk_change, event_begin,
-            event_time, event_cause, event_count, drawn, unit, change, events,
+            codes, row, node_begin, leaf_begin, level_begin, feature, cut, child, missing_left, level_rank, risk_begin,
+            risk_time, risk_change, event_begin, event_time, event_cause, event_count, drawn, unit, change, events,
         )  # fmt: skip
         if used == 0:
             mortality[row] = np.nan

@@ -109,7 +109,7 @@ def brier_score(
     for t, predicted, null in zip(
         horizons, risk.T, null_risk(cohort.y, cohort.weight, cohort.cause, horizons), strict=True
     ):
-        score = _score(cohort, predicted, float(t))
+        score = score_at(cohort, predicted, float(t))
         estimates.append(metric_estimate(f"Brier score at {t:g}", *score, level, cohort, float(t)))
         null_values.append(float(np.average(_losses(cohort, float(null), float(t)), weights=cohort.weight)))
     if np.ndim(times) == 0:
@@ -156,7 +156,7 @@ def integrated_brier_score(
     share = (np.append(widths, 0.0) + np.append(0.0, widths)) / (2 * widths.sum())
     value, influence = 0.0, np.zeros(len(cohort.y))
     for t, weight, predicted in zip(horizons, share, risk.T, strict=True):
-        score = _score(cohort, predicted, float(t))
+        score = score_at(cohort, predicted, float(t))
         value += float(weight) * score.value
         influence += weight * score.influence
     name = f"Integrated Brier score, {horizons[0]:g} to {horizons[-1]:g}"
@@ -175,7 +175,7 @@ def _losses(cohort: Cohort, risk: Floats | float, t: float) -> Floats:
     return np.asarray(known * (left - risk) ** 2)
 
 
-def _score(cohort: Cohort, risk: Floats, t: float) -> _Score:
+def score_at(cohort: Cohort, risk: Floats, t: float) -> _Score:
     """Score predictions at one horizon. O(n + number of censoring times)."""
     share = cohort.weight / cohort.weight.sum()
     losses = _losses(cohort, risk, t)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from churnsurv.exceptions import DataError, NotIdentifiedError, SmallSampleWarning
 from churnsurv.kernels.buckets import lay_buckets
-from churnsurv.kernels.concordance import count_pairs
+from churnsurv.kernels.concordance import Pairs, count_pairs
 from churnsurv.kernels.cox import Buckets
 from churnsurv.kernels.nonparametric import before, interval, kaplan_meier, risk_table
 from churnsurv.messages import confidence_level, one_number
@@ -136,11 +136,9 @@ def concordance_index(
     time_weight = _time_weight(y, buckets, stratum, weight, weighting, censoring)
     pairs = count_pairs(score, first, last, death, weight, time_weight)
 
-    somers_d = (pairs.concordant - pairs.discordant) / pairs.comparable
-    influence = weight * (pairs.net_of_row - somers_d * pairs.comparable_of_row) / (2 * pairs.comparable)
+    value, influence = value_and_influence(pairs, weight)
     sums, units = cluster_sums(influence, judged)
     se = float(np.sqrt(sums @ sums))
-    value = (1 + somers_d) / 2
     lower, upper = _interval(value, se, level)
     tied = 1 - (pairs.concordant + pairs.discordant) / pairs.comparable
     return Estimate(
@@ -158,6 +156,13 @@ def concordance_index(
         + f"{'entry-adjusted ' if buckets.late else ''}pairs weighted by {weighting}, {max(tied, 0):.1%} tied in score; "
         + f"infinitesimal jackknife over {units}; logit interval",
     )
+
+
+def value_and_influence(pairs: Pairs, weight: Floats) -> tuple[float, Floats]:
+    """Give the concordance, and each row's part of its infinitesimal jackknife, (n,)."""
+    somers_d = (pairs.concordant - pairs.discordant) / pairs.comparable
+    influence = weight * (pairs.net_of_row - somers_d * pairs.comparable_of_row) / (2 * pairs.comparable)
+    return (1 + somers_d) / 2, influence
 
 
 def _require_pairs(compared: NDArray[np.bool_], n_strata: int) -> None:

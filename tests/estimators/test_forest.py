@@ -256,7 +256,7 @@ def test_one_event_is_enough_and_a_cause_may_have_none(X):
     event = np.zeros(len(X), int)
     event[7] = 1
     y = cs.Outcome(np.arange(1, len(X) + 1), event, causes=("attrition", "default"))
-    curves = cs.RandomSurvivalForest(5, random_state=0).fit(X, y).predict_curves(X)
+    curves = cs.RandomSurvivalForest(30, random_state=0).fit(X, y).predict_curves(X)
     assert (curves.cumulative_incidence("default") == 0).all()
     assert (curves.cumulative_incidence("attrition") > 0).any()
 

@@ -35,10 +35,13 @@ def grown(X, y, **parameters):
         ({"n_estimators": 2.0}, "n_estimators=2.0"),
         ({"min_samples_leaf": 0}, "min_samples_leaf=0"),
         ({"max_depth": 0}, "max_depth=0"),
-        ({"max_bins": 1}, "max_bins=1: give a whole number from 2 to 256"),
+        ({"max_bins": 1}, "max_bins=1: give a whole number from 2 to 255"),
         ({"max_bins": 300}, "max_bins=300"),
         ({"time_bins": 0}, "time_bins=0"),
-        ({"criterion": "gini"}, "criterion='gini'.*'logrank'"),
+        ({"criterion": "gini"}, "criterion='gini'.*'logrank' or 'gray'"),
+        ({"splitter": "worst"}, "splitter='worst'.*'best' or 'random'"),
+        ({"cause": "death"}, r"cause='death': the causes of y are \['attrition', 'default'\]"),
+        ({"cause": []}, r"cause=\[\]: the causes of y are"),
         ({"n_jobs": 0}, "n_jobs=0: give the number of threads"),
         ({"max_features": "all"}, "max_features='all'"),
         ({"max_features": 4}, r"max_features=4.*up to the 3 column\(s\)"),
@@ -67,11 +70,32 @@ def test_events_of_weight_zero_are_no_events(X, y):
         cs.RandomSurvivalForest(2).fit(X, y, sample_weight=(y.event == 0).astype(float))
 
 
-def test_missing_values_are_named_by_column_and_row(X, y):
-    holes = X.astype({"segment": object})
-    holes.loc[[3, 5], "x1"], holes.loc[7, "segment"] = np.nan, None
-    with pytest.raises(DataError, match=r"'x1' has 2 missing values \(row 3, 5\); column 'segment' has 1.*\(row 7\)"):
-        grown(holes, y)
+def test_a_column_without_any_value_is_named(X, y):
+    with pytest.raises(DataError, match="No row has a value in 1 column 'x1'"):
+        grown(X.assign(x1=np.nan), y)
+
+
+def test_a_cause_that_counts_needs_events(X, y):
+    with pytest.raises(DataError, match="cause='default' has no event"):
+        grown(X, cs.Outcome(y.stop, np.minimum(y.event, 1), causes=y.causes), cause="default")
+
+
+def test_more_levels_than_cells_are_named(X, y):
+    many = pd.DataFrame({"branch": [f"b{i % 255}" for i in range(600)]})
+    outcome = cs.Outcome(np.arange(1, 601), np.ones(600, int))
+    with pytest.raises(DataError, match="'branch' has 255 levels, a forest tells 254 apart"):
+        grown(many, outcome)
+    ordered = many["branch"].astype(pd.CategoricalDtype(many["branch"].unique(), ordered=True))
+    assert grown(many.assign(branch=ordered), outcome).trees_["level_rank"].size == 0
+    assert grown(many.replace("b254", "b0"), outcome).trees_["level_rank"].size == 2 * 254
+
+
+def test_gray_needs_somebody_under_observation_between_the_exits(X):
+    stop = np.r_[np.full(20, 3), np.full(20, 5), np.full(20, 9)]
+    start, event = np.r_[np.zeros(40), np.full(20, 6)], np.r_[np.tile([1, 2], 10), np.zeros(20), np.tile([1, 2], 10)]
+    y = cs.Outcome(stop, event.astype(int), start=start, causes=("attrition", "default"))
+    with pytest.raises(NotIdentifiedError, match="Nobody was watched through the age of .*criterion='logrank'"):
+        grown(X, y, criterion="gray")
 
 
 def test_infinities_are_named_at_fit_and_at_prediction(X, y):
@@ -174,3 +198,29 @@ def test_out_of_bag_curves_that_would_fill_the_memory_are_refused_with_their_own
         grown(X, y, oob=True, n_estimators=30)
     # what is counted is the grid, which time_bins limits, not the distinct event times
     assert len(grown(X, y, oob=True, n_estimators=30, time_bins=10).oob_curves_.times) == 10
+
+
+def test_a_fit_that_would_fill_the_memory_is_refused_before_it_begins(X, y, monkeypatch):
+    monkeypatch.setattr("churnsurv.estimators.forest_memory.available_memory", lambda: 2**20)
+    with pytest.raises(DataError, match=r"may take .* GB, and 0.0 GB are available.*Raise min_samples_leaf"):
+        grown(X, y, n_estimators=10_000)
+    assert grown(X, y, n_estimators=1).n_events_ > 0
+
+
+def test_memory_grows_with_rows_trees_and_threads_and_shrinks_with_the_sample():
+    def needed(n_rows=100_000, **parameters):
+        return cs.RandomSurvivalForest(**({"n_estimators": 50} | parameters)).fit_memory(n_rows, 10)
+
+    assert needed(200_000) > 1.9 * needed()
+    assert needed(n_estimators=100) > 1.5 * needed()
+    assert needed(max_samples=0.1) < 0.5 * needed()
+    assert needed(min_samples_leaf=100) < needed()
+
+
+def test_the_estimate_covers_the_forest_that_comes_out():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(3_000, 4)))
+    y = cs.Outcome(rng.integers(1, 100, 3_000), rng.integers(0, 2, 3_000))
+    forest = cs.RandomSurvivalForest(20, min_samples_leaf=5, random_state=0).fit(X, y)
+    size = sum(part.nbytes for part in forest.trees_.values())
+    assert size < forest.fit_memory(3_000, 4) < 20 * size

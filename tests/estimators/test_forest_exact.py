@@ -6,10 +6,11 @@ import pytest
 
 import churnsurv as cs
 from churnsurv.estimators import forest_fit
+from churnsurv.estimators.forest_rows import training_rows
 from churnsurv.exceptions import NotIdentifiedError, SmallSampleWarning, SupportWarning
-from churnsurv.kernels.forest import node_times
 from churnsurv.kernels.forest_bins import bin_codes, bin_edges, cut_values, grid_positions
-from tests.estimators.forest_twins import aalen_johansen, at_risk, best_logrank, logrank_statistics, walk
+from churnsurv.kernels.forest_scores import Criterion, new_times, node_times
+from tests.estimators.forest_twins import aalen_johansen, at_risk, best_cut, logrank_statistics, walk
 
 
 def one_tree(**parameters):
@@ -48,13 +49,12 @@ def test_every_split_is_the_best_of_a_brute_force_search(kind, seed):
     used = np.any([at_risk(y, t) for t in y.stop[y.event > 0]], axis=0)
     X, y = X.iloc[used], y[used]
     n_splits = 0
-    for rows, column, threshold in walk(one_tree().fit(X, y), X):
+    for rows, column, left in walk(one_tree().fit(X, y), X):
         inside, outcome = X.iloc[rows], y[rows]
-        best = best_logrank(inside, outcome, 4)
+        best = best_cut(inside, outcome, 4, logrank_statistics)
         if column is None:
             assert outcome.n_subjects < 8 or best < 1e-9
         else:
-            left = (inside[column] <= threshold).to_numpy()
             assert logrank_statistics(outcome, left) == pytest.approx(best, rel=1e-9)
             n_splits += 1
     assert n_splits >= 4
@@ -95,15 +95,13 @@ def test_leaves_with_less_than_one_customer_at_risk_are_topped_up_with_the_portf
     X = pd.DataFrame({"k": [0, 0, 0, 1, 1, 1]})
     y = cs.Outcome([1, 1, 2, 1, 3, 4], [1, 1, 0, 1, 1, 0])
     cut, whole = one_tree(min_samples_leaf=3).fit(X, y), one_tree(min_samples_leaf=6).fit(X, y)
-    rows = forest_fit.training_rows(X.to_numpy(float), y, None, 255, None)
-    both = [forest_fit.grow_forest(
-        rows, 1, np.array([0]), n_drawn=None, min_samples_leaf=leaf, max_depth=None, n_features=1, n_jobs=1, verbose=False
-    ) for leaf in (3, 6)]  # fmt: skip
-    trees = [tuple(part[name] for name in forest_fit.TREE_ARRAYS) for part in both]
-    cut.trees_ = forest_fit.flat_forest(trees)
+    trees = [tuple(forest.trees_[name] for name in forest_fit.TREE_ARRAYS) for forest in (cut, whole)]
+    cut.trees_ = forest_fit.flat_forest(trees[:1], cut.trees_["level_begin"])
+    np.testing.assert_allclose(cut.predict_curves(X.iloc[:1]).survival[0], [1 / 3, 1 / 6], atol=1e-12)
+    cut.trees_ = forest_fit.flat_forest(trees, cut.trees_["level_begin"])
     # leaves at 1: 3 and 6 at risk, 2 + 3 events; at 3: 0 and 2 at risk, 0 + 1 events, so no topping up: 1/2
     np.testing.assert_allclose(cut.predict_curves(X.iloc[:1]).survival[0], [4 / 9, 4 / 9 * 1 / 2], atol=1e-12)
-    cut.trees_ = forest_fit.flat_forest([trees[0], trees[0], trees[0], trees[1]])
+    cut.trees_ = forest_fit.flat_forest([*3 * trees[:1], trees[1]], cut.trees_["level_begin"])
     # at 3: Y = 2, d = 1 over four trees, topped up by 2 customers of hazard 1/2: (1 + 1) / 4
     assert cut.predict_curves(X.iloc[:1]).survival[0, 1] == pytest.approx((1 - 9 / 15) / 2)
     assert whole.predict_curves(X.iloc[:1]).survival[0, 1] == pytest.approx(1 / 4)
@@ -156,11 +154,10 @@ def test_the_last_fractions_of_customers_at_risk_do_not_decide_a_cut():
     # when 1 + 1e-9 customers are at risk, d (Y - d) / (Y - 1) of half a customer is 2.5e8; the variance stays below d
     X, y = pd.DataFrame({"k": [0, 1, 0, 1]}), cs.Outcome([1, 2, 3, 4], [1, 1, 1, 1])
     change, events = np.array([1.0 + 1e-9, -0.5, -0.5 - 1e-9]), np.array([[0.5, 0.5]])
-    position, curvature = np.empty(3, np.int32), np.empty((1, 2))
-    hazard, slope = np.empty((1, 3)), np.empty((1, 3))
-    assert node_times(change, events, position, curvature, hazard, slope) == 2
-    np.testing.assert_allclose(hazard, [[0, 0.5, 1.5]], rtol=1e-8)
-    np.testing.assert_allclose(slope, [[0, 0.5, 0.5]], rtol=1e-8)
+    times = new_times(1, 2)
+    assert node_times(change, events, Criterion(np.array([0]), np.zeros(2), np.zeros(2), False), times) == 2
+    np.testing.assert_allclose(times.hazard, [[0, 0.5, 1.5]], rtol=1e-8)
+    np.testing.assert_allclose(times.slope, [[0, 0.5, 0.5]], rtol=1e-8)
     # and of weights of very different size, sums that fall short by rounding do not divide by zero
     tiny = np.array([1e20, 1e20, 1.0, 1e-3])
     survival = one_tree(min_samples_leaf=1).fit(X, y, sample_weight=tiny).predict_curves(X).survival
@@ -243,7 +240,7 @@ def test_out_of_bag_curves_come_from_the_trees_that_did_not_draw_the_subject(kin
     with pytest.warns(SmallSampleWarning, match="Every tree drew the subject"):
         tree = cs.RandomSurvivalForest(1, min_samples_leaf=4, oob=True, random_state=5).fit(X, y)
     seed = int(np.random.RandomState(5).randint(0, np.iinfo(np.int32).max, 1)[0])
-    rows = forest_fit.training_rows(X[["a", "b", "c"]].to_numpy(float), y, None, 255, None)
+    rows = training_rows(X[["a", "b", "c"]].to_numpy(float), y, None, 255, None, np.zeros(4, np.int32))
     drawn = np.append(forest_fit.draw_counts(rows.n_subjects, rows.n_subjects, seed), 0)[rows.unit] > 0
     assert 0.4 < drawn.mean() < 0.85
     assert np.isnan(tree.oob_curves_.probability[drawn]).all()
