@@ -13,12 +13,12 @@ PAGES = (
     "spells.md",
     "diagnostics.md",
     "predictions.md",
-    "effect-estimates.md",
-    "validation.md",
-    "designs.md",
     "forest.md",
     "forest-explanation.md",
     "forest-tuning.md",
+    "designs.md",
+    "effect-estimates.md",
+    "validation.md",
 )
 GUIDES = [*(DOCS / page for page in PAGES), *sorted((DOCS / "adapters").glob("*.md"))]
 
