@@ -2,8 +2,8 @@
 
 Which effect is compared was fixed by what the design identifies: of the draw the hazard ratio of the arm alone; of the
 invitations the risk difference of compliers; of what is given to some month after month the hazard ratio given what decides
-who gets it (of the two that go to the distressed given everything that default depends on, so that the truth is the
-coefficient); of the rollouts the hazard ratio of all against none.
+who gets it (of the two that go to the distressed given everything that default depends on and what their rate tempts to, so
+that the truth is the coefficient); of the rollouts the hazard ratio of all against none.
 """
 
 import warnings
@@ -65,10 +65,12 @@ def tasks(portfolio):
         value = truth[name]["effects"]["compliers"]["risk_difference"]["attrition"]
         found.append(Task(name, design, "complier_risk_difference", "attrition", (), value))
     for name in ("deferral", "restructuring"):
-        of_default = tuple(c for c in formulas["default"].split(" + ") if c != name)
+        # contract rates follow the credit score at the origination, and with them what tempts to leave
+        of_default = [c for c in formulas["default"].split(" + ") if c != name]
+        adjust = (*of_default, "rate_incentive", "burnout")
         design = TimeVaryingTreatment(intervention=name, since=zero[name], prevalent="leave out")
         for cause in ("attrition", "default"):
-            ratio(name, design, of_default, cause, conditional=True)
+            ratio(name, design, adjust, cause, conditional=True)
     for name, unit in (
         ("faster_service", "branch"),
         ("new_app", "branch"),

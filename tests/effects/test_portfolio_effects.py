@@ -27,7 +27,7 @@ def test_intervals_of_regenerated_portfolios_cover_the_truth():
     Thirteen effects: each is judged by its binomial p-value (1e-4, so that a sound design fails once in 800 runs), all
     together by the mean over the portfolios within three Monte-Carlo errors; the jackknife of eight regions may cover more.
     """
-    found = simulated_effects(range(PORTFOLIOS))
+    found = simulated_effects(range(1_000, 1_000 + PORTFOLIOS))
     by_effect = found.groupby(["name", "cause"])["covered"].sum()
     for (name, cause), count in by_effect.items():
         if name == "cross_selling" and count > 0.95 * PORTFOLIOS:
