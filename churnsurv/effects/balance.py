@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 
 def balance_table(
-    X: pd.DataFrame | ArrayLike, arm: ArrayLike, weights: ArrayLike | None = None, *, reference: Any = None
+    X: pd.DataFrame | ArrayLike, arm: ArrayLike, sample_weight: ArrayLike | None = None, *, reference: Any = None
 ) -> pd.DataFrame:
     """Compare the covariates of the arms, before and after weighting.
 
@@ -32,7 +32,7 @@ def balance_table(
         Numbers as they are; categories give a row per level, as 0/1.
     arm : (n,)
         Two or more arms; each is compared with the reference.
-    weights : (n,), optional
+    sample_weight : (n,), optional
         As of :meth:`Propensity.weights`; without them the table has the columns before weighting only.
     reference : label, optional
         Default: the first arm in sorted order.
@@ -65,7 +65,7 @@ def balance_table(
     columns = dict(_columns(frame))
     values = np.column_stack(list(columns.values()))
     is_level = np.array(["=" in term and term not in frame.columns for term in columns])
-    weight = None if weights is None else read_weights(weights, arms.code, pd.Index(arms.labels))
+    weight = None if sample_weight is None else read_weights(sample_weight, arms.code, pd.Index(arms.labels))
     base = arms.code == 0
     mean_0, variance_0 = _moments(values[base], None)
     parts = []

@@ -22,7 +22,7 @@ from churnsurv.effects.design import DesignEstimate, StudyCohort
 from churnsurv.effects.design_randomised import check_follow_up
 from churnsurv.exceptions import DataError, SmallSampleWarning, TooFewEventsError
 from churnsurv.messages import counted, first_of
-from churnsurv.results import Estimate
+from churnsurv.results import Estimate, TestResult
 
 CONTROL = "untreated"
 PREVALENT = "treated before they enter"
@@ -158,7 +158,7 @@ class TimeVaryingTreatment:
         adjust: Sequence[str] = (),
         sample_weight: ArrayLike | None = None,
     ) -> DesignEstimate:
-        """Give the hazard ratio of treated to not yet treated loan-months, robust by customer.
+        """Give the hazard ratio of treated to not yet treated loan-months, robust by customer, with its Wald test.
 
         Parameters
         ----------
@@ -174,7 +174,8 @@ class TimeVaryingTreatment:
         TooFewEventsError
             An arm without an exit by the cause.
         """
-        return DesignEstimate(dated_ratios(cohort, cause, safety, level, adjust, sample_weight), {}, DATED_ASSUMPTIONS)
+        ratios = dated_ratios(cohort, cause, safety, level, adjust, sample_weight)
+        return DesignEstimate(ratios, wald_tests(cohort, ratios), DATED_ASSUMPTIONS)
 
 
 def dated_ratios(
@@ -190,6 +191,11 @@ def dated_ratios(
                 raise
             warnings.warn(f"Safety endpoint: {error}", SmallSampleWarning, stacklevel=3)
     return effects
+
+
+def wald_tests(cohort: StudyCohort, ratios: dict[tuple[str, str], Estimate]) -> dict[tuple[str, str], TestResult]:
+    """Give the test of each hazard ratio."""
+    return {("Wald", name): of.wald_test_of(cohort, name, found) for (_, name), found in ratios.items()}
 
 
 def zero_inside(spells: Spells, since: Any) -> int:

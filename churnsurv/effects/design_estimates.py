@@ -18,14 +18,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
+from scipy.special import chdtrc, ndtri
 
 from churnsurv.effects.design import StudyCohort, require_columns_of
 from churnsurv.estimators.cox import CoxPH
 from churnsurv.exceptions import DataError, TooFewEventsError
 from churnsurv.messages import confidence_level, counted, first_of, one_number
 from churnsurv.outcome import Outcome
-from churnsurv.results import Estimate
+from churnsurv.results import Estimate, TestResult
 from churnsurv.rows import meant_times, row_weights
 
 Floats = NDArray[np.float64]
@@ -204,6 +204,21 @@ def ratio_estimate(
         n=cohort.y.n_subjects,
         n_events=n_events,
         method=method,
+    )
+
+
+def wald_test_of(cohort: StudyCohort, cause: str, found: Estimate) -> TestResult:
+    """Test whether a hazard ratio is 1, by the standard error of its logarithm."""
+    z = float(np.log(found.value)) * found.value / found.se
+    return TestResult(
+        name="Wald test of the hazard ratio",
+        statistic=z**2,
+        df=1,
+        p_value=float(chdtrc(1, z**2)),
+        method=found.method,
+        estimand=f"equal hazards of {cause}, {cohort.treated} and {cohort.control}, given what is adjusted for",
+        n=found.n,
+        n_events=found.n_events,
     )
 
 

@@ -16,7 +16,7 @@ from churnsurv.data.spells import Spells
 from churnsurv.effects import design_estimates as of
 from churnsurv.effects import design_rows as rows_of
 from churnsurv.effects.design import DesignEstimate, StudyCohort
-from churnsurv.effects.design_dated import CONTROL, DATED_ASSUMPTIONS, dated_ratios, treated_since
+from churnsurv.effects.design_dated import CONTROL, DATED_ASSUMPTIONS, dated_ratios, treated_since, wald_tests
 from churnsurv.effects.design_randomised import check_follow_up
 from churnsurv.exceptions import DataError, ImmortalTimeError
 from churnsurv.messages import counted, first_of
@@ -167,10 +167,11 @@ class Landmark:
                 "The risk difference is not adjusted by adjust=: pass sample_weight=, or leave the horizon out."
             )
         effects = dated_ratios(cohort, cause, safety, level, adjust, sample_weight)
+        tests = wald_tests(cohort, effects)
         if horizon is not None:
             for name in of.causes_asked(cohort, cause, safety):
                 effects["risk_difference", name] = of.risk_difference_of(cohort, name, horizon, level, sample_weight)
-        return DesignEstimate(effects, {}, DATED_ASSUMPTIONS)
+        return DesignEstimate(effects, tests, DATED_ASSUMPTIONS)
 
 
 def _refuse_listed_arms(interventions: Any, spells: Spells, name: str, date: pd.Timestamp) -> None:

@@ -70,7 +70,7 @@ def doubly_robust_effect(
     -------
     Estimate
         The variance is that of the mean of influence functions (by customer), with both models taken as known: right in large
-        samples where both are right. ``se`` is that of the logarithm for ratios.
+        samples where both are right. ``se`` of a ratio is its own, by the delta method.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def doubly_robust_effect(
     return Estimate(
         name=f"Doubly robust {words}{of} within {horizon:g}, {one}{sign}{other}",
         value=value,
-        se=se,
+        se=se * value if effect == "risk_ratio" else se,
         lower=lower,
         upper=upper,
         level=level,
@@ -132,7 +132,6 @@ def doubly_robust_effect(
         method=(
             f"augmented inverse-probability weights on pseudo-values; {type(last_step(model)).__name__}; propensity by "
             f"{ps.method}; normal interval of influence functions by customer"
-            f"{' (se of the logarithm)' if effect == 'risk_ratio' else ''}"
         ),
     )
 

@@ -92,6 +92,8 @@ def hazard_ratio(
     modelled = cause or left.causes[0]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        # nobody is predicted here: a stratum without events says nothing about the ratio
+        warnings.filterwarnings("ignore", "Strata without events")
         model = CoxPH(ties=ties, cause=modelled, weight_type="case" if weight is None else "sampling").fit(
             X, left, strata=strata, cluster=cluster, sample_weight=weight
         )

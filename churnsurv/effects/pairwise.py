@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import false_discovery_control
 
 from churnsurv.effects.arms import read_arms
 from churnsurv.effects.logrank import logrank_test
+from churnsurv.effects.multiplicity import Adjustment, adjusted_p_values, check_adjustment
 from churnsurv.exceptions import DataError
 from churnsurv.messages import counted, first_of
 from churnsurv.outcome import Outcome
 from churnsurv.results import TestResult
 from churnsurv.rows import as_outcome
 
-ADJUSTMENTS = ("holm", "bh", "bonferroni")
 #: options of the tests that have one value per row, and are cut to the rows of a pair
 BY_ROW = ("X", "strata", "sample_weight", "cluster")
 
@@ -29,7 +28,7 @@ def pairwise_tests(
     arm: ArrayLike,
     *,
     test: Callable[..., TestResult] = logrank_test,
-    adjust: Literal["holm", "bh", "bonferroni"] = "holm",
+    adjust: Adjustment = "holm",
     reference: Any = None,
     **options: Any,
 ) -> pd.DataFrame:
@@ -41,7 +40,7 @@ def pairwise_tests(
         As in the tests.
     test : function
         :func:`logrank_test`, :func:`gray_test`, :func:`maxcombo_test`, :func:`cox_test`, or any of that form.
-    adjust : {"holm", "bh", "bonferroni"}
+    adjust : {"holm", "benjamini-hochberg", "bonferroni"}
         Holm's (1979) step-down bound of the probability of any false difference, under any dependence; Benjamini and
         Hochberg's (1995) expected share of false among the differences found; Bonferroni's bound.
     reference : label, optional
@@ -72,8 +71,7 @@ def pairwise_tests(
     """
     y = as_outcome(y)
     codes, labels = read_arms(y, arm)
-    if adjust not in ADJUSTMENTS:
-        raise DataError(f"adjust={adjust!r} is not known: use one of {list(ADJUSTMENTS)}.")
+    check_adjustment(adjust)
     if reference is not None and reference not in labels:
         raise DataError(f"reference={reference!r} is no arm; the arms are {first_of([repr(v) for v in labels], 12)}.")
     if not callable(test):
@@ -94,20 +92,6 @@ def pairwise_tests(
     table.insert(3, "adjusted_p_value", adjusted_p_values(table["p_value"].to_numpy(), adjust))
     table.attrs = {"test": results[0].name, "method": results[0].method, "adjustment": adjust}
     return table
-
-
-def adjusted_p_values(p_values: ArrayLike, adjust: str) -> NDArray[np.float64]:
-    """Adjust p-values of m comparisons (m,), as R's ``p.adjust``; see :func:`pairwise_tests`."""
-    p = np.asarray(p_values, dtype=np.float64)
-    if adjust == "bh":
-        return np.asarray(false_discovery_control(p))
-    if adjust == "bonferroni":
-        return np.minimum(1.0, len(p) * p)
-    order = np.argsort(p, kind="stable")
-    steps = np.maximum.accumulate((len(p) - np.arange(len(p))) * p[order])
-    result = np.empty(len(p))
-    result[order] = np.minimum(1.0, steps)
-    return result
 
 
 def _cut(value: Any, kept: NDArray[np.int64], n: int, name: str) -> Any:

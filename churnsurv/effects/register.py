@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from churnsurv.data.config import ConfigTable, read_toml
+from churnsurv.effects.multiplicity import adjusted_p_values
 from churnsurv.effects.register_entries import Decision, Entry, Result
 from churnsurv.exceptions import ConfigError
 from churnsurv.messages import first_of
@@ -255,19 +256,6 @@ class InterventionRegister:
     def __repr__(self) -> str:
         n = {d: sum(e.decision == d for e in self.entries) for d in ("open", "keep", "change", "stop")}
         return f"InterventionRegister of {len(self)} interventions: {', '.join(f'{k} {v}' for k, v in n.items() if v)}"
-
-
-def adjusted_p_values(p: Floats, method: Literal["holm", "benjamini-hochberg"]) -> Floats:
-    """Give p-values adjusted for their number m: Holm's step-down, or Benjamini and Hochberg's step-up."""
-    m, order = len(p), np.argsort(p, kind="stable")
-    ordered, rank = p[order], np.arange(1, m + 1)
-    if method == "holm":
-        steps = np.maximum.accumulate((m - rank + 1) * ordered)
-    else:
-        steps = np.minimum.accumulate((m / rank * ordered)[::-1])[::-1]
-    adjusted = np.empty(m)
-    adjusted[order] = np.minimum(steps, 1.0)
-    return adjusted
 
 
 def _as_entry(entry: Entry | Mapping[str, Any]) -> Entry:

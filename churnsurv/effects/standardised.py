@@ -98,7 +98,7 @@ def standardised_effect(
     Returns
     -------
     Estimate
-        ``se`` is that of the logarithm for ratios.
+        ``se`` of a ratio is its own, by the delta method.
 
     Raises
     ------
@@ -137,7 +137,6 @@ def standardised_effect(
     words = [
         f"{type(last_step(model)).__name__}, averaged over {'all customers' if estimand == 'ate' else 'the treated'}"
     ]
-    words[0] += " (se of the logarithm)" if log else ""
     if _is_analytic(asked, effect, variance):
         value, se, said = _by_influence(asked, end, log, cluster, level)
         lower, upper = normal_interval(value, se, level, log)
@@ -155,7 +154,7 @@ def standardised_effect(
     return Estimate(
         name=f"{_NAMES[effect]}{of} within {horizon:g}, {one}{' / ' if log else ' - '}{other}",
         value=value,
-        se=se,
+        se=se * value if log else se,
         lower=float(lower),
         upper=float(upper),
         level=level,

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc
 
 from churnsurv.effects.arms import read_two_arms, units_that_vary
+from churnsurv.effects.multiplicity import adjusted_p_values
 from churnsurv.effects.named import effect_named, is_ratio, normal_scale, options_of
 from churnsurv.exceptions import ChurnSurvError, ChurnSurvWarning, DataError
 from churnsurv.messages import counted, first_of, one_number
@@ -151,7 +152,7 @@ def effect_by_subgroup(
         parts.append(part)
         tests.append({"variable": variable, **_interaction(effect, part, _shared(options.get("cluster"), group))})
     interaction = pd.DataFrame(tests)
-    interaction.insert(4, "p_holm", _holm(interaction["p_value"].to_numpy(dtype=float)))
+    interaction.insert(4, "p_holm", adjusted_p_values(interaction["p_value"].to_numpy(dtype=float), "holm"))
     method = (
         f"{overall.method}; interaction by Cochran's Q{' of log ratios' if is_ratio(effect) else ''}; interaction p-values "
         f"adjusted by Holm over {len(tests)} variable(s), intervals not adjusted; at least {least:g} events per arm"
@@ -236,13 +237,3 @@ def _interaction(effect: str, part: pd.DataFrame, shared: bool) -> dict[str, Any
     left_out = len(part) - len(known)
     note = f"without {left_out} subgroup(s) that could not be estimated" if left_out else ""
     return {"statistic": statistic, "df": df, "p_value": float(chdtrc(df, statistic)), "note": note}
-
-
-def _holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Adjust p-values by Holm (1979); missing ones stay missing and do not count."""
-    adjusted = np.full(len(p), np.nan)
-    known = np.flatnonzero(~np.isnan(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    factors = np.arange(len(order), 0, -1)
-    adjusted[order] = np.minimum(np.maximum.accumulate(factors * p[order]), 1.0)
-    return adjusted

@@ -122,7 +122,7 @@ def weighted_effect(
     Returns
     -------
     Estimate
-        ``se`` is that of the logarithm for ratios.
+        ``se`` of a ratio is its own, by the delta method.
 
     Raises
     ------
@@ -184,7 +184,7 @@ def weighted_effect(
     return Estimate(
         name=_name(asked, horizon),
         value=value,
-        se=se,
+        se=se * value if asked.is_ratio else se,
         lower=lower,
         upper=upper,
         level=level,
@@ -272,9 +272,9 @@ def _name(asked: Asked, horizon: float | None) -> str:
 
 def _curves_words(asked: Asked) -> str:
     if asked.effect == "hazard_ratio":
-        return f"weighted Cox model, {'cause-specific, ' if asked.cause else ''}Efron's ties (se of the logarithm)"
+        return f"weighted Cox model, {'cause-specific, ' if asked.cause else ''}Efron's ties"
     name = "Kaplan-Meier" if asked.cause is None else "Aalen-Johansen"
-    return f"weighted {name}{' (se of the logarithm)' if asked.is_ratio else ''}"
+    return f"weighted {name}"
 
 
 def _weights_words(weighting: Weighting, ps: Propensity) -> str:

@@ -93,12 +93,12 @@ def refuse_impossible(
         )
 
 
-def effective_sample_size(weights: ArrayLike, arm: ArrayLike) -> pd.Series:
+def effective_sample_size(sample_weight: ArrayLike, arm: ArrayLike) -> pd.Series:
     """Give (Σw)²/Σw² of each arm: how many customers of equal weight would say as much (Kish 1965).
 
     Parameters
     ----------
-    weights : (n,)
+    sample_weight : (n,)
         Positive; 0 leaves a row out.
     arm : (n,)
 
@@ -119,20 +119,21 @@ def effective_sample_size(weights: ArrayLike, arm: ArrayLike) -> pd.Series:
     [2.0, 1.47]
     """
     code, labels = row_labels(arm, np.size(arm), "arm")
-    weight = read_weights(weights, code, labels)
+    weight = read_weights(sample_weight, code, labels)
     total, square = (np.bincount(code, weights=weight**power) for power in (1, 2))
     return pd.Series(total**2 / square, pd.Index(labels, name="arm"), name="effective_sample_size")
 
 
 def read_weights(weights: ArrayLike, code: Ints, labels: pd.Index) -> Floats:
     """Give the weights of rows, which must be 0 or more, with some weight in every arm."""
-    weight = row_numbers(weights, len(code), "weights")
+    weight = row_numbers(weights, len(code), "sample_weight")
     if weight is None:
-        raise DataError("weights is None: give one number per row, such as propensity(X, arm).weights('ate').")
+        raise DataError("sample_weight is None: give one number per row, such as propensity(X, arm).weights('ate').")
     negative = np.flatnonzero(weight < 0)
     if len(negative):
         raise DataError(
-            f"weights has {counted(len(negative), 'negative value')} (row {first_of(negative)}; {weight[negative[0]]:g}). "
+            f"sample_weight has {counted(len(negative), 'negative value')} (row {first_of(negative)}; "
+            f"{weight[negative[0]]:g}). "
             "A weight is the number of customers a row stands for."
         )
     empty = labels[np.bincount(code, weights=weight, minlength=len(labels)) <= 0]

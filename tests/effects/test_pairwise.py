@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import churnsurv as cs
 from churnsurv.effects import cox_test, gray_test, logrank_test, maxcombo_test, pairwise_tests
-from churnsurv.effects.pairwise import adjusted_p_values
+from churnsurv.effects.multiplicity import adjusted_p_values
 from churnsurv.exceptions import DataError, NotIdentifiedError
 from tests.effects.test_logrank import drawn
 
@@ -19,14 +19,14 @@ def test_adjusted_p_values_by_hand():
     # Holm: 3 · 0.01, max(0.03, 2 · 0.04), max(0.08, 0.03) in order of size; BH: from the largest down p m / rank
     p = [0.04, 0.01, 0.03]
     np.testing.assert_allclose(adjusted_p_values(p, "holm"), [0.06, 0.03, 0.06])
-    np.testing.assert_allclose(adjusted_p_values(p, "bh"), [0.04, 0.03, 0.04])
+    np.testing.assert_allclose(adjusted_p_values(p, "benjamini-hochberg"), [0.04, 0.03, 0.04])
     np.testing.assert_allclose(adjusted_p_values(p, "bonferroni"), [0.12, 0.03, 0.09])
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_adjusted_p_values_are_ordered_as_the_raw_ones_and_by_strictness(p):
     raw = np.array(p)
-    holm, bh, bonferroni = (adjusted_p_values(raw, a) for a in ("holm", "bh", "bonferroni"))
+    holm, bh, bonferroni = (adjusted_p_values(raw, a) for a in ("holm", "benjamini-hochberg", "bonferroni"))
     for adjusted in (holm, bh, bonferroni):
         order = np.argsort(raw, kind="stable")
         assert np.all(np.diff(adjusted[order]) >= -1e-12)
@@ -59,7 +59,7 @@ def test_each_pair_is_tested_on_its_own_rows():
 
 def test_against_one_arm_there_are_as_many_comparisons_as_others():
     y, arm, _ = drawn(1, arms=4)
-    table = pairwise_tests(y, arm, reference=2, adjust="bh")
+    table = pairwise_tests(y, arm, reference=2, adjust="benjamini-hochberg")
     assert table.index.to_list() == [(0, 2), (1, 2), (3, 2)]
     every = pairwise_tests(y, arm)
     assert table.loc[(3, 2), "p_value"] == pytest.approx(every.loc[(2, 3), "p_value"])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import churnsurv as cs
 from churnsurv.effects import InterventionRegister, RegisterEntry
-from churnsurv.effects.register import adjusted_p_values
+from churnsurv.effects.multiplicity import adjusted_p_values
 from churnsurv.exceptions import ConfigError
 
 PLAN = {

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import churnsurv as cs
-from churnsurv.effects.pairwise import adjusted_p_values
+from churnsurv.effects.multiplicity import adjusted_p_values
 from churnsurv.exceptions import SmallSampleWarning
 from churnsurv.kernels.logrank import LogRank, arm_counts, log_rank, named_weights, of_counts
 from tests.oracle_r.cox import given, outcome_of
@@ -161,8 +161,11 @@ def _weighted(time: Any, status: Any, group: Any, kind: Any) -> Any:
     return Pack("logrank", values)
 
 
+_ADJUSTMENTS = {"holm": "holm", "BH": "benjamini-hochberg", "bonferroni": "bonferroni"}
+
+
 def _adjusted(p_values: Any, method: Any) -> np.ndarray:
-    return adjusted_p_values(np.asarray(p_values, dtype=float), str(np.asarray(method).ravel()[0]).lower())
+    return adjusted_p_values(np.asarray(p_values, dtype=float), _ADJUSTMENTS[str(np.asarray(method).ravel()[0])])
 
 
 COMPARISONS: dict[str, Any] = {
