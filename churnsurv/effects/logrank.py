@@ -105,8 +105,9 @@ def logrank_test(
     )
     if df == 0:
         raise NotIdentifiedError(
-            f"At no event are customers of two arms at risk together{' in one stratum' if strata is not None else ''} "
-            "with positive weight: the arms cannot be compared. Check the entry times, or use fewer strata."
+            "At no event are customers of two arms at risk together"
+            f"{' in one stratum' if strata is not None else ''} with positive weight: the arms cannot be compared. "
+            "Check the entry times, or use fewer strata."
         )
     return TestResult(
         name=_name(rho, gamma) + (" test for trend" if trend else " test"),
