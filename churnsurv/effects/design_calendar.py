@@ -13,7 +13,7 @@ from churnsurv.messages import counted
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 #: parts that calendar time is cut into at most, those of the time since the switch, and exits in each at least
-MOST_PARTS, MOST_EXPOSURES, LEAST_EXITS = 20, 4, 10
+MOST_PARTS, MOST_EXPOSURES, LEAST_EXITS = 20, 12, 10
 #: a late period, to which periods can still be added
 NEVER = np.iinfo(np.int64).max // 2
 
@@ -58,7 +58,7 @@ def joined(exits: Ints, least: int) -> Ints:
 def exposure_terms(cohort: StudyCohort, cause: str) -> tuple[pd.DataFrame, Floats]:
     """Give indicators of the parts of the time since the switch, and the share of its periods in each.
 
-    There are as many parts as have enough exits among those that have switched, four at most.
+    There are as many parts as have enough exits among those that have switched, twelve at most.
     """
     since, treated = cohort.calendar - first_switched(cohort), cohort.is_treated > 0
     event = cohort.y.event == cohort.y.cause_code(cause)

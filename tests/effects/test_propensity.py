@@ -340,7 +340,7 @@ def test_an_arm_that_a_fold_never_sees_is_refused():
         ([1, -1, 1, 1], "negative value"),
         ([1, np.nan, 1, 1], "missing"),
         ([0, 0, 1, 1], "Every weight of arm 'n'"),
-        (None, "weights is None"),
+        (None, "sample_weight is None"),
         ([1, 1], "one value per row"),
     ],
 )

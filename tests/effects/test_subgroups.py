@@ -8,7 +8,7 @@ from scipy.stats import chi2
 
 import churnsurv as cs
 from churnsurv.effects import effect_by_subgroup
-from churnsurv.effects.subgroups import _holm
+from churnsurv.effects.multiplicity import adjusted_p_values
 from churnsurv.exceptions import DataError
 from tests.effects import simulate_effects
 from tests.effects.test_effects import trial
@@ -50,8 +50,10 @@ def test_the_interaction_test_is_cochrans_on_the_scale_of_the_interval(effect):
 
 def test_p_values_of_several_variables_are_adjusted_by_holm():
     # sorted 0.01, 0.03, 0.04: times 3, 2, 1, and never falling
-    assert _holm(np.array([0.04, np.nan, 0.01, 0.03])) == pytest.approx([0.06, np.nan, 0.03, 0.06], nan_ok=True)
-    assert _holm(np.array([0.7, 0.9])).tolist() == [1.0, 1.0]
+    assert adjusted_p_values([0.04, np.nan, 0.01, 0.03], "holm") == pytest.approx(
+        [0.06, np.nan, 0.03, 0.06], nan_ok=True
+    )
+    assert adjusted_p_values([0.7, 0.9], "holm").tolist() == [1.0, 1.0]
 
 
 def test_a_small_subgroup_is_listed_with_its_numbers_and_not_estimated():
