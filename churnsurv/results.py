@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from html import escape
+from math import isnan
 
 import pandas as pd
 
@@ -77,8 +78,9 @@ class Estimate(_Record):
 
     def _lines(self) -> list[tuple[str, str]]:
         interval = f"{self.level:.0%} interval {_number(self.lower)} to {_number(self.upper)}"
+        se = "" if isnan(self.se) else f"se {_number(self.se)}; "
         return [
-            (self.name, f"{_number(self.value)} (se {_number(self.se)}; {interval})"),
+            (self.name, f"{_number(self.value)} ({se}{interval})"),
             ("based on", f"n = {self.n:,}, events = {self.n_events:,}"),
             ("method", self.method),
         ]
@@ -93,7 +95,7 @@ class TestResult(_Record):
     name : str
         Name of the test.
     statistic, df, p_value : float
-        Test statistic, its degrees of freedom and two-sided p-value.
+        Test statistic, its degrees of freedom (NaN where there are none) and two-sided p-value.
     method : str
         How the statistic and its variance were computed (ties, strata, entry).
     estimand : str
@@ -120,9 +122,10 @@ class TestResult(_Record):
     n_events: int
 
     def _lines(self) -> list[tuple[str, str]]:
+        df = "" if isnan(self.df) else f", df {self.df:g}"
         p_value = "<0.0001" if self.p_value < 1e-4 else f"{self.p_value:.4f}"
         return [
-            (self.name, f"statistic {_number(self.statistic)}, df {self.df:g}, p-value {p_value}"),
+            (self.name, f"statistic {_number(self.statistic)}{df}, p-value {p_value}"),
             ("tests", self.estimand),
             ("based on", f"n = {self.n:,}, events = {self.n_events:,}"),
             ("method", self.method),
