@@ -63,12 +63,12 @@ def write_leaf(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def order_levels(sample, fate, level_begin, criterion, change, events, times, rows, node):  # type: ignore[no-untyped-def]
+def order_levels(sample, fate, late, level_begin, criterion, change, events, times, rows, node):  # type: ignore[no-untyped-def]
     """Rank the levels of the unordered categories by the sample, and write the ranks over their codes; give the table."""
     table = np.empty(level_begin[-1], np.uint8)
     if len(table) == 0:
         return table
-    node_counts(rows, sample, fate, change, events, node)
+    node_counts(rows, sample, fate, late, change, events, node)
     own_times = node_times(change, events, criterion, times)
     node_rows(rows, sample, criterion, times, own_times, node)
     for f in range(len(level_begin) - 1):
@@ -114,10 +114,11 @@ def grow_tree(  # type: ignore[no-untyped-def]
     risk_begin, event_begin = np.zeros(n + 2, np.int64), np.zeros(n + 2, np.int64)
     change, events = np.empty(n_times + 1), np.empty((n_causes, n_times))
     n_counted, fate = len(criterion.causes), fates(sample.last, sample.cause, n_causes)
+    late = sample.first.max() > 0
     times, node_of_rows = new_times(n_counted, n_times), new_rows(n, n_causes, n_counted, n_times)
     scan = new_scan(n, n_counted, n_times, criterion.gray)
     bounds = new_bounds(n, n_causes, n_counted, n_times)
-    level_rank = order_levels(sample, fate, level_begin, criterion, change, events, times, rows, node_of_rows)
+    level_rank = order_levels(sample, fate, late, level_begin, criterion, change, events, times, rows, node_of_rows)
     may_bound = sample.single and not criterion.gray and not at_random
     buffer, features = np.empty(n, np.int32), np.arange(sample.codes.shape[0])
     state = np.array([seed], np.uint64)
@@ -126,7 +127,7 @@ def grow_tree(  # type: ignore[no-untyped-def]
     while len(todo) > 0:
         node, begin, end, depth = todo.pop()
         inside = rows[begin:end]
-        latest = node_counts(inside, sample, fate, change, events, node_of_rows)
+        latest = node_counts(inside, sample, fate, late, change, events, node_of_rows)
         size = sample_size(inside, sample)
         found, cell, left = -1, 0, 0
         if depth < max_depth and size >= 2 * min_leaf:

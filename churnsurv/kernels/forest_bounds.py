@@ -107,41 +107,56 @@ def sum_by_cell(n, cell, fate, weight, part, sums):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True, nogil=True)
-def sum_up_to_cells(count, sums, cells):  # type: ignore[no-untyped-def]
-    """List the cells that hold rows, and turn their sums into those of all cells up to them; give their number."""
-    m, n_counted = 0, len(sums) // 256
+def list_cells(count, cells):  # type: ignore[no-untyped-def]
+    """List the cells that hold rows; give their number."""
+    m = 0
     for b in range(256):
         # written whether or not it counts, so that the processor has no branch to guess
         cells[m] = b
         m += count[b] > 0
-    for j in range(1, m):
-        for k in range(n_counted):
-            add_lanes(sums, cells[j] * n_counted + k, sums, cells[j - 1] * n_counted + k, 1.0)  # type: ignore[call-arg]
     return m
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
-def bound_cuts(m, size, min_leaf, least, exact, bounds):  # type: ignore[no-untyped-def]
-    """Fill the bound of the scores of the legal cuts, after cells[first:last]; give first, last, and where it is largest."""
-    total, inverse, sums, cells, bound = bounds.total, bounds.inverse, bounds.sums, bounds.cells, bounds.bound
-    first, last, top, place, n_counted = 0, m - 1, 0.0, 0, len(total)
+def bound_cuts(m, exact, bounds):  # type: ignore[no-untyped-def]
+    """Fill the bound of the score of the cut after each of m cells, and turn U, the linear part and the weight into sums."""
+    sums, cells, bound, n_counted = bounds.sums, bounds.cells, bounds.bound, len(bounds.total)
+    for k in range(n_counted):
+        total, inverse = bounds.total[k], bounds.inverse[k]
+        t0, t1, t2, t3, t4 = total[0], total[1], total[2], total[3], total[4]
+        v0, v1, v2, v3, v4 = inverse[0], inverse[1], inverse[2], inverse[3], inverse[4]
+        a0 = a1 = a2 = a3 = a4 = residual = linear = n_left = 0.0
+        for j in range(m):
+            own = sums[cells[j] * n_counted + k]
+            a0 += own[0]
+            a1 += own[1]
+            a2 += own[2]
+            a3 += own[3]
+            a4 += own[4]
+            residual += own[RESIDUAL]
+            linear += own[LINEAR]
+            n_left += own[WEIGHT]
+            own[RESIDUAL], own[LINEAR], own[WEIGHT] = residual, linear, n_left
+            variance = a0 * (t0 - a0) * v0 + a1 * (t1 - a1) * v1 + a2 * (t2 - a2) * v2
+            variance += a3 * (t3 - a3) * v3 + a4 * (t4 - a4) * v4
+            # where the bound of the variance is nothing against its linear part, the score is, or it must be looked at
+            unknown = 0.0 if exact or linear <= 0.0 else np.inf
+            upper = residual * residual / variance if variance > 1e-10 * linear else unknown
+            bound[j] = upper if k == 0 else bound[j] + upper
+
+
+@njit(cache=True, nogil=True)
+def legal_cuts(m, size, min_leaf, least, bounds):  # type: ignore[no-untyped-def]
+    """Give first, last, place: the legal cuts are those after cells[first:last], the largest bound is at place."""
+    sums, cells, bound, n_counted = bounds.sums, bounds.cells, bounds.bound, len(bounds.total)
+    first, last = 0, m - 1
     while first < last and (sums[cells[first] * n_counted, WEIGHT] < min_leaf or cells[first] < least):
         first += 1
     while last > first and sums[cells[last - 1] * n_counted, WEIGHT] > size - min_leaf:
         last -= 1
-    for j in range(first, last):
-        upper = 0.0
-        for k in range(n_counted):
-            left, variance = sums[cells[j] * n_counted + k], 0.0
-            for g in range(BLOCKS):
-                variance += left[g] * (total[k, g] - left[g]) * inverse[k, g]
-            residual, linear = left[RESIDUAL], left[LINEAR]
-            # where the bound of the variance is nothing against its linear part, the score is, or it must be looked at
-            unknown = 0.0 if exact or linear <= 0.0 else np.inf
-            upper += residual * residual / variance if variance > 1e-10 * linear else unknown
-        bound[j] = upper
-        place = j if upper > top else place
-        top = max(top, upper)
+    place = first
+    for j in range(first + 1, last):
+        place = j if bound[j] > bound[place] else place
     return first, last, place
 
 
@@ -177,8 +192,9 @@ def best_bounded_cut(  # type: ignore[no-untyped-def]
     sums, cells, bound, leaving = bounds.sums, bounds.cells, bounds.bound, bounds.leaving
     exact = n_times <= BLOCKS
     sum_by_cell(n, cell, bounds.fate, weight, bounds.part, sums)
-    m = sum_up_to_cells(count, sums, cells)
-    first, last, place = bound_cuts(m, size, min_leaf, least, exact, bounds)
+    m = list_cells(count, cells)
+    bound_cuts(m, exact, bounds)
+    first, last, place = legal_cuts(m, size, min_leaf, least, bounds)
     enough, best_place, n_left = best * (1.0 + 1e-10), -1, 0.0
     if not exact and first < last and bound[place] > enough:
         # the most promising cut first: nothing below its score needs a look

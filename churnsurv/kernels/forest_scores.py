@@ -118,23 +118,29 @@ def fates(last, cause, n_causes):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def node_counts(rows, sample, fate, change, events, node):  # type: ignore[no-untyped-def]
+def node_counts(rows, sample, fate, late, change, events, node):  # type: ignore[no-untyped-def]
     """Fill change (T + 1,) of the number at risk and events (K, T) of a node, both over all event times.
 
-    Also the weight and the fate of each row in `node`; gives the latest entry.
+    Also the weight and the fate of each row in `node`; gives the latest entry. `late`: whether any row of the sample enters
+    after the first event time.
     """
     first, weight, own_weight, own_fate, leaving = sample.first, sample.weight, node.weight, node.fate, node.leaving
     n_causes, n_times = events.shape
     change[:] = 0.0
     leaving[:] = 0.0
-    latest = 0
+    latest, total = 0, 0.0
     for i in range(len(rows)):
-        row = rows[i]
-        w, f, entry = weight[row], fate[row], first[row]
+        w, f = weight[rows[i]], fate[rows[i]]
         own_weight[i], own_fate[i] = w, f
         leaving[f] += w
-        change[entry] += w
-        latest = max(latest, entry)
+        total += w
+    if late:
+        for i in range(len(rows)):
+            entry = first[rows[i]]
+            change[entry] += own_weight[i]
+            latest = max(latest, entry)
+    else:
+        change[0] = total
     for j in range(n_times + 1):
         for c in range(n_causes + 1):
             change[j] -= leaving[j * (n_causes + 1) + c]
