@@ -141,7 +141,7 @@ def grow_tree(  # type: ignore[no-untyped-def]
                     node_rows(inside, sample, criterion, times, own_times, node_of_rows)
                 found, cell, left = best_split(
                     sample, inside, size, min_leaf, max_features, at_random, state, features, criterion, times, own_times,
-                    n_causes, node_of_rows, scan, bounds, bounded,
+                    node_of_rows, scan, bounds, bounded,
                 )  # fmt: skip
         feature[node] = found
         if found >= 0:

@@ -26,6 +26,8 @@ from churnsurv.kernels.lanes import LANES, add_lanes
 BLOCKS = 5
 #: places of a cell's sums after A_L by block: U, the linear part of V, the weight
 RESIDUAL, LINEAR, WEIGHT = 5, 6, 7
+#: cuts scored in one pass over the rows
+TOGETHER = 16
 
 
 class Bounds(NamedTuple):
@@ -33,8 +35,9 @@ class Bounds(NamedTuple):
 
     part (fates C, 8): what a row of weight 1 adds to the sums; total (C, 5): Σ c Y by block, inverse (C, 5): 1 / C_g;
     sums (256 C, 8): by cell, then of all cells up to it, zero between searches; cells (257,): those that hold rows;
-    bound (256,): of the score of the cut after each of them; leaving (fates,): weight that leaves the left side, zero between
-    searches; fate (n,) uint32: of each row of the node; fate_of: of each fate over all event times.
+    bound (256,): of the score of the cut after each of them. To score some of these cuts: chosen, their places; slot (256,):
+    how many of them are before a cell; leaving (17, T + 1): weight by slot and end, zero between searches. fate, end (n,)
+    uint32: of each row of the node, the latter m; own (2, fates): of each fate over all event times.
     """
 
     part: Any
@@ -44,8 +47,11 @@ class Bounds(NamedTuple):
     cells: Any
     bound: Any
     leaving: Any
+    chosen: Any
+    slot: Any
     fate: Any
-    fate_of: Any
+    end: Any
+    own: Any
 
 
 @njit(cache=True, nogil=True)
@@ -54,23 +60,25 @@ def new_bounds(n, n_causes, n_counted, n_times):  # type: ignore[no-untyped-def]
     n_fates = (n_times + 1) * (n_causes + 1)
     return Bounds(
         np.zeros((n_fates * n_counted, LANES)), np.empty((n_counted, BLOCKS)), np.empty((n_counted, BLOCKS)),
-        np.zeros((256 * n_counted, LANES)), np.empty(257, np.uint16), np.empty(256), np.zeros(n_fates),
-        np.empty(n, np.uint32), np.empty(n_fates, np.uint32),
+        np.zeros((256 * n_counted, LANES)), np.empty(257, np.uint16), np.empty(256), np.zeros((TOGETHER + 1, n_times + 1)),
+        np.empty(TOGETHER, np.int64), np.empty(256, np.uint8), np.empty(n, np.uint32), np.empty(n, np.uint32),
+        np.empty((2, n_fates), np.uint32),
     )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
 def own_fates(n, fate, position, n_causes, bounds):  # type: ignore[no-untyped-def]
-    """Fill bounds.fate: m (K + 1) + c for a row at risk at the node's first m event times that left by cause c or, 0, none.
+    """Fill bounds.end: m for a row at risk at the node's first m event times; and bounds.fate: m (K + 1) + c.
 
-    fate (n,): the same with all event times in the place of the node's own.
+    c is the cause by which it left, 0 for none. fate (n,): the same with all event times in the place of the node's own.
     """
-    own, fate_of = bounds.fate, bounds.fate_of
+    own_fate, own_end = bounds.own[0], bounds.own[1]
     for j in range(len(position)):
         for c in range(n_causes + 1):
-            fate_of[j * (n_causes + 1) + c] = position[j] * (n_causes + 1) + c
+            own_fate[j * (n_causes + 1) + c] = position[j] * (n_causes + 1) + c
+            own_end[j * (n_causes + 1) + c] = position[j]
     for i in range(n):
-        own[i] = fate_of[fate[i]]
+        bounds.fate[i], bounds.end[i] = own_fate[fate[i]], own_end[fate[i]]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -154,42 +162,50 @@ def legal_cuts(m, size, min_leaf, least, bounds):  # type: ignore[no-untyped-def
         first += 1
     while last > first and sums[cells[last - 1] * n_counted, WEIGHT] > size - min_leaf:
         last -= 1
-    place = first
-    for j in range(first + 1, last):
-        place = j if bound[j] > bound[place] else place
+    top, place = 0.0, first
+    for j in range(first, last):
+        place = j if bound[j] > top else place
+        top = max(top, bound[j])
     return first, last, place
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def full_score(low, high, n, cell, weight, curvature, n_times, n_causes, bounds):  # type: ignore[no-untyped-def]
-    """Add the rows with low < cell ≤ high to those leaving the left side; give the score of the cut after high. O(n + M)."""
-    fate, leaving, sums = bounds.fate, bounds.leaving, bounds.sums
+def score_cuts(n_chosen, n, m, cell, weight, curvature, n_times, bounds):  # type: ignore[no-untyped-def]
+    """Write the scores of the first `n_chosen` of bounds.chosen, in order, over their bounds: one pass over the rows."""
+    end, leaving, sums, cells, slot = bounds.end, bounds.leaving, bounds.sums, bounds.cells, bounds.slot
+    chosen, n_counted, s = bounds.chosen, len(curvature), 0
+    for j in range(m):
+        slot[cells[j]] = s
+        s += s < n_chosen and chosen[s] == j
     for i in range(n):
-        # a product, so that the processor has no branch to guess
-        leaving[fate[i]] += weight[i] * ((cell[i] > low) & (cell[i] <= high))
-    score, n_counted = 0.0, len(curvature)
-    for k in range(n_counted):
-        left, square = sums[high * n_counted + k], 0.0
-        at_risk = left[WEIGHT]
-        for t in range(n_times):
-            for c in range(n_causes + 1):
-                at_risk -= leaving[t * (n_causes + 1) + c]
-            square += curvature[k, t] * at_risk * at_risk
-        variance = left[LINEAR] - square
-        if variance > 1e-10 * left[LINEAR]:
-            score += left[RESIDUAL] * left[RESIDUAL] / variance
-    return score
+        leaving[slot[cell[i]], end[i]] += weight[i]
+    for s in range(n_chosen):
+        now, later, score = leaving[s], leaving[s + 1], 0.0
+        for k in range(n_counted):
+            left, square = sums[cells[chosen[s]] * n_counted + k], 0.0
+            at_risk = left[WEIGHT]
+            for t in range(n_times):
+                at_risk -= now[t]
+                square += curvature[k, t] * at_risk * at_risk
+            variance = left[LINEAR] - square
+            if variance > 1e-10 * left[LINEAR]:
+                score += left[RESIDUAL] * left[RESIDUAL] / variance
+        bounds.bound[chosen[s]] = score
+        for t in range(n_times + 1):
+            later[t] += now[t]
+            now[t] = 0.0
+    leaving[n_chosen, : n_times + 1] = 0.0
 
 
 @njit(cache=True, nogil=True)
 def best_bounded_cut(  # type: ignore[no-untyped-def]
-    n, size, min_leaf, least, best, curvature, n_times, n_causes, cell, count, weight, bounds
+    n, size, min_leaf, least, best, curvature, n_times, cell, count, weight, bounds
 ):  # fmt: skip
     """Give the best score above `best`, its cell (−1: none) and the left size, as :func:`best_cut` would.
 
     count (256,): number of rows by cell.
     """
-    sums, cells, bound, leaving = bounds.sums, bounds.cells, bounds.bound, bounds.leaving
+    sums, cells, bound, chosen = bounds.sums, bounds.cells, bounds.bound, bounds.chosen
     exact = n_times <= BLOCKS
     sum_by_cell(n, cell, bounds.fate, weight, bounds.part, sums)
     m = list_cells(count, cells)
@@ -198,24 +214,26 @@ def best_bounded_cut(  # type: ignore[no-untyped-def]
     enough, best_place, n_left = best * (1.0 + 1e-10), -1, 0.0
     if not exact and first < last and bound[place] > enough:
         # the most promising cut first: nothing below its score needs a look
-        score = full_score(-1, int(cells[place]), n, cell, weight, curvature, n_times, n_causes, bounds)
-        leaving[: (n_times + 1) * (n_causes + 1)] = 0.0
-        if score > enough:
-            best_place = place
-            best, enough = score, score * (1.0 - 1e-9)
-        bound[place] = score
-    done = -1
-    for j in range(first, last):
-        if bound[j] > enough and j != best_place:
-            score = bound[j]
-            if not exact:
-                score = full_score(done, int(cells[j]), n, cell, weight, curvature, n_times, n_causes, bounds)
-                done = int(cells[j])
+        chosen[0] = place
+        score_cuts(1, n, m, cell, weight, curvature, n_times, bounds)
+        if bound[place] > enough:
+            best, best_place = bound[place], place
+            enough = best * (1.0 - 1e-9)
+    j = first
+    while j < last:
+        n_chosen = 0
+        while j < last and n_chosen < TOGETHER:
+            if bound[j] > enough and (exact or j != place):
+                chosen[n_chosen] = j
+                n_chosen += 1
+            j += 1
+        if n_chosen > 0 and not exact:
+            score_cuts(n_chosen, n, m, cell, weight, curvature, n_times, bounds)
+        for s in range(n_chosen):
+            score = bound[chosen[s]]
             # of equal cuts the first
-            if score > best * (1.0 + 1e-10) or (j < best_place and score >= best * (1.0 - 1e-10)):
-                best, best_place = score, j
-    if done >= 0:
-        leaving[: (n_times + 1) * (n_causes + 1)] = 0.0
+            if score > best * (1.0 + 1e-10) or (chosen[s] < best_place and score >= best * (1.0 - 1e-10)):
+                best, best_place = score, chosen[s]
     found = int(cells[best_place]) if best_place >= 0 else -1
     if found >= 0:
         n_left = sums[found * len(curvature), WEIGHT]

@@ -264,7 +264,7 @@ def one_cut(cut, n, size, min_leaf, begins, causes, times, n_times, node, scan):
 
 @njit(cache=True, nogil=True)
 def best_split(  # type: ignore[no-untyped-def]
-    sample, rows, size, min_leaf, max_features, at_random, state, features, criterion, times, n_times, n_causes, node, scan,
+    sample, rows, size, min_leaf, max_features, at_random, state, features, criterion, times, n_times, node, scan,
     bounds, bounded,
 ):  # fmt: skip
     """Search the best cut over `max_features` features, drawn at random among those that vary in the node.
@@ -314,7 +314,7 @@ def best_split(  # type: ignore[no-untyped-def]
                 )
             elif bounded:
                 score, found, left = best_bounded_cut(
-                    n, size, min_leaf, moved, best, times.curvature, n_times, n_causes, cell, place, node.weight, bounds
+                    n, size, min_leaf, moved, best, times.curvature, n_times, cell, place, node.weight, bounds
                 )
             else:
                 score, found, left = best_cut(

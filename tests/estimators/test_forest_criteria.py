@@ -157,7 +157,7 @@ def test_ruling_cuts_out_by_bounds_finds_what_scoring_all_of_them_finds(data):
             own_fates(n, node.fate, times.position, n_causes, bounds)
             found.append(
                 best_bounded_cut(
-                    n, weight.sum(), min_leaf, 0, 0.0, times.curvature, m, n_causes, scan.cell, scan.place, node.weight,
+                    n, weight.sum(), min_leaf, 0, 0.0, times.curvature, m, scan.cell, scan.place, node.weight,
                     bounds,
                 )
             )  # fmt: skip
