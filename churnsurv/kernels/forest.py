@@ -113,7 +113,7 @@ def grow_tree(  # type: ignore[no-untyped-def]
     event_time, event_cause, event_count = np.empty(n + 1, np.uint16), np.empty(n + 1, np.uint8), np.empty(n + 1)
     risk_begin, event_begin = np.zeros(n + 2, np.int64), np.zeros(n + 2, np.int64)
     change, events = np.empty(n_times + 1), np.empty((n_causes, n_times))
-    n_counted, fate = len(criterion.causes), fates(sample.last, sample.cause, n_causes)
+    n_counted, fate = len(criterion.causes), fates(sample.last, sample.cause, n_times)
     late = sample.first.max() > 0
     times, node_of_rows = new_times(n_counted, n_times), new_rows(n, n_causes, n_counted, n_times)
     scan = new_scan(n, n_counted, n_times, criterion.gray)

@@ -70,13 +70,13 @@ def new_bounds(n, n_causes, n_counted, n_times):  # type: ignore[no-untyped-def]
 def own_fates(n, fate, position, n_causes, bounds):  # type: ignore[no-untyped-def]
     """Fill bounds.end: m for a row at risk at the node's first m event times; and bounds.fate: m (K + 1) + c.
 
-    c is the cause by which it left, 0 for none. fate (n,): the same with all event times in the place of the node's own.
+    c is the cause by which it left, 0 for none. fate (n,): see :func:`churnsurv.kernels.forest_scores.fates`.
     """
     own_fate, own_end = bounds.own[0], bounds.own[1]
-    for j in range(len(position)):
-        for c in range(n_causes + 1):
-            own_fate[j * (n_causes + 1) + c] = position[j] * (n_causes + 1) + c
-            own_end[j * (n_causes + 1) + c] = position[j]
+    for c in range(n_causes + 1):
+        for j in range(len(position)):
+            own_fate[c * len(position) + j] = position[j] * (n_causes + 1) + c
+            own_end[c * len(position) + j] = position[j]
     for i in range(n):
         bounds.fate[i], bounds.end[i] = own_fate[fate[i]], own_end[fate[i]]
 

@@ -109,11 +109,11 @@ def new_rows(n, n_causes, n_counted, n_times):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def fates(last, cause, n_causes):  # type: ignore[no-untyped-def]
-    """Give last (K + 1) + cause of each row: when and how it left."""
+def fates(last, cause, n_times):  # type: ignore[no-untyped-def]
+    """Give cause (T + 1) + last of each row: how and when it left."""
     fate = np.empty(len(last), np.uint32)
     for i in range(len(last)):
-        fate[i] = last[i] * (n_causes + 1) + cause[i]
+        fate[i] = cause[i] * (n_times + 1) + last[i]
     return fate
 
 
@@ -141,12 +141,13 @@ def node_counts(rows, sample, fate, late, change, events, node):  # type: ignore
             latest = max(latest, entry)
     else:
         change[0] = total
-    for j in range(n_times + 1):
-        for c in range(n_causes + 1):
-            change[j] -= leaving[j * (n_causes + 1) + c]
-    for j in range(n_times):
-        for k in range(n_causes):
-            events[k, j] = leaving[(j + 1) * (n_causes + 1) + k + 1]
+    for c in range(n_causes + 1):
+        left = leaving[c * (n_times + 1) : (c + 1) * (n_times + 1)]
+        for j in range(n_times + 1):
+            change[j] -= left[j]
+        if c > 0:
+            for j in range(n_times):
+                events[c - 1, j] = left[j + 1]
     return latest
 
 

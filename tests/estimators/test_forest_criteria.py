@@ -145,7 +145,7 @@ def test_ruling_cuts_out_by_bounds_finds_what_scoring_all_of_them_finds(data):
     scan, bounds = new_scan(n, n_causes, n_times, False), new_bounds(n, n_causes, n_causes, n_times)
     rows = np.arange(n, dtype=np.int32)
     change, events = np.zeros(n_times + 1), np.zeros((n_causes, n_times))
-    node_counts(rows, sample, fates(last, cause, n_causes), False, change, events, node)
+    node_counts(rows, sample, fates(last, cause, n_times), False, change, events, node)
     m = node_times(change, events, criterion, times)
     node_rows(rows, sample, criterion, times, m, node)
     found = []
