@@ -29,7 +29,8 @@ def fit_bytes(
     size, in which every row leaves two changes of the number at risk and an event; twice, while they are put together.
     """
     rows = n_rows * (10 * n_features + 200)
-    thread = n_rows * 32 + n_sampled * (n_features + 24 * n_causes + 170) + 8 * n_times * (30 * n_causes + 10)
+    per_time = 38 * n_causes + 8 * n_causes**2 + 30
+    thread = n_rows * 32 + n_sampled * (n_features + 24 * n_causes + 178) + 8 * n_times * per_time
     tree = max(1, n_sampled // min_samples_leaf) * (2 * 10 + 2 * 16) + n_sampled * (2 * 6 + 7)
     return rows + n_threads * thread + 2 * n_trees * tree
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from churnsurv.kernels.forest_bounds import new_bounds
+from churnsurv.kernels.forest_bounds import lay_bounds, new_bounds, own_fates
 from churnsurv.kernels.forest_levels import rank_levels
-from churnsurv.kernels.forest_scores import new_rows, new_times, node_counts, node_rows, node_times
+from churnsurv.kernels.forest_scores import fates, new_rows, new_times, node_counts, node_rows, node_times
 from churnsurv.kernels.forest_split import MISSING, best_split, new_scan
 
 
@@ -63,12 +63,12 @@ def write_leaf(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def order_levels(sample, level_begin, criterion, change, events, times, rows, node):  # type: ignore[no-untyped-def]
+def order_levels(sample, fate, late, level_begin, criterion, change, events, times, rows, node):  # type: ignore[no-untyped-def]
     """Rank the levels of the unordered categories by the sample, and write the ranks over their codes; give the table."""
     table = np.empty(level_begin[-1], np.uint8)
     if len(table) == 0:
         return table
-    node_counts(rows, sample, change, events)
+    node_counts(rows, sample, fate, late, change, events, node)
     own_times = node_times(change, events, criterion, times)
     node_rows(rows, sample, criterion, times, own_times, node)
     for f in range(len(level_begin) - 1):
@@ -113,10 +113,13 @@ def grow_tree(  # type: ignore[no-untyped-def]
     event_time, event_cause, event_count = np.empty(n + 1, np.uint16), np.empty(n + 1, np.uint8), np.empty(n + 1)
     risk_begin, event_begin = np.zeros(n + 2, np.int64), np.zeros(n + 2, np.int64)
     change, events = np.empty(n_times + 1), np.empty((n_causes, n_times))
-    times, node_of_rows = new_times(len(criterion.causes), n_times), new_rows(n, len(criterion.causes))
-    scan = new_scan(n, len(criterion.causes), n_times, criterion.gray)
-    bounds = new_bounds(n, len(criterion.causes), n_times)
-    level_rank = order_levels(sample, level_begin, criterion, change, events, times, rows, node_of_rows)
+    n_counted, fate = len(criterion.causes), fates(sample.last, sample.cause, n_times)
+    late = sample.first.max() > 0
+    times, node_of_rows = new_times(n_counted, n_times), new_rows(n, n_causes, n_counted, n_times)
+    scan = new_scan(n, n_counted, n_times, criterion.gray)
+    bounds = new_bounds(n, n_causes, n_counted, n_times)
+    level_rank = order_levels(sample, fate, late, level_begin, criterion, change, events, times, rows, node_of_rows)
+    may_bound = sample.single and not criterion.gray and not at_random
     buffer, features = np.empty(n, np.int32), np.arange(sample.codes.shape[0])
     state = np.array([seed], np.uint64)
     todo = [(0, 0, n, 0)]
@@ -124,16 +127,21 @@ def grow_tree(  # type: ignore[no-untyped-def]
     while len(todo) > 0:
         node, begin, end, depth = todo.pop()
         inside = rows[begin:end]
-        node_counts(inside, sample, change, events)
+        latest = node_counts(inside, sample, fate, late, change, events, node_of_rows)
         size = sample_size(inside, sample)
         found, cell, left = -1, 0, 0
         if depth < max_depth and size >= 2 * min_leaf:
             own_times = node_times(change, events, criterion, times)
             if own_times > 0:
-                node_rows(inside, sample, criterion, times, own_times, node_of_rows)
+                bounded = may_bound and times.position[latest] == 0
+                if bounded:
+                    lay_bounds(times, own_times, n_causes, criterion.causes, bounds)
+                    own_fates(end - begin, node_of_rows.fate, times.position, n_causes, bounds)
+                else:
+                    node_rows(inside, sample, criterion, times, own_times, node_of_rows)
                 found, cell, left = best_split(
                     sample, inside, size, min_leaf, max_features, at_random, state, features, criterion, times, own_times,
-                    node_of_rows, scan, bounds,
+                    node_of_rows, scan, bounds, bounded,
                 )  # fmt: skip
         feature[node] = found
         if found >= 0:

@@ -6,9 +6,11 @@ late entry both only fall, so that by Chebyshev's sum inequality, within any blo
 .. math:: \sum_{t \in g} c_k Y_L Y_R \ge A_{Lg} A_{Rg} / C_g, \quad A_{Lg} = \sum_{t \in g} c_k Y_L, \quad
    C_g = \sum_{t \in g} c_k.
 
-A_L is a sum over the rows on the left. With eight blocks the bound of V_k is a fixed number of operations per row, without
-a branch, and close: only the few cuts whose bound of :math:`\sum_k U_k^2 / V_k` reaches the best score known are scored
-in full. Nodes of up to eight event times have a block for each of them, where the bound is the score.
+A_L is a sum over the rows on the left, as are U and the linear part of V, and what a row adds to them depends only on when
+and how it left: a table of the node, from which one pass over the rows sums by cell, without sorting them. With a few
+blocks the bound of V_k is a fixed number of operations per cell, and close: only the few cuts whose bound of
+:math:`\sum_k U_k^2 / V_k` reaches the best score known are scored in full. Nodes of up to five event times have a block
+for each of them, where the bound is the score.
 """
 
 from __future__ import annotations
@@ -18,210 +20,225 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-#: blocks of event times: the lanes of one or two vector registers
-BLOCKS = 8
+from churnsurv.kernels.lanes import LANES, add_lanes
+
+#: blocks of event times, so many that all sums of a cell and cause fill the lanes of a register
+BLOCKS = 5
+#: places of a cell's sums after A_L by block: U, the linear part of V, the weight
+RESIDUAL, LINEAR, WEIGHT = 5, 6, 7
+#: cuts scored in one pass over the rows
+TOGETHER = 16
 
 
 class Bounds(NamedTuple):
-    """Memory of the bounds, for C causes.
+    """Memory of the bounds, for C causes that count of K, and rows by fate: m (K + 1) + c, see :func:`own_fates`.
 
-    lane (C, T + 1, 8): Σ c over the times of a block before each time; total (C, 8): Σ c Y by block, inverse (C, 8): 1 / C_g;
-    left (C, 8): A_L; sums (3, C): U, the linear part of V, Q; bound (n,): of the score of the cut after each row in order.
+    part (fates C, 8): what a row of weight 1 adds to the sums; total (C, 5): Σ c Y by block, inverse (C, 5): 1 / C_g;
+    sums (256 C, 8): by cell, then of all cells up to it, zero between searches; cells (257,): those that hold rows;
+    bound (256,): of the score of the cut after each of them. To score some of these cuts: chosen, their places; slot (256,):
+    how many of them are before a cell; leaving (17, T + 1): weight by slot and end, zero between searches. fate, end (n,)
+    uint32: of each row of the node, the latter m; own (2, fates): of each fate over all event times.
     """
 
-    lane: Any
+    part: Any
     total: Any
     inverse: Any
-    left: Any
     sums: Any
+    cells: Any
     bound: Any
+    leaving: Any
+    chosen: Any
+    slot: Any
+    fate: Any
+    end: Any
+    own: Any
 
 
 @njit(cache=True, nogil=True)
-def new_bounds(n, n_counted, n_times):  # type: ignore[no-untyped-def]
+def new_bounds(n, n_causes, n_counted, n_times):  # type: ignore[no-untyped-def]
     """Allocate a :class:`Bounds`."""
+    n_fates = (n_times + 1) * (n_causes + 1)
     return Bounds(
-        np.empty((n_counted, n_times + 1, BLOCKS)), np.empty((n_counted, BLOCKS)), np.empty((n_counted, BLOCKS)),
-        np.empty((n_counted, BLOCKS)), np.empty((3, n_counted)), np.empty(n),
+        np.zeros((n_fates * n_counted, LANES)), np.empty((n_counted, BLOCKS)), np.empty((n_counted, BLOCKS)),
+        np.zeros((256 * n_counted, LANES)), np.empty(257, np.uint16), np.empty(256), np.zeros((TOGETHER + 1, n_times + 1)),
+        np.empty(TOGETHER, np.int64), np.empty(256, np.uint8), np.empty(n, np.uint32), np.empty(n, np.uint32),
+        np.empty((2, n_fates), np.uint32),
     )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
-def begins_late(begin, n):  # type: ignore[no-untyped-def]
-    """Tell whether a row is not at risk at the node's first event time."""
-    return n > 0 and begin[:n].max() > 0
+def own_fates(n, fate, position, n_causes, bounds):  # type: ignore[no-untyped-def]
+    """Fill bounds.end: m for a row at risk at the node's first m event times; and bounds.fate: m (K + 1) + c.
 
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def lay_bounds(curvature, slope, n_times, bounds):  # type: ignore[no-untyped-def]
-    """Fill lane, total and inverse for the node's event times: c Y = v / Y is the step of the slope. O(M)."""
-    lane, total, inverse = bounds.lane, bounds.total, bounds.inverse
-    for k in range(curvature.shape[0]):
-        for g in range(BLOCKS):
-            lane[k, 0, g] = 0.0
-            total[k, g] = 0.0
-        for t in range(n_times):
-            for g in range(BLOCKS):
-                lane[k, t + 1, g] = lane[k, t, g]
-            # narrow blocks at the end, where the numbers at risk fall fastest for their size
-            g = t if n_times <= BLOCKS else int(BLOCKS * (1.0 - np.sqrt(1.0 - t / n_times)))
-            lane[k, t + 1, g] += curvature[k, t]
-            total[k, g] += slope[k, t + 1] - slope[k, t]
-        for g in range(BLOCKS):
-            steepness = lane[k, n_times, g]
-            inverse[k, g] = 1.0 / steepness if steepness > 0.0 else 0.0
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
-def bound_scores(n, size, min_leaf, least, exact, cell, order, weight, end, parts, bounds):  # type: ignore[no-untyped-def]
-    """Fill the bound of the score of the cuts after order[begin:end], 0 where there is none; outside none is legal.
-
-    Gives begin, end, the largest bound and its place.
+    c is the cause by which it left, 0 for none. fate (n,): see :func:`churnsurv.kernels.forest_scores.fates`.
     """
-    lane, total, inverse, left, sums, bound = bounds
-    left[:] = 0.0
-    sums[:] = 0.0
-    n_left, top, place, begin = 0.0, 0.0, 0, 0
-    # rows before the first legal cut
-    while begin < n - 1 and n_left + weight[order[begin]] < min_leaf:
-        row = order[begin]
-        n_left += weight[row]
-        for k in range(left.shape[0]):
-            sums[0, k] += parts[row, 2 * k]
-            sums[1, k] += parts[row, 2 * k + 1]
-            for g in range(BLOCKS):
-                left[k, g] += weight[row] * lane[k, end[row], g]
-        begin += 1
-    most = size - min_leaf
-    for i in range(begin, n - 1):
-        row = order[i]
-        w, e, b = weight[row], end[row], cell[row]
-        n_left += w
-        if n_left > most:
-            return begin, i, top, place
-        upper = 0.0
-        for k in range(left.shape[0]):
-            sums[0, k] += parts[row, 2 * k]
-            sums[1, k] += parts[row, 2 * k + 1]
-            variance = 0.0
-            for g in range(BLOCKS):
-                left[k, g] += w * lane[k, e, g]
-                variance += left[k, g] * (total[k, g] - left[k, g]) * inverse[k, g]
-            # where the bound of the variance is nothing against its linear part, the score is, or it must be looked at
-            known = variance > 1e-10 * sums[1, k]
-            upper += sums[0, k] * sums[0, k] / variance if known else (0.0 if exact or sums[1, k] <= 0.0 else np.inf)
-        upper = upper if (cell[order[i + 1]] != b) & (b >= least) else 0.0
-        bound[i] = upper
-        place = i if upper > top else place
-        top = max(top, upper)
-    return begin, n - 1, top, place
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
-def bound_scores_of_one(  # type: ignore[no-untyped-def]
-    n, size, min_leaf, least, exact, cell, order, weight, end, parts, lane, total, inverse, bound
-):  # fmt: skip
-    """Do what :func:`bound_scores` does, for one cause, with its blocks in registers."""
-    t0, t1, t2, t3, t4, t5, t6, t7 = total[0], total[1], total[2], total[3], total[4], total[5], total[6], total[7]
-    v0, v1, v2, v3 = inverse[0], inverse[1], inverse[2], inverse[3]
-    v4, v5, v6, v7 = inverse[4], inverse[5], inverse[6], inverse[7]
-    a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = residual = linear = n_left = top = 0.0
-    place, begin, most = 0, 0, size - min_leaf
-    for i in range(n - 1):
-        row = order[i]
-        w, e = weight[row], end[row]
-        n_left += w
-        if n_left > most:
-            return begin, i, top, place
-        residual += parts[row, 0]
-        linear += parts[row, 1]
-        a0 += w * lane[e, 0]
-        a1 += w * lane[e, 1]
-        a2 += w * lane[e, 2]
-        a3 += w * lane[e, 3]
-        a4 += w * lane[e, 4]
-        a5 += w * lane[e, 5]
-        a6 += w * lane[e, 6]
-        a7 += w * lane[e, 7]
-        if n_left < min_leaf:
-            begin = i + 1
-            continue
-        variance = a0 * (t0 - a0) * v0 + a1 * (t1 - a1) * v1 + a2 * (t2 - a2) * v2 + a3 * (t3 - a3) * v3
-        variance += a4 * (t4 - a4) * v4 + a5 * (t5 - a5) * v5 + a6 * (t6 - a6) * v6 + a7 * (t7 - a7) * v7
-        unknown = 0.0 if exact or linear <= 0.0 else np.inf
-        upper = residual * residual / variance if variance > 1e-10 * linear else unknown
-        upper = upper if (cell[order[i + 1]] != cell[row]) & (cell[row] >= least) else 0.0
-        bound[i] = upper
-        place = i if upper > top else place
-        top = max(top, upper)
-    return begin, n - 1, top, place
+    own_fate, own_end = bounds.own[0], bounds.own[1]
+    for c in range(n_causes + 1):
+        for j in range(len(position)):
+            own_fate[c * len(position) + j] = position[j] * (n_causes + 1) + c
+            own_end[c * len(position) + j] = position[j]
+    for i in range(n):
+        bounds.fate[i], bounds.end[i] = own_fate[fate[i]], own_end[fate[i]]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def full_score(begin, end, order, row_weight, row_end, parts, curvature, n_times, change, sums):  # type: ignore[no-untyped-def]
-    """Add the rows order[begin:end] to the changes and sums, and give the score of the cut after them. O(rows + M)."""
-    for i in range(begin, end):
-        row = order[i]
-        change[0] += row_weight[row]
-        change[row_end[row]] -= row_weight[row]
-        for k in range(sums.shape[1]):
-            sums[0, k] += parts[row, 2 * k]
-            sums[1, k] += parts[row, 2 * k + 1]
-    score = 0.0
-    for k in range(sums.shape[1]):
-        at_risk, square = 0.0, 0.0
-        for t in range(n_times):
-            at_risk += change[t]
-            square += curvature[k, t] * at_risk * at_risk
-        variance = sums[1, k] - square
-        if variance > 1e-10 * sums[1, k]:
-            score += sums[0, k] * sums[0, k] / variance
-    return score
+def lay_bounds(times, n_times, n_causes, causes, bounds):  # type: ignore[no-untyped-def]
+    """Fill part, total and inverse for the node's event times: c Y = v / Y is the step of the slope. O(M K C)."""
+    part, total, inverse = bounds.part, bounds.total, bounds.inverse
+    curvature, hazard, slope = times.curvature, times.hazard, times.slope
+    for k in range(len(causes)):
+        lane = np.zeros(BLOCKS)
+        total[k] = 0.0
+        for t in range(n_times + 1):
+            for c in range(n_causes + 1):
+                added = part[(t * (n_causes + 1) + c) * len(causes) + k]
+                for g in range(BLOCKS):
+                    added[g] = lane[g]
+                added[RESIDUAL] = (1.0 if causes[k] == c - 1 else 0.0) - hazard[k, t]
+                added[LINEAR], added[WEIGHT] = slope[k, t], 1.0
+            if t < n_times:
+                # narrow blocks at the end, where the numbers at risk fall fastest for their size
+                g = t if n_times <= BLOCKS else int(BLOCKS * (1.0 - np.sqrt(1.0 - t / n_times)))
+                lane[g] += curvature[k, t]
+                total[k, g] += slope[k, t + 1] - slope[k, t]
+        for g in range(BLOCKS):
+            inverse[k, g] = 1.0 / lane[g] if lane[g] > 0.0 else 0.0
+
+
+@njit(cache=True, nogil=True)
+def sum_by_cell(n, cell, fate, weight, part, sums):  # type: ignore[no-untyped-def]
+    """Add the rows to the sums of their cells. O(n C)."""
+    n_counted = len(sums) // 256
+    for i in range(n):
+        for k in range(n_counted):
+            add_lanes(sums, cell[i] * n_counted + k, part, fate[i] * n_counted + k, weight[i])  # type: ignore[call-arg]
+
+
+@njit(cache=True, nogil=True)
+def list_cells(count, cells):  # type: ignore[no-untyped-def]
+    """List the cells that hold rows; give their number."""
+    m = 0
+    for b in range(256):
+        # written whether or not it counts, so that the processor has no branch to guess
+        cells[m] = b
+        m += count[b] > 0
+    return m
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+def bound_cuts(m, exact, bounds):  # type: ignore[no-untyped-def]
+    """Fill the bound of the score of the cut after each of m cells, and turn U, the linear part and the weight into sums."""
+    sums, cells, bound, n_counted = bounds.sums, bounds.cells, bounds.bound, len(bounds.total)
+    for k in range(n_counted):
+        total, inverse = bounds.total[k], bounds.inverse[k]
+        t0, t1, t2, t3, t4 = total[0], total[1], total[2], total[3], total[4]
+        v0, v1, v2, v3, v4 = inverse[0], inverse[1], inverse[2], inverse[3], inverse[4]
+        a0 = a1 = a2 = a3 = a4 = residual = linear = n_left = 0.0
+        for j in range(m):
+            own = sums[cells[j] * n_counted + k]
+            a0 += own[0]
+            a1 += own[1]
+            a2 += own[2]
+            a3 += own[3]
+            a4 += own[4]
+            residual += own[RESIDUAL]
+            linear += own[LINEAR]
+            n_left += own[WEIGHT]
+            own[RESIDUAL], own[LINEAR], own[WEIGHT] = residual, linear, n_left
+            variance = a0 * (t0 - a0) * v0 + a1 * (t1 - a1) * v1 + a2 * (t2 - a2) * v2
+            variance += a3 * (t3 - a3) * v3 + a4 * (t4 - a4) * v4
+            # where the bound of the variance is nothing against its linear part, the score is, or it must be looked at
+            unknown = 0.0 if exact or linear <= 0.0 else np.inf
+            upper = residual * residual / variance if variance > 1e-10 * linear else unknown
+            bound[j] = upper if k == 0 else bound[j] + upper
+
+
+@njit(cache=True, nogil=True)
+def legal_cuts(m, size, min_leaf, least, bounds):  # type: ignore[no-untyped-def]
+    """Give first, last, place: the legal cuts are those after cells[first:last], the largest bound is at place."""
+    sums, cells, bound, n_counted = bounds.sums, bounds.cells, bounds.bound, len(bounds.total)
+    first, last = 0, m - 1
+    while first < last and (sums[cells[first] * n_counted, WEIGHT] < min_leaf or cells[first] < least):
+        first += 1
+    while last > first and sums[cells[last - 1] * n_counted, WEIGHT] > size - min_leaf:
+        last -= 1
+    top, place = 0.0, first
+    for j in range(first, last):
+        place = j if bound[j] > top else place
+        top = max(top, bound[j])
+    return first, last, place
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def score_cuts(n_chosen, n, m, cell, weight, curvature, n_times, bounds):  # type: ignore[no-untyped-def]
+    """Write the scores of the first `n_chosen` of bounds.chosen, in order, over their bounds: one pass over the rows."""
+    end, leaving, sums, cells, slot = bounds.end, bounds.leaving, bounds.sums, bounds.cells, bounds.slot
+    chosen, n_counted, s = bounds.chosen, len(curvature), 0
+    for j in range(m):
+        slot[cells[j]] = s
+        s += s < n_chosen and chosen[s] == j
+    for i in range(n):
+        leaving[slot[cell[i]], end[i]] += weight[i]
+    for s in range(n_chosen):
+        now, later, score = leaving[s], leaving[s + 1], 0.0
+        for k in range(n_counted):
+            left, square = sums[cells[chosen[s]] * n_counted + k], 0.0
+            at_risk = left[WEIGHT]
+            for t in range(n_times):
+                at_risk -= now[t]
+                square += curvature[k, t] * at_risk * at_risk
+            variance = left[LINEAR] - square
+            if variance > 1e-10 * left[LINEAR]:
+                score += left[RESIDUAL] * left[RESIDUAL] / variance
+        bounds.bound[chosen[s]] = score
+        for t in range(n_times + 1):
+            later[t] += now[t]
+            now[t] = 0.0
+    leaving[n_chosen, : n_times + 1] = 0.0
 
 
 @njit(cache=True, nogil=True)
 def best_bounded_cut(  # type: ignore[no-untyped-def]
-    n, size, min_leaf, least, best, curvature, n_times, cell, order, weight, end, parts, change, bounds
+    n, size, min_leaf, least, best, curvature, n_times, cell, count, weight, bounds
 ):  # fmt: skip
-    """Give the best score above `best`, its cell (−1: none) and the left size, as :func:`best_cut` would."""
+    """Give the best score above `best`, its cell (−1: none) and the left size, as :func:`best_cut` would.
+
+    count (256,): number of rows by cell.
+    """
+    sums, cells, bound, chosen = bounds.sums, bounds.cells, bounds.bound, bounds.chosen
     exact = n_times <= BLOCKS
-    if len(curvature) == 1:
-        first, last, top, place = bound_scores_of_one(
-            n, size, min_leaf, least, exact, cell, order, weight, end, parts, bounds.lane[0], bounds.total[0],
-            bounds.inverse[0], bounds.bound,
-        )  # fmt: skip
-    else:
-        first, last, top, place = bound_scores(n, size, min_leaf, least, exact, cell, order, weight, end, parts, bounds)
-    best_place = -1
-    if top <= best * (1.0 + 1e-10):
-        return best, -1, 0.0
-    bound, sums = bounds.bound, bounds.sums
-    enough, others = best * (1.0 + 1e-10), True
-    if not exact:
+    sum_by_cell(n, cell, bounds.fate, weight, bounds.part, sums)
+    m = list_cells(count, cells)
+    bound_cuts(m, exact, bounds)
+    first, last, place = legal_cuts(m, size, min_leaf, least, bounds)
+    enough, best_place, n_left = best * (1.0 + 1e-10), -1, 0.0
+    if not exact and first < last and bound[place] > enough:
         # the most promising cut first: nothing below its score needs a look
-        sums[:] = 0.0
-        score = full_score(0, place + 1, order, weight, end, parts, curvature, n_times, change, sums)
-        change[: n_times + 1] = 0.0
-        sums[:] = 0.0
-        enough = max(enough, score * (1.0 - 1e-9))
-        others = False
-        for i in range(first, last):
-            others |= (bound[i] > enough) & (i != place)
-        if not others and score > best * (1.0 + 1e-10):
-            best, best_place = score, place
-    done = 0
-    for i in range(first, last if others else first):
-        if bound[i] > enough:
-            score = bound[i]
-            if not exact:
-                score = full_score(done, i + 1, order, weight, end, parts, curvature, n_times, change, sums)
-                done = i + 1
-            if score > best * (1.0 + 1e-10):
-                best, best_place = score, i
-    change[: n_times + 1] = 0.0
-    if best_place < 0:
-        return best, -1, 0.0
-    n_left = 0.0
-    for i in range(best_place + 1):
-        n_left += weight[order[i]]
-    return best, int(cell[order[best_place]]), n_left
+        chosen[0] = place
+        score_cuts(1, n, m, cell, weight, curvature, n_times, bounds)
+        if bound[place] > enough:
+            best, best_place = bound[place], place
+            enough = best * (1.0 - 1e-9)
+    j = first
+    while j < last:
+        n_chosen = 0
+        while j < last and n_chosen < TOGETHER:
+            if bound[j] > enough and (exact or j != place):
+                chosen[n_chosen] = j
+                n_chosen += 1
+            j += 1
+        if n_chosen > 0 and not exact:
+            score_cuts(n_chosen, n, m, cell, weight, curvature, n_times, bounds)
+        for s in range(n_chosen):
+            score = bound[chosen[s]]
+            # of equal cuts the first
+            if score > best * (1.0 + 1e-10) or (chosen[s] < best_place and score >= best * (1.0 - 1e-10)):
+                best, best_place = score, chosen[s]
+    found = int(cells[best_place]) if best_place >= 0 else -1
+    if found >= 0:
+        n_left = sums[found * len(curvature), WEIGHT]
+    for j in range(m):
+        for k in range(len(curvature)):
+            for g in range(LANES):
+                sums[cells[j] * len(curvature) + k, g] = 0.0
+    return best, found, n_left

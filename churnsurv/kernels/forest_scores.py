@@ -72,14 +72,16 @@ class NodeTimes(NamedTuple):
 
 
 class NodeRows(NamedTuple):
-    """The rows of a node in its order, filled by :func:`node_rows`.
+    """The rows of a node in its order: weight and fate filled by :func:`node_counts`, the others by :func:`node_rows`.
 
-    weight (n,); begin, end (n,): at risk at the node's event times begin ≤ m < end; parts (n, 2 C): m_ik and the linear
-    part of V_k, by cause; gone (n,): weight / A(T) of rows that left by some cause, for Gray's criterion; cause (n,): the
-    cause, −1 for none.
+    weight (n,); fate (n,), see :func:`fates`; leaving (fates,): weight by fate; begin, end (n,): at risk at the node's event
+    times begin ≤ m < end; parts (n, 2 C): m_ik and the linear part of V_k, by cause; gone (n,): weight / A(T) of rows that
+    left by some cause, for Gray's criterion; cause (n,): the cause, −1 for none.
     """
 
     weight: Any
+    fate: Any
+    leaving: Any
     begin: Any
     end: Any
     parts: Any
@@ -98,25 +100,55 @@ def new_times(n_counted, n_times):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def new_rows(n, n_counted):  # type: ignore[no-untyped-def]
+def new_rows(n, n_causes, n_counted, n_times):  # type: ignore[no-untyped-def]
     """Allocate a :class:`NodeRows`."""
     return NodeRows(
-        np.empty(n), np.empty(n, np.int32), np.empty(n, np.int32), np.empty((n, 2 * n_counted)), np.empty(n),
-        np.empty(n, np.int32),
+        np.empty(n), np.empty(n, np.uint32), np.empty((n_times + 1) * (n_causes + 1)), np.empty(n, np.int32),
+        np.empty(n, np.int32), np.empty((n, 2 * n_counted)), np.empty(n), np.empty(n, np.int32),
     )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
-def node_counts(rows, sample, change, events):  # type: ignore[no-untyped-def]
-    """Fill change (T + 1,) of the number at risk and events (K, T) of a node, both over all event times."""
-    first, last, cause, weight = sample.first, sample.last, sample.cause, sample.weight
+def fates(last, cause, n_times):  # type: ignore[no-untyped-def]
+    """Give cause (T + 1) + last of each row: how and when it left."""
+    fate = np.empty(len(last), np.uint32)
+    for i in range(len(last)):
+        fate[i] = cause[i] * (n_times + 1) + last[i]
+    return fate
+
+
+@njit(cache=True, nogil=True)
+def node_counts(rows, sample, fate, late, change, events, node):  # type: ignore[no-untyped-def]
+    """Fill change (T + 1,) of the number at risk and events (K, T) of a node, both over all event times.
+
+    Also the weight and the fate of each row in `node`; gives the latest entry. `late`: whether any row of the sample enters
+    after the first event time.
+    """
+    first, weight, own_weight, own_fate, leaving = sample.first, sample.weight, node.weight, node.fate, node.leaving
+    n_causes, n_times = events.shape
     change[:] = 0.0
-    events[:] = 0.0
-    for i in rows:
-        change[first[i]] += weight[i]
-        change[last[i]] -= weight[i]
-        if cause[i] > 0:
-            events[cause[i] - 1, last[i] - 1] += weight[i]
+    leaving[:] = 0.0
+    latest, total = 0, 0.0
+    for i in range(len(rows)):
+        w, f = weight[rows[i]], fate[rows[i]]
+        own_weight[i], own_fate[i] = w, f
+        leaving[f] += w
+        total += w
+    if late:
+        for i in range(len(rows)):
+            entry = first[rows[i]]
+            change[entry] += own_weight[i]
+            latest = max(latest, entry)
+    else:
+        change[0] = total
+    for c in range(n_causes + 1):
+        left = leaving[c * (n_times + 1) : (c + 1) * (n_times + 1)]
+        for j in range(n_times + 1):
+            change[j] -= left[j]
+        if c > 0:
+            for j in range(n_times):
+                events[c - 1, j] = left[j + 1]
+    return latest
 
 
 @njit(cache=True, nogil=True)
@@ -162,15 +194,15 @@ def node_times(change, events, criterion, times):  # type: ignore[no-untyped-def
 
 @njit(cache=True, nogil=True)
 def node_rows(rows, sample, criterion, times, n_times, node):  # type: ignore[no-untyped-def]
-    """Fill the :class:`NodeRows` of the rows of a node with `n_times` event times. O(n C)."""
+    """Fill begin, end, parts, gone and cause of the rows of a node with `n_times` event times. O(n C)."""
     _, first, last, cause, _, weight, _ = sample
     causes, _, inverse, gray = criterion
     position, _, hazard, slope, _, gray_hazard, gray_slope, _ = times
-    own_weight, own_begin, own_end, parts, own_gone, own_cause = node
+    _, _, _, own_begin, own_end, parts, own_gone, own_cause = node
     for i in range(len(rows)):
         row = rows[i]
         w, c, begin, end = weight[row], cause[row] - 1, position[first[row]], position[last[row]]
-        own_weight[i], own_begin[i], own_end[i], own_cause[i] = w, begin, end, c
+        own_begin[i], own_end[i], own_cause[i] = begin, end, c
         gone = w * inverse[last[row] - 1] if gray and c >= 0 else 0.0
         own_gone[i] = gone
         for k in range(len(causes)):

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from churnsurv.kernels.forest_bounds import begins_late, best_bounded_cut, lay_bounds
+from churnsurv.kernels.forest_bounds import best_bounded_cut
 
 #: codes of a feature; the last one stands for missing values
 N_CELLS = 256
@@ -188,7 +188,7 @@ def score_of(sums):  # type: ignore[no-untyped-def]
 def best_cut(n, size, min_leaf, least, single, causes, times, n_times, node, scan):  # type: ignore[no-untyped-def]
     """Scan the cuts at the occupied cells from `least` on; give the best score, its cell (−1: none) and the left size."""
     cell, order, place, enter, leave, at_risk, change, gone, sums = scan
-    weight, begin, end, parts, row_gone, cause = node
+    weight, _, _, begin, end, parts, row_gone, cause = node
     curvature, steepness, stay = times.curvature, times.steepness, times.stay
     sort_cells(n, cell, order, place)
     sums[:] = 0.0
@@ -240,7 +240,7 @@ def best_cut(n, size, min_leaf, least, single, causes, times, n_times, node, sca
 def one_cut(cut, n, size, min_leaf, begins, causes, times, n_times, node, scan):  # type: ignore[no-untyped-def]
     """Score the cut after one cell; give the score, the cell (−1: not legal, or no difference) and the left size."""
     cell, _, _, _, _, at_risk, change, gone, sums = scan
-    weight, begin, end, parts, row_gone, cause = node
+    weight, _, _, begin, end, parts, row_gone, cause = node
     n_left, n_right = 0.0, 0.0
     for s in range(len(begins) - 1):
         low, high = subject_range(cell, begins[s], begins[s + 1])
@@ -265,20 +265,15 @@ def one_cut(cut, n, size, min_leaf, begins, causes, times, n_times, node, scan):
 @njit(cache=True, nogil=True)
 def best_split(  # type: ignore[no-untyped-def]
     sample, rows, size, min_leaf, max_features, at_random, state, features, criterion, times, n_times, node, scan,
-    bounds,
+    bounds, bounded,
 ):  # fmt: skip
     """Search the best cut over `max_features` features, drawn at random among those that vary in the node.
 
     Goes on to further features as long as no legal cut has been found. `at_random`: one cut per feature, drawn uniformly
     from its occupied range of cells. Gives the feature (−1: none), the cell, and 1 when missing values go left: where they
-    score more; in a node without any, to its larger side.
+    score more; in a node without any, to its larger side. `bounded`: by :mod:`churnsurv.kernels.forest_bounds`.
     """
     n, n_features, cell, place = len(rows), len(features), scan.cell, scan.place
-    # with many rows to a cell there are few sums over all times, and one pass over the rows is what takes the time
-    bounded = n < TOGETHER * N_CELLS and sample.single and not criterion.gray and not at_random
-    bounded = bounded and not begins_late(node.begin, n)
-    if bounded:
-        lay_bounds(times.curvature, times.slope, n_times, bounds)
     begins = np.arange(0 if sample.single and not at_random else n + 1, dtype=np.int32)
     if not sample.single:
         begins = subject_begins(rows, sample.subject)
@@ -318,11 +313,9 @@ def best_split(  # type: ignore[no-untyped-def]
                     cut + moved, n, size, min_leaf, begins, criterion.causes, times, n_times, node, scan
                 )
             elif bounded:
-                sort_cells(n, cell, scan.order, scan.place)
                 score, found, left = best_bounded_cut(
-                    n, size, min_leaf, moved, best, times.curvature, n_times, cell, scan.order, node.weight, node.end,
-                    node.parts, scan.change, bounds,
-                )  # fmt: skip
+                    n, size, min_leaf, moved, best, times.curvature, n_times, cell, place, node.weight, bounds
+                )
             else:
                 score, found, left = best_cut(
                     n, size, min_leaf, moved, sample.single, criterion.causes, times, n_times, node, scan

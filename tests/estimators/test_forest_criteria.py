@@ -8,9 +8,18 @@ from hypothesis import strategies as st
 from joblib import parallel_config
 
 import churnsurv as cs
-from churnsurv.kernels.forest_bounds import best_bounded_cut, lay_bounds, new_bounds
-from churnsurv.kernels.forest_scores import Criterion, Sample, new_rows, new_times, node_counts, node_rows, node_times
-from churnsurv.kernels.forest_split import N_CELLS, best_cut, new_scan, sort_cells
+from churnsurv.kernels.forest_bounds import best_bounded_cut, lay_bounds, new_bounds, own_fates
+from churnsurv.kernels.forest_scores import (
+    Criterion,
+    Sample,
+    fates,
+    new_rows,
+    new_times,
+    node_counts,
+    node_rows,
+    node_times,
+)
+from churnsurv.kernels.forest_split import N_CELLS, best_cut, new_scan
 from tests.estimators.forest_twins import best_cut as brute_force
 from tests.estimators.forest_twins import cuts, logrank_statistics, under_observation, walk
 from tests.estimators.test_forest_exact import one_tree, small_data
@@ -132,10 +141,11 @@ def test_ruling_cuts_out_by_bounds_finds_what_scoring_all_of_them_finds(data):
     codes = rng.integers(0, data.draw(st.integers(2, 255)), (1, n)).astype(np.uint8)
     sample = Sample(codes, np.zeros(n, np.int32), last, cause, np.arange(n, dtype=np.int32), weight, True)
     criterion = Criterion(np.arange(n_causes), np.zeros(n_times), np.zeros(n_times), False)
-    times, node, scan = new_times(n_causes, n_times), new_rows(n, n_causes), new_scan(n, n_causes, n_times, False)
-    bounds, rows = new_bounds(n, n_causes, n_times), np.arange(n, dtype=np.int32)
+    times, node = new_times(n_causes, n_times), new_rows(n, n_causes, n_causes, n_times)
+    scan, bounds = new_scan(n, n_causes, n_times, False), new_bounds(n, n_causes, n_causes, n_times)
+    rows = np.arange(n, dtype=np.int32)
     change, events = np.zeros(n_times + 1), np.zeros((n_causes, n_times))
-    node_counts(rows, sample, change, events)
+    node_counts(rows, sample, fates(last, cause, n_times), False, change, events, node)
     m = node_times(change, events, criterion, times)
     node_rows(rows, sample, criterion, times, m, node)
     found = []
@@ -143,12 +153,14 @@ def test_ruling_cuts_out_by_bounds_finds_what_scoring_all_of_them_finds(data):
         scan.cell[:] = codes[0]
         scan.place[:] = np.bincount(codes[0], minlength=N_CELLS)
         if fast:
-            lay_bounds(times.curvature, times.slope, m, bounds)
-            sort_cells(n, scan.cell, scan.order, scan.place)
-            found.append(best_bounded_cut(
-                n, weight.sum(), min_leaf, 0, 0.0, times.curvature, m, scan.cell, scan.order, node.weight, node.end,
-                node.parts, scan.change, bounds,
-            ))  # fmt: skip
+            lay_bounds(times, m, n_causes, criterion.causes, bounds)
+            own_fates(n, node.fate, times.position, n_causes, bounds)
+            found.append(
+                best_bounded_cut(
+                    n, weight.sum(), min_leaf, 0, 0.0, times.curvature, m, scan.cell, scan.place, node.weight,
+                    bounds,
+                )
+            )  # fmt: skip
         else:
             found.append(best_cut(n, weight.sum(), min_leaf, 0, True, criterion.causes, times, m, node, scan))
     assert found[1][0] == pytest.approx(found[0][0], rel=1e-8, abs=1e-12)
