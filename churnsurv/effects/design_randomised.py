@@ -187,6 +187,8 @@ class Randomised(ByCoin):
     ) -> DesignEstimate:
         """Give hazard ratio and risk difference for the cause and the safety endpoint, and the log-rank test.
 
+        Variances are sums of squared influences by customer, that of the test too.
+
         Parameters
         ----------
         cohort : StudyCohort
@@ -232,7 +234,8 @@ def coin_effects(
             warnings.warn(f"Safety endpoint: {error}", SmallSampleWarning, stacklevel=3)
         effects["risk_difference", name] = of.risk_difference_of(cohort, name, horizon, level)
     strata = cohort.strata if len(np.unique(cohort.strata)) > 1 else None
-    return effects, {("log-rank", cause): logrank_test(cohort.y, cohort.arm, strata=strata, cause=cause)}
+    test = logrank_test(cohort.y, cohort.arm, strata=strata, cause=cause, cluster=cohort.cluster)
+    return effects, {("log-rank", cause): test}
 
 
 def check_follow_up(follow_up: Any) -> None:
