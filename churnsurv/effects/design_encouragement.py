@@ -140,8 +140,11 @@ def _first_stage(cohort: StudyCohort, level: float) -> tuple[Estimate, of.Contra
     if cohort.uptake is None:
         raise DataError("The cohort knows of no uptake: build it by the cohort method of this design.")
     takes, treated = cohort.uptake.astype(np.float64), cohort.is_treated > 0
-    share = {label: float(takes[rows].mean()) for label, rows in ((True, treated), (False, ~treated))}
-    influence = np.where(treated, (takes - share[True]) / treated.sum(), -(takes - share[False]) / (~treated).sum())
+    # shares and risks weight the controls to the strata of the invited alike: their ratio is that of one population
+    weight = of.stratum_weights(cohort, np.ones(len(takes)))
+    share = {arm: float(np.average(takes[treated == arm], weights=weight[treated == arm])) for arm in (True, False)}
+    total = np.where(treated, weight[treated].sum(), -weight[~treated].sum())
+    influence = weight * (takes - np.where(treated, share[True], share[False])) / total
     contrast = of.Contrast(share[True] - share[False], influence, int(takes.sum()))
     se, z = contrast.se(cohort.cluster), float(ndtri((1 + confidence_level(level)) / 2))
     if contrast.value == 0 or abs(contrast.value) <= z * se:

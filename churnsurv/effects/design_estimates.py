@@ -81,7 +81,7 @@ def risk_contrast(cohort: StudyCohort, cause: str, horizon: float, sample_weight
     y, code = cohort.y, cohort.y.cause_code(cause)
     horizon = float(meant_times(np.array(one_number(horizon, "horizon")), y))
     given = row_weights(sample_weight, len(y))
-    weight = _stratum_weights(cohort, np.ones(len(y)) if given is None else given)
+    weight = stratum_weights(cohort, np.ones(len(y)) if given is None else given)
     if horizon <= 0:
         raise DataError(f"horizon={horizon:g}: give a time after time zero, such as 12.")
     risks, influence = {}, np.zeros(len(y))
@@ -94,7 +94,7 @@ def risk_contrast(cohort: StudyCohort, cause: str, horizon: float, sample_weight
     return Contrast(risks[cohort.treated] - risks[cohort.control], influence, n_events)
 
 
-def _stratum_weights(cohort: StudyCohort, weight: Floats) -> Floats:
+def stratum_weights(cohort: StudyCohort, weight: Floats) -> Floats:
     """Give weights by which the controls are as many as the treated in each stratum."""
     codes = np.unique(cohort.strata, return_inverse=True)[1]
     treated, size = cohort.arm == cohort.treated, int(codes.max()) + 1

@@ -239,6 +239,28 @@ def test_the_effect_on_compliers_is_the_ratio_of_the_differences(spells, invited
     assert complier.upper - complier.lower == pytest.approx(2 * 1.96 * complier.se, rel=0.1)
 
 
+def test_the_first_stage_weights_the_uninvited_to_the_dates_of_the_invited(spells, invited):
+    # a date at which nearly all were invited and many took part anyway, and one at which hardly anybody did either
+    cohort = ENCOURAGED.cohort(spells, invited)
+    n, rng = len(cohort), np.random.default_rng(6)
+    date, u = rng.random(n) < 0.5, rng.random(n)
+    arm = np.where(rng.random(n) < np.where(date, 0.85, 0.15), "invited", "not").astype(object)
+    uptake = _uptake(u < np.where(date, 0.6, 0.05) + 0.3 * (arm == "invited"))
+    drawn = replace(cohort, arm=arm, strata=np.where(date, "d1", "d2"), uptake=uptake)
+    found = ENCOURAGED.estimate(drawn, safety=None)
+    share = pd.DataFrame({"date": date, "arm": arm, "took": u < np.where(date, 0.6, 0.05) + 0.3 * (arm == "invited")})
+    by_date = share.pivot_table(index="date", columns="arm", values="took")
+    invited_at = pd.Series(date[arm == "invited"]).value_counts(normalize=True)
+    expected = ((by_date["invited"] - by_date["not"]) * invited_at).sum()
+    assert found["first_stage", "uptake"].value == pytest.approx(expected, rel=1e-10)
+    itt, complier = (found[m, "attrition"] for m in ("risk_difference", "complier_risk_difference"))
+    assert complier.value == pytest.approx(itt.value / expected, rel=1e-10)
+
+
+def _uptake(took):
+    return np.asarray(took)
+
+
 def test_the_interval_of_a_ratio_holds_what_the_test_of_anderson_and_rubin_does_not_reject():
     from churnsurv.effects.design_encouragement import fieller
 
