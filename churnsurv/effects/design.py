@@ -54,8 +54,8 @@ class StudyCohort:
         What is compared, on which clock, and what happens to those who change arm.
     counts : dict
         Reason → number of loans: those given, those left out by reason, those kept; see :meth:`flow`.
-    uptake : (n,) bool, optional
-        Of an encouragement: took it up within the follow-up.
+    uptake : (n,), optional
+        Of an encouragement: periods from time zero to the end of that in which it was taken up, infinite where it was not.
     """
 
     y: Outcome
@@ -68,7 +68,7 @@ class StudyCohort:
     control: str
     estimand: str
     counts: Mapping[str, int]
-    uptake: NDArray[np.bool_] | None = None
+    uptake: Floats | None = None
 
     def __post_init__(self) -> None:
         for name in ("arm", "strata", "cluster", "calendar", "uptake"):
@@ -81,6 +81,11 @@ class StudyCohort:
         left_out = sum(self.counts[name] for name in names[1:-1])
         if self.counts[names[0]] != left_out + self.counts[names[-1]]:
             raise DataError(f"The counts of the cohort do not balance: {dict(self.counts)}.")
+        if self.uptake is not None and self.uptake.dtype.kind not in "iuf":
+            raise DataError(
+                f"uptake is {self.uptake.dtype}: give the periods from time zero until the loan took part, infinite where it "
+                "did not."
+            )
         check_arms(self.arm, self.y.subject, self.treated, self.control)
 
     @property

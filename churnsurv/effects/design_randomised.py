@@ -96,7 +96,7 @@ class ByCoin:
             )
 
     def record(
-        self, spells: Spells, frame: pd.DataFrame, counts: dict[str, int], what: str, uptake: NDArray[np.bool_] | None
+        self, spells: Spells, frame: pd.DataFrame, counts: dict[str, int], what: str, uptake: NDArray[np.float64] | None
     ) -> StudyCohort:
         """Give the cohort of loans that are followed from their assignment."""
         period = spells.rules.period

@@ -229,8 +229,8 @@ ENCOURAGED = Encouragement(intervention="advice", treated="invited", control="no
 def test_the_effect_on_compliers_is_the_ratio_of_the_differences(spells, invited):
     cohort = ENCOURAGED.cohort(spells, invited)
     result = ENCOURAGED.estimate(cohort, safety=None)
-    share = cohort.uptake[cohort.arm == "invited"].mean()
-    assert not cohort.uptake[cohort.arm == "not"].any()
+    share = np.isfinite(cohort.uptake[cohort.arm == "invited"]).mean()
+    assert not np.isfinite(cohort.uptake[cohort.arm == "not"]).any()
     assert result["first_stage", "uptake"].value == pytest.approx(share)
     itt, complier = (result[m, "attrition"] for m in ("risk_difference", "complier_risk_difference"))
     assert complier.value == pytest.approx(itt.value / share)
@@ -258,7 +258,37 @@ def test_the_first_stage_weights_the_uninvited_to_the_dates_of_the_invited(spell
 
 
 def _uptake(took):
-    return np.asarray(took)
+    return np.where(took, 1.0, np.inf)
+
+
+def test_uptake_that_the_data_do_not_reach_is_censored_and_the_horizon_holds_for_it(spells, invited):
+    cohort = ENCOURAGED.cohort(spells, invited)
+    # everybody who is invited takes part in the fourth month unless gone; half are seen for two months only
+    short = np.arange(len(cohort)) % 2 == 0
+    stop, event = (np.where(short, short_one, long) for short_one, long in (
+        (np.minimum(cohort.y.stop, 2), cohort.y.stop), (np.where(cohort.y.stop > 2, 0, cohort.y.event), cohort.y.event)
+    ))  # fmt: skip
+    y = cs.Outcome(stop, event, subject=cohort.y.subject, causes=cohort.y.causes)
+    uptake = np.where(cohort.arm == "invited", 4.0, np.inf)
+    cohort = replace(cohort, y=y, uptake=uptake)
+    found = ENCOURAGED.estimate(cohort, safety=None)["first_stage", "uptake"]
+    rows = cohort.arm == "invited"
+    first = cs.Outcome(
+        np.minimum(stop, uptake), np.where(uptake <= stop, 1, np.where(event > 0, 2, 0)), causes=("uptake", "left")
+    )[rows]
+    table = cs.AalenJohansen().fit(first, cluster=cohort.cluster[rows]).table_.query("state == 'uptake' and time == 4")
+    assert found.value == pytest.approx(table["estimate"].iloc[0], rel=1e-10)
+    assert found.se == pytest.approx(table["se"].iloc[0], rel=1e-8)
+    # of those who are still there in the fourth month all take part; a count would make it half as many
+    assert found.value > 1.5 * np.mean(uptake[rows] <= stop[rows])
+    with pytest.raises(NotIdentifiedError, match="no first stage"):
+        ENCOURAGED.estimate(cohort, safety=None, horizon=3)
+
+
+def test_uptake_without_times_is_refused(spells, invited):
+    cohort = ENCOURAGED.cohort(spells, invited)
+    with pytest.raises(DataError, match="uptake is bool: give the periods"):
+        replace(cohort, uptake=np.isfinite(cohort.uptake))
 
 
 def test_the_interval_of_a_ratio_holds_what_the_test_of_anderson_and_rubin_does_not_reject():
