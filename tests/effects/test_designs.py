@@ -8,6 +8,7 @@ import pytest
 
 import churnsurv as cs
 from churnsurv.effects import Encouragement, Landmark, Randomised, TimeVaryingTreatment, treatment_episodes
+from churnsurv.effects import design_estimates as of
 from churnsurv.exceptions import (
     DataError,
     ImmortalTimeError,
@@ -283,6 +284,18 @@ def test_uptake_that_the_data_do_not_reach_is_censored_and_the_horizon_holds_for
     assert found.value > 1.5 * np.mean(uptake[rows] <= stop[rows])
     with pytest.raises(NotIdentifiedError, match="no first stage"):
         ENCOURAGED.estimate(cohort, safety=None, horizon=3)
+
+
+def test_everybody_and_only_the_invited_taking_part_leaves_the_effect_of_the_invitation(spells, invited):
+    cohort = ENCOURAGED.cohort(spells, invited)
+    cohort = replace(cohort, uptake=_uptake(cohort.arm == "invited"))
+    gone = cohort.y.stop == 0
+    cohort = of.part_of(cohort, ~gone)
+    found = ENCOURAGED.estimate(cohort, safety=None)
+    assert (found["first_stage", "uptake"].value, found["first_stage", "uptake"].se) == (1, 0)
+    itt, complier = (found[m, "attrition"] for m in ("risk_difference", "complier_risk_difference"))
+    for end in ("value", "se", "lower", "upper"):
+        assert getattr(complier, end) == pytest.approx(getattr(itt, end), rel=1e-9)
 
 
 def test_uptake_without_times_is_refused(spells, invited):
