@@ -136,7 +136,7 @@ class TimeVaryingTreatment:
             self._refuse_prevalent(first.loc[early, "loan_id"])
             counts[PREVALENT] = int(early.sum())
         first = first[~early]
-        kept = first.loc[rows_of.eligible_rows(first, self.eligible, counts), "loan_id"]
+        kept = first.loc[rows_of.eligible_rows(first, self.eligible, counts, spells.rules), "loan_id"]
         counts["in the cohort"] = len(kept)
         return rows[rows["loan_id"].isin(kept)].reset_index(drop=True), counts
 

@@ -109,7 +109,7 @@ class Landmark:
             counts["treated earlier"] = int(earlier.sum())
         here = frame[~earlier].reset_index(drop=True)
         wait, zero = wait[~earlier], zero[~earlier]
-        kept = rows_of.eligible_rows(here, self.eligible, counts)
+        kept = rows_of.eligible_rows(here, self.eligible, counts, spells.rules)
         here, wait, zero = here[kept].reset_index(drop=True), wait[kept], zero[kept]
         counts["in the cohort"] = len(here)
         treated = wait <= 0

@@ -61,7 +61,7 @@ class ByCoin:
         self._refuse_dates(assigned)
         frame, lost = rows_of.followed(spells, assigned)
         counts = {"assigned": len(assigned)} | lost
-        kept = rows_of.eligible_rows(frame, self.eligible, counts)
+        kept = rows_of.eligible_rows(frame, self.eligible, counts, spells.rules)
         frame = frame[kept].reset_index(drop=True)
         counts["in the cohort"] = len(frame)
         if self.unit == "customer":

@@ -123,7 +123,7 @@ class StaggeredRollout:
         if len(rows) < len(frame):
             counts["left or last observed before the window"] = n_here - int(rows["loan_id"].nunique())
         first = rows.drop_duplicates("loan_id")
-        kept_loans = first.loc[rows_of.eligible_rows(first, self.eligible, counts), "loan_id"]
+        kept_loans = first.loc[rows_of.eligible_rows(first, self.eligible, counts, spells.rules), "loan_id"]
         kept = rows["loan_id"].isin(kept_loans).to_numpy()
         rows, number = rows[kept].reset_index(drop=True), number[kept]
         counts["in the cohort"] = int(rows["loan_id"].nunique())

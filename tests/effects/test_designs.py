@@ -7,7 +7,14 @@ import pandas as pd
 import pytest
 
 import churnsurv as cs
-from churnsurv.effects import Encouragement, Landmark, Randomised, TimeVaryingTreatment, treatment_episodes
+from churnsurv.effects import (
+    Encouragement,
+    Landmark,
+    Randomised,
+    StaggeredRollout,
+    TimeVaryingTreatment,
+    treatment_episodes,
+)
 from churnsurv.effects import design_estimates as of
 from churnsurv.exceptions import (
     DataError,
@@ -384,6 +391,29 @@ def test_customers_in_both_arms_are_refused_when_the_coin_was_tossed_by_customer
 def test_an_eligibility_that_cannot_be_used_is_refused(spells, trial, eligible, words):
     with pytest.raises(DataError, match=words):
         replace(RANDOMISED, eligible=eligible).cohort(spells, trial)
+
+
+@pytest.mark.parametrize(
+    "eligible", ["stop > 6", "cause != 'attrition'", "age > 3 and (arm == 'offer' or uptake_on > 3)"]
+)
+def test_an_eligibility_may_not_use_what_came_after_time_zero(spells, trial, invited, calls, eligible):
+    for design, table in (
+        (RANDOMISED, trial),
+        (ENCOURAGED, invited),
+        (TimeVaryingTreatment(intervention="call", since=day("2024-12")), calls),
+        (Landmark(intervention="call", dates=ZERO, follow_up=6), calls),
+        (StaggeredRollout(intervention="app", unit="branch", follow_up=6), {"B1": day("2025-01")}),
+    ):
+        if "arm" in eligible and design not in (RANDOMISED, ENCOURAGED):
+            eligible = "age > 3 and start > 3" if isinstance(design, StaggeredRollout) else "age > 3 and stop > 3"
+        with pytest.raises(ImmortalTimeError, match="not among what was known at time zero.*Use age, vintage, branch"):
+            replace(design, eligible=eligible).cohort(spells, table)
+
+
+def test_a_treatment_later_than_time_zero_makes_nobody_eligible(spells, calls):
+    design = TimeVaryingTreatment(intervention="call", since=day("2024-12"), eligible="since > 99")
+    with pytest.raises(ImmortalTimeError, match="uses 'since'"):
+        design.cohort(spells, calls)
 
 
 def test_an_arm_without_exit_is_refused_and_of_the_safety_endpoint_said(spells, trial, loans):
