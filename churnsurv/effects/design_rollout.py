@@ -161,9 +161,10 @@ class StaggeredRollout:
             dates = dates.reindex(units)
         else:
             dates = self._dates_of_loans(spells, interventions).reindex(units)
-        self._refuse_dates(dates)
+        self._refuse_one_unit(units)
         since = pd.Series(NEVER, index=units, dtype=np.int64)
         since[dates.notna()] = rows_of.first_periods(dates.dropna(), spells.rules)
+        self._refuse_together(dates, since)
         first, last = rows_of.observed_periods(spells)
         if not ((since > first) & (since <= last)).any():
             raise DataError(
@@ -192,17 +193,21 @@ class StaggeredRollout:
             )
         return dates
 
-    def _refuse_dates(self, dates: pd.Series) -> None:
-        if len(dates) < 2:
+    def _refuse_one_unit(self, units: pd.Index) -> None:
+        if len(units) < 2:
             raise NotIdentifiedError(
-                f"There is one {self.unit} only ({dates.index[0]!r}): what it changed cannot be told from what the "
-                "calendar did. A rollout needs units that switch at other dates, or never."
+                f"There is one {self.unit} only ({units[0]!r}): what it changed cannot be told from what the calendar did. A "
+                "rollout needs units that switch at other dates, or never."
             )
-        if dates.notna().all() and len(set(dates)) == 1:
+
+    def _refuse_together(self, dates: pd.Series, since: pd.Series) -> None:
+        """Refuse units of which none waits for a period longer than another."""
+        if len(set(since)) == 1 and dates.notna().all():
+            days = sorted(set(dates.dt.date))
+            when = f"on {days[0]}" if len(days) == 1 else f"in one period, from {days[0]} to {days[-1]}"
             raise NotIdentifiedError(
-                f"All {len(dates)} units ({self.unit}) switched together on {dates.iloc[0].date()}: the change cannot be "
-                "told from what the calendar did. Keep some waiting next time; here only a comparison with another "
-                "market could help."
+                f"All {len(dates)} units ({self.unit}) switched together {when}: the change cannot be told from what the "
+                "calendar did. Keep some waiting next time; here only a comparison with another market could help."
             )
         if dates.isna().all():
             raise DataError(

@@ -68,6 +68,11 @@ def test_branches_that_had_switched_before_the_data_begin_are_left_out_and_count
             NotIdentifiedError,
             "switched together on 2025-01-31",
         ),
+        (
+            {f"B{k}": pd.Timestamp(2025, 1, 3 + 4 * k) for k in range(6)},
+            NotIdentifiedError,
+            "switched together in one period, from 2025-01-03 to 2025-01-23",
+        ),
         ({}, DataError, "No branch has a date"),
         (DATES | {"B9": day("2025-01")}, DataError, "'B9' has a date but no loans"),
         (dict.fromkeys(DATES, day("2026-03")), DataError, "No branch switched inside the observed time"),
