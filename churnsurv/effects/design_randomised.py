@@ -134,7 +134,7 @@ class Randomised(ByCoin):
     unit : {"loan", "customer"}
         Whom the coin was tossed for. "customer": a customer with loans in both arms is refused.
     eligible : str, optional
-        Condition on what was known at time zero: covariates, kept columns, ``age``; e.g. ``"age >= 6"``.
+        Condition on what was known at time zero: covariates, kept columns, ``age``, ``vintage``; e.g. ``"age >= 6"``.
     time_zero : date, optional
         When the draw was; assignments of another date are refused.
 
@@ -170,7 +170,7 @@ class Randomised(ByCoin):
             An unknown or an empty arm, an arm of one customer, loans assigned twice or before `time_zero`, customers in both
             arms, dates outside the data, an eligibility that leaves nobody.
         ImmortalTimeError
-            Arms that are known only after time zero.
+            Arms, or an eligibility, that are known only after time zero.
         """
         frame, counts = self.followed(spells, interventions, uptake=False)
         return self.record(spells, frame, counts, f"everyone {self.treated} against everyone {self.control}", None)
