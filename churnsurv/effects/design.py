@@ -56,6 +56,8 @@ class StudyCohort:
         Reason → number of loans: those given, those left out by reason, those kept; see :meth:`flow`.
     uptake : (n,), optional
         Of an encouragement: periods from time zero to the end of that in which it was taken up, infinite where it was not.
+    design : optional
+        The design that built it, the only one to estimate from it; None: rows lined up by hand, for any.
     """
 
     y: Outcome
@@ -69,6 +71,7 @@ class StudyCohort:
     estimand: str
     counts: Mapping[str, int]
     uptake: Floats | None = None
+    design: Any = None
 
     def __post_init__(self) -> None:
         for name in ("arm", "strata", "cluster", "calendar", "uptake"):
@@ -175,6 +178,28 @@ class DesignEstimate:
     def __repr__(self) -> str:
         records = [*self.effects.values(), *self.tests.values()]
         return "\n".join([type(self).__name__, *map(repr, records), f"assumes: {self.assumptions}"])
+
+
+def check_design(cohort: StudyCohort, design: Any) -> None:
+    """Refuse a cohort that another design, or this one for other arms, has lined up: its clock and its rows are not these."""
+    if not isinstance(cohort, StudyCohort):
+        raise DataError(f"The cohort is a {type(cohort).__name__}: build it by the cohort method of the design.")
+    made = cohort.design
+    if made is None:
+        return
+    kinds = [type(one).__name__ for one in (made, design)]
+    if kinds[0] != kinds[1]:
+        raise DataError(
+            f"The cohort was lined up by {kinds[0]} and is to be estimated by {kinds[1]}: build it by the cohort method of "
+            f"the {kinds[1]}."
+        )
+    for name in ("intervention", "treated", "control", "unit"):
+        one, other = getattr(made, name, None), getattr(design, name, None)
+        if one != other:
+            raise DataError(
+                f"The cohort was lined up with {name}={one!r} and is to be estimated with {name}={other!r}: build it by the "
+                "cohort method of the same design."
+            )
 
 
 def check_arms(arm: NDArray[Any], subject: NDArray[Any], treated: str, control: str) -> None:

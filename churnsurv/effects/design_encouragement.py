@@ -15,7 +15,7 @@ from churnsurv.data.assignments import ASSIGNED_ON
 from churnsurv.data.periods import period_numbers
 from churnsurv.data.spells import Spells
 from churnsurv.effects import design_estimates as of
-from churnsurv.effects.design import DesignEstimate, StudyCohort
+from churnsurv.effects.design import DesignEstimate, StudyCohort, check_design
 from churnsurv.effects.design_randomised import ByCoin, coin_assumptions, coin_effects
 from churnsurv.exceptions import DataError, NotIdentifiedError, SmallSampleWarning
 from churnsurv.messages import confidence_level, counted, first_of
@@ -116,6 +116,7 @@ class Encouragement(ByCoin):
         SmallSampleWarning
             A weak first stage (F below 10): the ratio is biased towards the naive comparison.
         """
+        check_design(cohort, self)
         at = self.follow_up if horizon is None else horizon
         effects, tests = coin_effects(cohort, cause, safety, at, level, adjust)
         stage, contrast = _first_stage(cohort, at, level)

@@ -16,7 +16,7 @@ from churnsurv.data.periods import one_date
 from churnsurv.data.spells import Spells
 from churnsurv.effects import design_estimates as of
 from churnsurv.effects import design_rows as rows_of
-from churnsurv.effects.design import DesignEstimate, StudyCohort
+from churnsurv.effects.design import DesignEstimate, StudyCohort, check_design
 from churnsurv.effects.logrank import logrank_test
 from churnsurv.exceptions import (
     DataError,
@@ -111,6 +111,7 @@ class ByCoin:
             control=self.control,
             estimand=f"{what}; clock: {period}s since assignment, up to {self.follow_up}",
             counts=counts,
+            design=self,
             uptake=uptake,
         )
 
@@ -214,6 +215,7 @@ class Randomised(ByCoin):
         SmallSampleWarning
             An arm without an exit by the safety cause: its hazard ratio is left out.
         """
+        check_design(cohort, self)
         effects, tests = coin_effects(
             cohort, cause, safety, self.follow_up if horizon is None else horizon, level, adjust
         )

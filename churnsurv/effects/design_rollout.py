@@ -17,7 +17,7 @@ from churnsurv.data.periods import period_numbers
 from churnsurv.data.spells import Spells
 from churnsurv.effects import design_estimates as of
 from churnsurv.effects import design_rows as rows_of
-from churnsurv.effects.design import DesignEstimate, StudyCohort, require_columns_of
+from churnsurv.effects.design import DesignEstimate, StudyCohort, check_design, require_columns_of
 from churnsurv.effects.design_calendar import calendar_terms, exposure_terms, first_switched
 from churnsurv.effects.design_clusters import jackknife_by_stratum, permuted_orders, sums_by_cell
 from churnsurv.effects.design_randomised import check_follow_up
@@ -140,6 +140,7 @@ class StaggeredRollout:
             control="waiting",
             estimand=f"{self.unit} switched against not yet, same {self.unit} and loan age; clock: loan age in {period}s",
             counts=counts,
+            design=self,
         )
 
     def _switches(self, spells: Spells, interventions: Any) -> pd.Series:
@@ -255,6 +256,7 @@ class StaggeredRollout:
         SmallSampleWarning
             Fewer than ten branches; an estimate of the safety endpoint that is left out.
         """
+        check_design(cohort, self)
         if isinstance(n_permutations, bool) or not isinstance(n_permutations, int | np.integer) or n_permutations < 1:
             raise DataError(f"n_permutations={n_permutations!r} is no number of orders: give 1 or more, better 1999.")
         effects: dict[tuple[str, str], Estimate] = {}

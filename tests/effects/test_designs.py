@@ -415,6 +415,28 @@ def test_arms_and_dates_of_treatment_make_nobody_eligible(spells, calls, invited
         design.cohort(spells, calls)
 
 
+def test_a_cohort_of_another_design_is_refused(spells, trial, invited, calls):
+    dated = TimeVaryingTreatment(intervention="call", since=day("2024-12"))
+    rollout = StaggeredRollout(intervention="app", unit="branch", follow_up=6)
+    marks = Landmark(intervention="call", dates=ZERO, follow_up=6)
+    tables = ((RANDOMISED, trial), (ENCOURAGED, invited), (dated, calls), (marks, calls))
+    tables += ((rollout, {"B1": day("2025-01"), "B2": day("2025-03")}),)
+    cohorts = [(design, design.cohort(spells, table)) for design, table in tables]
+    for design, _ in cohorts:
+        for other, cohort in cohorts:
+            if other is not design:
+                with pytest.raises(
+                    DataError, match=f"lined up by {type(other).__name__} and .* by {type(design).__name__}"
+                ):
+                    design.estimate(cohort)
+    with pytest.raises(DataError, match="with intervention='offer' and is to be estimated with intervention='letter'"):
+        replace(RANDOMISED, intervention="letter").estimate(cohorts[0][1])
+    with pytest.raises(DataError, match="The cohort is a DataFrame"):
+        RANDOMISED.estimate(trial)
+    # another horizon is asked of the same rows
+    assert replace(RANDOMISED, follow_up=6).estimate(cohorts[0][1]).effects
+
+
 def test_an_arm_without_exit_is_refused_and_of_the_safety_endpoint_said(spells, trial, loans):
     cohort = RANDOMISED.cohort(spells, trial)
     spared = replace(cohort, y=_without(cohort, "default"))
