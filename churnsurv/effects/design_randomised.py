@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from churnsurv.data.assignments import ARM, ASSIGNED_ON
-from churnsurv.data.periods import one_date
+from churnsurv.data.periods import last_complete_period, one_date
 from churnsurv.data.spells import Spells
 from churnsurv.effects import design_estimates as of
 from churnsurv.effects import design_rows as rows_of
@@ -27,6 +27,8 @@ from churnsurv.exceptions import (
 from churnsurv.messages import counted, first_of
 from churnsurv.results import Estimate
 
+#: chance below which a period of one arm is no accident
+UNLIKELY = 1e-3
 _LISTS_THE_TREATED = (
     " A table that lists the treated alone, or dates them later than the others, is no trial: use TimeVaryingTreatment, "
     "Landmark or StaggeredRollout."
@@ -59,6 +61,7 @@ class ByCoin:
         assigned = rows_of.assignments_of(interventions, spells, self.intervention, uptake)
         rows_of.check_labels(assigned, (self.treated, self.control), self.intervention, _LISTS_THE_TREATED)
         self._refuse_dates(assigned)
+        self._refuse_periods(spells, assigned)
         frame, lost = rows_of.followed(spells, assigned)
         counts = {"assigned": len(assigned)} | lost
         kept = rows_of.eligible_rows(frame, self.eligible, counts, spells.rules)
@@ -69,7 +72,7 @@ class ByCoin:
         return frame, counts
 
     def _refuse_dates(self, assigned: pd.DataFrame) -> None:
-        """Refuse arms that are known only after time zero, and dates on which there was no coin to toss."""
+        """Refuse arms that are known only after time zero, and exits before it that are not seen."""
         if self.time_zero is not None:
             day = one_date(self.time_zero)
             late, early = (assigned[held] for held in (assigned[ASSIGNED_ON] > day, assigned[ASSIGNED_ON] < day))
@@ -86,13 +89,27 @@ class ByCoin:
                     f"assigned before time zero {day.date()}: exits since then would be lost. Begin at the date of "
                     "assignment (leave time_zero out)."
                 )
-        arms = assigned.groupby(ASSIGNED_ON)[ARM].nunique()
-        single = arms.index[arms < 2]
-        if len(single):
+
+    def _refuse_periods(self, spells: Spells, assigned: pd.DataFrame) -> None:
+        """Refuse periods of one arm: a coin that was tossed all along would have to show the same side each time.
+
+        A period of few loans may well have one arm by chance; it is then a stratum that compares nothing.
+        """
+        zero = [last_complete_period(day, spells.rules) for day in assigned[ASSIGNED_ON]]
+        tossed_for = assigned["loan_id"]
+        if self.unit == "customer":
+            tossed_for = tossed_for.map(spells.frame.drop_duplicates("loan_id").set_index("loan_id")["customer_id"])
+        tosses = pd.DataFrame({"zero": zero, "arm": assigned[ARM].to_numpy(), "by": tossed_for.to_numpy()})
+        periods = tosses.groupby("zero").agg(arms=("arm", "nunique"), arm=("arm", "first"), n=("by", "nunique"))
+        chance = periods["arm"].map(tosses["arm"].value_counts(normalize=True)) ** periods["n"]
+        single = periods["arms"] == 1
+        impossible = periods.index[single & (chance * len(periods) < UNLIKELY)]
+        named = impossible if len(impossible) else periods.index[single]
+        if single.all() or len(impossible):
             raise ImmortalTimeError(
-                f"On {first_of(day.date() for day in single)} loans of {self.intervention!r} were assigned to one arm "
-                "only: who is in which arm then depends on when, and on having stayed until then. Give every loan of the "
-                "trial the date of the draw." + _LISTS_THE_TREATED
+                f"In the {spells.rules.period} after {first_of(rows_of.period_end(k, spells.rules).date() for k in named)} "
+                f"loans of {self.intervention!r} were assigned to one arm only: who is in which arm then depends on when, and "
+                "on having stayed until then. Give every loan of the trial the date of the draw." + _LISTS_THE_TREATED
             )
 
     def record(
@@ -120,9 +137,9 @@ class ByCoin:
 class Randomised(ByCoin):
     """An offer assigned at random, with a hold-out: everyone offered against nobody, among those eligible.
 
-    Loans are followed from the end of the last period complete at their assignment; with several dates of assignment each
-    is a stratum. What happens to an arm after the draw is part of the effect (intention to treat). Assumes that the draw was
-    random within a date and that censoring (the end of the data, maturity) has nothing to do with leaving.
+    Loans are followed from the end of the last period complete at their assignment; where loans were drawn over several
+    periods each is a stratum. What happens to an arm after the draw is part of the effect (intention to treat). Assumes that
+    the draw was random within a period and that censoring (the end of the data, maturity) has nothing to do with leaving.
 
     Parameters
     ----------
@@ -261,6 +278,6 @@ def _refuse_customers_in_both(frame: pd.DataFrame) -> None:
 def coin_assumptions(unit: str) -> str:
     """Say what effects of a draw rest on."""
     return (
-        f"Random assignment by {unit} within a date, no interference between {unit}s, and censoring unrelated to leaving "
+        f"Random assignment by {unit} within a period, no interference between {unit}s, and censoring unrelated to leaving "
         "given the arm; the hazard ratio also that hazards are proportional (otherwise it is an average over the follow-up)."
     )

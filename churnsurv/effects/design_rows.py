@@ -104,12 +104,13 @@ def followed(spells: Spells, rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str
     seen = spells.frame.groupby("loan_id")["period"].agg(["min", "max"])
     parts: list[pd.DataFrame] = []
     reasons = dict.fromkeys((BEFORE, AFTER, UNSEEN, LEFT, LATE, GAP), 0)
-    for date, loans in rows.groupby(ASSIGNED_ON):
-        following = last_complete_period(date, spells.rules) + 1
+    zero = rows[ASSIGNED_ON].map({day: last_complete_period(day, spells.rules) for day in rows[ASSIGNED_ON].unique()})
+    for number, loans in rows.groupby(zero):
+        following = int(number) + 1
         if not first < following <= last:
             reasons[BEFORE if following <= first else AFTER] += len(loans)
             continue
-        cohort = spells.landmark(date).frame
+        cohort = spells.landmark(period_end(following - 1, spells.rules)).frame
         given = loans.rename(columns={ARM: "arm"})
         parts.append(cohort.merge(given, on="loan_id", how="inner", validate="one_to_one").assign(zero=following - 1))
         begins = period_starts(np.array([following]), spells.rules)[0]

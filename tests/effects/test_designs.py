@@ -124,6 +124,27 @@ def test_draws_at_several_dates_are_strata(spells, loans):
     assert "stratified" in RANDOMISED.estimate(cohort)["hazard_ratio", "attrition"].method
 
 
+def test_a_draw_that_goes_on_for_months_is_stratified_by_the_month(spells, loans):
+    rng = np.random.default_rng(11)
+    arm = np.where(rng.random(len(loans)) < 0.5, "offer", "none")
+    date = pd.Timestamp("2025-01-01") + pd.to_timedelta(rng.integers(0, 119, len(loans)), unit="D")
+    rolling = assigned(loans["loan_id"], "offer", date, arm)
+    cohort = RANDOMISED.cohort(spells, rolling)
+    assert sorted(set(cohort.strata)) == ["2024-12-31", "2025-01-31", "2025-02-28", "2025-03-31"]
+    # as if all had been drawn at the end of the month before
+    before = (date + pd.Timedelta(days=1)).to_period("M").start_time - pd.Timedelta(days=1)
+    other = RANDOMISED.cohort(spells, rolling.assign(assigned_on=before))
+    np.testing.assert_array_equal(cohort.strata, other.strata)
+    np.testing.assert_array_equal(cohort.y.stop, other.y.stop)
+    assert RANDOMISED.estimate(cohort, safety=None)["hazard_ratio", "attrition"].value > 0
+    # a loan by itself in its month was drawn to one arm, as it must; it compares nothing
+    alone = rolling.assign(assigned_on=date.where(loans["loan_id"] != 7, pd.Timestamp("2025-06-15")))
+    RANDOMISED.cohort(spells, alone)
+    offers_later = rolling.assign(assigned_on=date + pd.to_timedelta(np.where(arm == "offer", 150, 0), unit="D"))
+    with pytest.raises(ImmortalTimeError, match="In the month after .* one arm only"):
+        RANDOMISED.cohort(spells, offers_later)
+
+
 def test_eligibility_is_what_was_known_at_time_zero(spells, trial):
     cohort = replace(RANDOMISED, eligible="age >= 10 and segment == 'young'").cohort(spells, trial)
     assert cohort.X["age"].min() >= 10
