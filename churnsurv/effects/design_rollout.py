@@ -13,7 +13,7 @@ from scipy.special import stdtrit
 
 from churnsurv.data.assignments import ASSIGNED_ON
 from churnsurv.data.landmark import outcome_of
-from churnsurv.data.periods import period_numbers
+from churnsurv.data.periods import as_dates, period_numbers
 from churnsurv.data.spells import Spells
 from churnsurv.effects import design_estimates as of
 from churnsurv.effects import design_rows as rows_of
@@ -153,7 +153,8 @@ class StaggeredRollout:
             )
         units = pd.Index(sorted(spells.frame[self.unit].unique()), name=self.unit)
         if isinstance(interventions, Mapping | pd.Series):
-            dates = pd.Series(dict(interventions), dtype="datetime64[ns]")
+            given = pd.Series(dict(interventions), dtype=object)
+            dates = as_dates(given, f"date of the switch by {self.unit}").dt.normalize()
             unknown = dates.index[~dates.index.isin(units)]
             if len(unknown):
                 raise DataError(

@@ -84,6 +84,15 @@ def test_rollouts_without_a_comparison_are_refused(spells, dates, error, words):
         DESIGN.cohort(spells, dates)
 
 
+def test_dates_of_branches_may_be_text_or_have_a_time_zone_but_must_be_dates(spells):
+    expected = DESIGN.cohort(spells, DATES).arm
+    for read in (str, lambda d: d.tz_localize("Europe/Berlin"), lambda d: d + pd.Timedelta(hours=13)):
+        np.testing.assert_array_equal(DESIGN.cohort(spells, {b: read(d) for b, d in DATES.items()}).arm, expected)
+    np.testing.assert_array_equal(DESIGN.cohort(spells, DATES | {"B5": None}).arm, expected)
+    with pytest.raises(DataError, match="'date of the switch by branch' holds 1 value that is no date .*'soon'"):
+        DESIGN.cohort(spells, DATES | {"B5": "soon"})
+
+
 def test_units_that_switch_together_after_others_did_before_the_data_are_refused(spells):
     dates = {"B0": day("2023-01")} | dict.fromkeys([f"B{k}" for k in range(1, 6)], day("2025-01"))
     with pytest.raises(NotIdentifiedError, match="had not switched before the data begin, B1, B2"):
