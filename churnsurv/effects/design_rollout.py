@@ -299,10 +299,11 @@ class StaggeredRollout:
         share = np.pad(share, (0, len(model.coef_) - len(share)))
         log, se = float(share @ model.coef_), float(np.sqrt(share @ left_out.covariance() @ share))
         quantile = float(stdtrit(n - 1, (1 + confidence_level(level)) / 2))
+        adjusted = f", adjusted for {first_of(of.names_of(adjust), 40)}" if len(adjust) else ""
         method = (
-            f"Cox model (Efron) on loan age, stratified by {self.unit}, with calendar periods; first {self.follow_up} "
-            f"periods after the switch; jackknife variance by {self.unit} ({n} with an exit), t with {n - 1} degrees of "
-            "freedom"
+            f"Cox model (Efron) on loan age, stratified by {self.unit}, with calendar periods{adjusted}; first "
+            f"{self.follow_up} periods after the switch; jackknife variance by {self.unit} ({n} with an exit), t with {n - 1} "
+            "degrees of freedom"
         )
         return of.ratio_estimate(part, cause, log, se, quantile, level, n_events, method)
 

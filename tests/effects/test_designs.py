@@ -113,6 +113,8 @@ def test_the_cohort_fits_the_tests_and_effects_of_the_package(spells, trial):
     }
     adjusted = RANDOMISED.estimate(cohort, adjust=["age", "segment"])
     assert "adjusted for age, segment" in adjusted["hazard_ratio", "attrition"].method
+    one, listed = (RANDOMISED.estimate(cohort, adjust=a)["hazard_ratio", "attrition"] for a in ("age", ["age"]))
+    assert (one.value, one.method) == (listed.value, listed.method)
 
 
 def test_draws_at_several_dates_are_strata(spells, loans):

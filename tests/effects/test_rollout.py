@@ -170,6 +170,17 @@ def test_the_interval_uses_students_t_with_one_degree_of_freedom_less_than_branc
         DESIGN.estimate(rollout(3, n_branches=8), safety=None)
 
 
+def test_the_method_names_what_is_adjusted_for():
+    cohort = rollout(3, n_branches=10)
+    cohort.X["score"] = np.random.default_rng(1).normal(size=len(cohort))
+    one, listed = (
+        DESIGN.estimate(cohort, safety=None, n_permutations=1, adjust=a)["hazard_ratio", "attrition"]
+        for a in ("score", ["score"])
+    )
+    assert (one.value, one.method) == (listed.value, listed.method)
+    assert "adjusted for score;" in one.method
+
+
 def test_row_order_changes_nothing():
     cohort = rollout(4, n_branches=10, loans=15)
     order = np.random.default_rng(0).permutation(len(cohort))
