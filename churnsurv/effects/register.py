@@ -7,6 +7,7 @@ they were looked at, and many tests of one quarter find something by chance: the
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -22,10 +23,16 @@ from churnsurv.data.config import ConfigTable, read_toml
 from churnsurv.effects.multiplicity import adjusted_p_values
 from churnsurv.effects.register_entries import Decision, Entry, Result
 from churnsurv.exceptions import ConfigError
-from churnsurv.messages import first_of
+from churnsurv.messages import counted, first_of
 from churnsurv.results import Estimate, TestResult
 
 Floats = NDArray[np.float64]
+#: first line of the file
+HEAD = "# Register of interventions: see churnsurv.effects.InterventionRegister"
+#: TOML's four kinds of text, in which a # is no comment; or a comment
+_TEXT_OR_COMMENT = re.compile(
+    r'''"""(?:\\.|[^\\])*?"""|\'{3}.*?\'{3}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|(\#[^\n]*)''', re.DOTALL
+)
 
 
 class _File(ConfigTable):
@@ -212,7 +219,7 @@ class InterventionRegister:
         path : str or Path
         overwrite : bool
             Replace an existing file. Without it a file is replaced only where nothing is lost: every entry in it is among
-            these, unchanged but for a result and a decision that it did not have.
+            these, unchanged but for a result and a decision that it did not have, and it has no comments of its own.
 
         Raises
         ------
@@ -222,14 +229,21 @@ class InterventionRegister:
         target = Path(path)
         if target.exists() and not overwrite:
             self._refuse_losses(target)
-        text = "# Register of interventions: see churnsurv.effects.InterventionRegister\n"
+        text = HEAD + "\n"
         text += "".join(_toml(entry) for entry in self.entries)
         target.write_text(text, encoding="utf-8")
         return target
 
     def _refuse_losses(self, target: Path) -> None:
+        before = type(self).read(target).entries
+        comments = _comments(target.read_text(encoding="utf-8"))
+        if comments:
+            raise ConfigError(
+                f"{str(target)!r} has {counted(len(comments), 'comment')} ({first_of(comments, 1)}), which would be lost; "
+                "nothing was written. Move them into the entries, or pass overwrite=True to lose them."
+            )
         now = {(entry.quarter, entry.name): entry for entry in self.entries}
-        for entry in type(self).read(target).entries:
+        for entry in before:
             here = now.get((entry.quarter, entry.name))
             missing = None if here is None else _first_change(entry, here)
             if here is None or missing:
@@ -270,6 +284,12 @@ def _first_change(before: Entry, after: Entry) -> str | None:
         if key not in free and getattr(before, key) != getattr(after, key):
             return key
     return None
+
+
+def _comments(text: str) -> list[str]:
+    """Give the comments of a TOML text but the head that the register writes itself."""
+    found = [match[1].strip() for match in _TEXT_OR_COMMENT.finditer(text) if match[1]]
+    return [comment for comment in found if comment != HEAD]
 
 
 def _toml(entry: Entry) -> str:
