@@ -260,6 +260,8 @@ class StaggeredRollout:
         check_design(cohort, self)
         if isinstance(n_permutations, bool) or not isinstance(n_permutations, int | np.integer) or n_permutations < 1:
             raise DataError(f"n_permutations={n_permutations!r} is no number of orders: give 1 or more, better 1999.")
+        if isinstance(random_state, bool) or not isinstance(random_state, int | np.integer) or random_state < 0:
+            raise DataError(f"random_state={random_state!r} is no seed: give a whole number of 0 or more.")
         effects: dict[tuple[str, str], Estimate] = {}
         tests: dict[tuple[str, str], TestResult] = {}
         for name in of.causes_asked(cohort, cause, safety):

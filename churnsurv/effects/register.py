@@ -126,8 +126,11 @@ class InterventionRegister:
         Raises
         ------
         ConfigError
-            No such entry, or it has a result.
+            No such entry, or it has a result; an estimate or a test of another kind.
         """
+        for argument, given, kind in (("estimate", estimate, Estimate), ("test", test, TestResult)):
+            if not isinstance(given, kind):
+                raise ConfigError(f"{argument} is a {type(given).__name__}; give the {kind.__name__} of the analysis.")
         entry = self._entry(name, quarter)
         if entry.result is not None:
             raise ConfigError(
@@ -224,9 +227,13 @@ class InterventionRegister:
         Raises
         ------
         ConfigError
-            Something in the file would be lost; nothing is written then.
+            Something in the file would be lost, or there is no such folder; nothing is written then.
         """
         target = Path(path)
+        if not target.parent.is_dir():
+            raise ConfigError(f"There is no folder {str(target.parent)!r} to write {target.name!r} to: make it first.")
+        if target.is_dir():
+            raise ConfigError(f"{str(target)!r} is a folder: give the name of a file, such as register.toml.")
         if target.exists() and not overwrite:
             self._refuse_losses(target)
         text = HEAD + "\n"
@@ -273,7 +280,11 @@ class InterventionRegister:
 
 
 def _as_entry(entry: Entry | Mapping[str, Any]) -> Entry:
-    return entry if isinstance(entry, Entry) else Entry(**entry)
+    if isinstance(entry, Entry):
+        return entry
+    if not isinstance(entry, Mapping):
+        raise ConfigError(f"An entry is a {type(entry).__name__}; give a RegisterEntry, or a mapping of its keys.")
+    return Entry(**entry)
 
 
 def _first_change(before: Entry, after: Entry) -> str | None:

@@ -571,6 +571,11 @@ def test_treatments_that_cannot_be_coded_are_refused(start, arm, error, words):
         treatment_episodes(X, y, start, arm=arm, control="never")
 
 
+def test_episodes_of_a_list_are_refused():
+    with pytest.raises(DataError, match="X is a list: give a DataFrame"):
+        treatment_episodes([[1.0], [2.0]], cs.Outcome(stop=[4, 9], event=[0, 1]), [2, np.nan])
+
+
 def test_rows_of_a_subject_must_agree_on_the_treatment():
     X = pd.DataFrame({"x": [1.0, 2.0]})
     y = cs.Outcome(stop=[4, 9], event=[0, 1], start=[0, 4], subject=["a", "a"])

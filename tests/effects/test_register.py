@@ -99,6 +99,20 @@ def test_a_result_of_before_the_first_look_is_not_recorded(register):
     assert register.entries[1].result is None
 
 
+def test_what_is_no_entry_estimate_test_or_file_is_refused(register, tmp_path):
+    with pytest.raises(ConfigError, match="An entry is a NoneType"):
+        register.add(None)
+    plan = ("Seminar", "2026 Q3")
+    with pytest.raises(ConfigError, match="estimate is a TestResult; give the Estimate"):
+        register.record(*plan, estimate=TEST, test=TEST, estimated_on=date(2026, 10, 5))
+    with pytest.raises(ConfigError, match="test is a float; give the TestResult"):
+        register.record(*plan, estimate=ESTIMATE, test=0.04, estimated_on=date(2026, 10, 5))
+    with pytest.raises(ConfigError, match="There is no folder .*to write 'register.toml' to"):
+        register.write(tmp_path / "nowhere" / "register.toml")
+    with pytest.raises(ConfigError, match="is a folder: give the name of a file"):
+        register.write(tmp_path)
+
+
 def test_comments_of_a_file_are_not_lost(register, tmp_path):
     path = register.write(tmp_path / "register.toml")
     written = path.read_text()

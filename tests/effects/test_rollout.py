@@ -109,6 +109,9 @@ def test_one_unit_an_unknown_one_and_a_short_window_are_refused(loans, spells):
         replace(DESIGN, before=0)
     with pytest.raises(DataError, match="n_permutations=0"):
         DESIGN.estimate(DESIGN.cohort(spells, DATES), n_permutations=0)
+    for seed in ("a", -1, None, 1.5):
+        with pytest.raises(DataError, match=f"random_state={seed!r} is no seed"):
+            DESIGN.estimate(DESIGN.cohort(spells, DATES), random_state=seed)
 
 
 def test_the_effect_of_a_single_branch_has_no_variance(spells):
