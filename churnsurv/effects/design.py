@@ -43,7 +43,8 @@ class StudyCohort:
     X : DataFrame
         Covariates as known at the beginning of the row, with loan age there (``age``).
     strata : (n,) labels
-        The end of the last period complete at time zero, with the band of loan age where treatments are dated; of a rollout the branch.
+        The end of the last period complete at time zero, with the band of loan age where treatments are dated; of a rollout the
+        branch.
     cluster : (n,)
         Rows that may depend on each other: the customer's, or the branch's.
     calendar : (n,) int
