@@ -53,7 +53,9 @@ class ByCoin:
             raise DataError(f"treated and control are both {self.treated!r}: name two arms.")
         if self.unit not in ("loan", "customer"):
             raise DataError(
-                f"unit={self.unit!r} is not known: say whether the coin was tossed by 'loan' or 'customer'."
+                f"unit={self.unit!r} is not known: say whether the coin was tossed by 'loan' or 'customer'. Units drawn as a "
+                "whole, such as branches, are few: if they switch at different dates use StaggeredRollout, whose variance and "
+                "permutation test are made for that."
             )
 
     def followed(self, spells: Spells, interventions: Any, uptake: bool) -> tuple[pd.DataFrame, dict[str, int]]:

@@ -498,6 +498,11 @@ def test_a_specification_that_makes_no_sense_is_refused(wrong):
         replace(RANDOMISED, **wrong)
 
 
+def test_a_draw_of_whole_branches_is_pointed_to_the_rollout():
+    with pytest.raises(DataError, match="unit='branch' is not known.*use StaggeredRollout"):
+        replace(RANDOMISED, unit="branch")
+
+
 def test_treatment_before_entry_and_after_the_exit_is_refused(loans, spells, calls):
     design = TimeVaryingTreatment(intervention="call", since=day("2025-03"))
     with pytest.raises(DataError, match="before time zero or before they enter.*prevalent='leave out'"):
