@@ -43,7 +43,8 @@ class StudyCohort:
     X : DataFrame
         Covariates as known at the beginning of the row, with loan age there (``age``).
     strata : (n,) labels
-        The calendar date of time zero, with the band of loan age where treatments are dated; of a rollout the branch.
+        The end of the last period complete at time zero, with the band of loan age where treatments are dated; of a rollout the
+        branch.
     cluster : (n,)
         Rows that may depend on each other: the customer's, or the branch's.
     calendar : (n,) int
@@ -54,8 +55,10 @@ class StudyCohort:
         What is compared, on which clock, and what happens to those who change arm.
     counts : dict
         Reason → number of loans: those given, those left out by reason, those kept; see :meth:`flow`.
-    uptake : (n,) bool, optional
-        Of an encouragement: took it up within the follow-up.
+    uptake : (n,), optional
+        Of an encouragement: periods from time zero to the end of that in which it was taken up, infinite where it was not.
+    design : optional
+        The design that built it, the only one to estimate from it; None: rows lined up by hand, for any.
     """
 
     y: Outcome
@@ -68,7 +71,8 @@ class StudyCohort:
     control: str
     estimand: str
     counts: Mapping[str, int]
-    uptake: NDArray[np.bool_] | None = None
+    uptake: Floats | None = None
+    design: Any = None
 
     def __post_init__(self) -> None:
         for name in ("arm", "strata", "cluster", "calendar", "uptake"):
@@ -81,6 +85,11 @@ class StudyCohort:
         left_out = sum(self.counts[name] for name in names[1:-1])
         if self.counts[names[0]] != left_out + self.counts[names[-1]]:
             raise DataError(f"The counts of the cohort do not balance: {dict(self.counts)}.")
+        if self.uptake is not None and self.uptake.dtype.kind not in "iuf":
+            raise DataError(
+                f"uptake is {self.uptake.dtype}: give the periods from time zero until the loan took part, infinite where it "
+                "did not."
+            )
         check_arms(self.arm, self.y.subject, self.treated, self.control)
 
     @property
@@ -170,6 +179,28 @@ class DesignEstimate:
     def __repr__(self) -> str:
         records = [*self.effects.values(), *self.tests.values()]
         return "\n".join([type(self).__name__, *map(repr, records), f"assumes: {self.assumptions}"])
+
+
+def check_design(cohort: StudyCohort, design: Any) -> None:
+    """Refuse a cohort that another design, or this one for other arms, has lined up: its clock and its rows are not these."""
+    if not isinstance(cohort, StudyCohort):
+        raise DataError(f"The cohort is a {type(cohort).__name__}: build it by the cohort method of the design.")
+    made = cohort.design
+    if made is None:
+        return
+    kinds = [type(one).__name__ for one in (made, design)]
+    if kinds[0] != kinds[1]:
+        raise DataError(
+            f"The cohort was lined up by {kinds[0]} and is to be estimated by {kinds[1]}: build it by the cohort method of "
+            f"the {kinds[1]}."
+        )
+    for name in ("intervention", "treated", "control", "unit"):
+        one, other = getattr(made, name, None), getattr(design, name, None)
+        if one != other:
+            raise DataError(
+                f"The cohort was lined up with {name}={one!r} and is to be estimated with {name}={other!r}: build it by the "
+                "cohort method of the same design."
+            )
 
 
 def check_arms(arm: NDArray[Any], subject: NDArray[Any], treated: str, control: str) -> None:

@@ -18,7 +18,7 @@ from churnsurv.data.rules import OPEN
 from churnsurv.data.spells import Spells
 from churnsurv.effects import design_estimates as of
 from churnsurv.effects import design_rows as rows_of
-from churnsurv.effects.design import DesignEstimate, StudyCohort
+from churnsurv.effects.design import DesignEstimate, StudyCohort, check_design
 from churnsurv.effects.design_randomised import check_follow_up
 from churnsurv.exceptions import DataError, SmallSampleWarning, TooFewEventsError
 from churnsurv.messages import counted, first_of
@@ -116,6 +116,7 @@ class TimeVaryingTreatment:
             control=CONTROL,
             estimand=f"treated against not yet treated; clock: {spells.rules.period}s since {zero_day}{until}",
             counts=counts,
+            design=self,
         )
 
     def _rows_at_risk(self, spells: Spells, zero: int, since: pd.Series) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -136,7 +137,7 @@ class TimeVaryingTreatment:
             self._refuse_prevalent(first.loc[early, "loan_id"])
             counts[PREVALENT] = int(early.sum())
         first = first[~early]
-        kept = first.loc[rows_of.eligible_rows(first, self.eligible, counts), "loan_id"]
+        kept = first.loc[rows_of.eligible_rows(first, self.eligible, counts, spells.rules), "loan_id"]
         counts["in the cohort"] = len(kept)
         return rows[rows["loan_id"].isin(kept)].reset_index(drop=True), counts
 
@@ -174,6 +175,7 @@ class TimeVaryingTreatment:
         TooFewEventsError
             An arm without an exit by the cause.
         """
+        check_design(cohort, self)
         ratios = dated_ratios(cohort, cause, safety, level, adjust, sample_weight)
         return DesignEstimate(ratios, wald_tests(cohort, ratios), DATED_ASSUMPTIONS)
 

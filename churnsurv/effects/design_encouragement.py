@@ -15,10 +15,11 @@ from churnsurv.data.assignments import ASSIGNED_ON
 from churnsurv.data.periods import period_numbers
 from churnsurv.data.spells import Spells
 from churnsurv.effects import design_estimates as of
-from churnsurv.effects.design import DesignEstimate, StudyCohort
+from churnsurv.effects.design import DesignEstimate, StudyCohort, check_design
 from churnsurv.effects.design_randomised import ByCoin, coin_assumptions, coin_effects
 from churnsurv.exceptions import DataError, NotIdentifiedError, SmallSampleWarning
 from churnsurv.messages import confidence_level, counted, first_of
+from churnsurv.outcome import Outcome
 from churnsurv.results import Estimate
 
 #: F statistic of the first stage below which an instrument counts as weak (Staiger and Stock 1997)
@@ -70,11 +71,10 @@ class Encouragement(ByCoin):
                 f"{counted(len(early), 'loan')} of {self.intervention!r} took part before the invitation (loan "
                 f"{first_of(frame['loan_id'].iloc[early])}): who had joined already cannot be invited. Make them ineligible."
             )
-        month = (
-            period_numbers(pd.DatetimeIndex(joined.fillna(pd.Timestamp("1970-01-01"))), spells.rules)
-            - frame["zero"].to_numpy()
-        )
-        uptake = np.asarray(joined.notna() & (month <= self.follow_up))
+        month = period_numbers(pd.DatetimeIndex(joined.fillna(pd.Timestamp("1970-01-01"))), spells.rules)
+        # by the end of the period; who joins at once has joined by the end of the first
+        after = np.maximum(month - frame["zero"].to_numpy(), 1).astype(np.float64)
+        uptake = np.where(joined.notna(), after, np.inf)
         what = f"everyone {self.treated} against everyone {self.control} (intention to treat)"
         return self.record(spells, frame, counts, what, uptake)
 
@@ -99,7 +99,8 @@ class Encouragement(ByCoin):
         -------
         DesignEstimate
             Beside hazard ratios and risk differences of the invitation: ``("first_stage", "uptake")``, the difference of the
-            shares that take part (its F statistic in ``method``), and ``("complier_risk_difference", cause)``, with the
+            shares that take part within the horizon (by Aalen and Johansen, as uptake that the data do not reach is censored;
+            its F statistic in ``method``), and ``("complier_risk_difference", cause)``, with the
             interval of Anderson and Rubin (Fieller's), which holds for weak first stages too, and the standard error by the
             delta method.
 
@@ -115,11 +116,12 @@ class Encouragement(ByCoin):
         SmallSampleWarning
             A weak first stage (F below 10): the ratio is biased towards the naive comparison.
         """
+        check_design(cohort, self)
         at = self.follow_up if horizon is None else horizon
         effects, tests = coin_effects(cohort, cause, safety, at, level, adjust)
-        stage, contrast = _first_stage(cohort, level)
+        stage, contrast = _first_stage(cohort, at, level)
         effects["first_stage", "uptake"] = stage
-        if (stage.value / stage.se) ** 2 < WEAK:
+        if stage.value**2 < WEAK * stage.se**2:
             warnings.warn(
                 f"The first stage is weak ({stage.method.split('; ')[-1]}): few more take part when invited, so the "
                 "effect on compliers is biased towards the naive comparison; read its interval, not the estimate.",
@@ -135,14 +137,28 @@ class Encouragement(ByCoin):
         return DesignEstimate(effects, tests, coin_assumptions(self.unit) + compliers)
 
 
-def _first_stage(cohort: StudyCohort, level: float) -> tuple[Estimate, of.Contrast]:
-    """Give the difference of the shares that take part, and its influences; refuse none."""
+def _first_stage(cohort: StudyCohort, horizon: float, level: float) -> tuple[Estimate, of.Contrast]:
+    """Give the difference of the shares that take part within the horizon, and its influences; refuse none.
+
+    A share is the cumulative incidence of taking part before leaving: loans that the data lose sight of are censored there.
+    """
     if cohort.uptake is None:
         raise DataError("The cohort knows of no uptake: build it by the cohort method of this design.")
-    takes, treated = cohort.uptake.astype(np.float64), cohort.is_treated > 0
-    share = {label: float(takes[rows].mean()) for label, rows in ((True, treated), (False, ~treated))}
-    influence = np.where(treated, (takes - share[True]) / treated.sum(), -(takes - share[False]) / (~treated).sum())
-    contrast = of.Contrast(share[True] - share[False], influence, int(takes.sum()))
+    y, takes = cohort.y, cohort.uptake <= cohort.y.stop
+    first = Outcome(
+        np.minimum(y.stop, cohort.uptake),
+        np.where(takes, 1, np.where(y.event > 0, 2, 0)),
+        subject=y.subject,
+        causes=("uptake", "left"),
+    )
+    # shares and risks weight the controls to the strata of the invited alike: their ratio is that of one population
+    weight = of.stratum_weights(cohort, np.ones(len(y)))
+    share, influence = {}, np.zeros(len(y))
+    for arm in (True, False):
+        rows = np.flatnonzero((cohort.arm == cohort.treated) == arm)
+        share[arm], part = of.incidence_influence(first[rows], 1, horizon, weight[rows])
+        influence[rows] = part if arm else -part
+    contrast = of.Contrast(share[True] - share[False], influence, int(np.sum(takes & (cohort.uptake <= horizon))))
     se, z = contrast.se(cohort.cluster), float(ndtri((1 + confidence_level(level)) / 2))
     if contrast.value == 0 or abs(contrast.value) <= z * se:
         raise NotIdentifiedError(
@@ -152,7 +168,7 @@ def _first_stage(cohort: StudyCohort, level: float) -> tuple[Estimate, of.Contra
         )
     strength = (contrast.value / se) ** 2 if se > 0 else np.inf
     estimate = Estimate(
-        name=f"Difference of the share taking part, {cohort.treated} - {cohort.control}",
+        name=f"Difference of the share taking part within {horizon:g}, {cohort.treated} - {cohort.control}",
         value=contrast.value,
         se=se,
         lower=contrast.value - z * se,
@@ -160,7 +176,7 @@ def _first_stage(cohort: StudyCohort, level: float) -> tuple[Estimate, of.Contra
         level=level,
         n=cohort.y.n_subjects,
         n_events=contrast.n_events,
-        method=f"shares by arm ({share[True]:.3f}, {share[False]:.3f}); variance by cluster; F = {strength:.1f}",
+        method=f"Aalen-Johansen by arm ({share[True]:.3f}, {share[False]:.3f}); variance by cluster; F = {strength:.1f}",
     )
     return estimate, contrast
 

@@ -55,6 +55,8 @@ def treatment_episodes(
     >>> y.start.tolist(), y.stop.tolist(), treated.tolist()
     ([0.0, 0.0, 2.0, 0.0, 3.0], [4.0, 2.0, 5.0, 3.0, 9.0], [False, False, True, False, True])
     """
+    if not isinstance(X, pd.DataFrame):
+        raise DataError(f"X is a {type(X).__name__}: give a DataFrame, a row for each row of the outcome.")
     outcome = as_outcome(y)
     refuse_recurrent(outcome, "A treatment that begins once")
     begin = numeric_column(np.asarray(treatment_start), "treatment_start")

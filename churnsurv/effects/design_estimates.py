@@ -81,7 +81,7 @@ def risk_contrast(cohort: StudyCohort, cause: str, horizon: float, sample_weight
     y, code = cohort.y, cohort.y.cause_code(cause)
     horizon = float(meant_times(np.array(one_number(horizon, "horizon")), y))
     given = row_weights(sample_weight, len(y))
-    weight = _stratum_weights(cohort, np.ones(len(y)) if given is None else given)
+    weight = stratum_weights(cohort, np.ones(len(y)) if given is None else given)
     if horizon <= 0:
         raise DataError(f"horizon={horizon:g}: give a time after time zero, such as 12.")
     risks, influence = {}, np.zeros(len(y))
@@ -94,7 +94,7 @@ def risk_contrast(cohort: StudyCohort, cause: str, horizon: float, sample_weight
     return Contrast(risks[cohort.treated] - risks[cohort.control], influence, n_events)
 
 
-def _stratum_weights(cohort: StudyCohort, weight: Floats) -> Floats:
+def stratum_weights(cohort: StudyCohort, weight: Floats) -> Floats:
     """Give weights by which the controls are as many as the treated in each stratum."""
     codes = np.unique(cohort.strata, return_inverse=True)[1]
     treated, size = cohort.arm == cohort.treated, int(codes.max()) + 1
@@ -133,9 +133,14 @@ def risk_difference_of(
     )
 
 
+def names_of(adjust: str | Sequence[str]) -> list[str]:
+    """Give the columns adjusted for; a text is one name."""
+    return [adjust] if isinstance(adjust, str) else list(adjust)
+
+
 def arm_and_covariates(cohort: StudyCohort, adjust: Sequence[str]) -> pd.DataFrame:
     """Give the indicator of the treated arm, ``treated``, and the covariates adjusted for."""
-    named = [adjust] if isinstance(adjust, str) else list(adjust)
+    named = names_of(adjust)
     require_columns_of(cohort.X, named)
     if "treated" in named:
         raise DataError("A covariate is called 'treated', as the indicator of the arm is: rename the column.")
@@ -182,7 +187,7 @@ def hazard_ratio_of(
         "Cox model (Efron)",
         f"stratified ({len(np.unique(cohort.strata))} strata of date and loan age)" if several else "unstratified",
     ]
-    words += [f"adjusted for {first_of(adjust, 40)}"] if adjust else []
+    words += [f"adjusted for {first_of(names_of(adjust), 40)}"] if len(adjust) else []
     words += ["sampling weights, taken as known"] if weight is not None else []
     log, se = float(model.coef_["treated"]), float(np.sqrt(model.covariance_.to_numpy()[0, 0]))
     quantile = float(ndtri((1 + confidence_level(level)) / 2))

@@ -15,7 +15,7 @@ from churnsurv.data.periods import last_complete_period, one_date
 from churnsurv.data.spells import Spells
 from churnsurv.effects import design_estimates as of
 from churnsurv.effects import design_rows as rows_of
-from churnsurv.effects.design import DesignEstimate, StudyCohort
+from churnsurv.effects.design import DesignEstimate, StudyCohort, check_design
 from churnsurv.effects.design_dated import CONTROL, DATED_ASSUMPTIONS, dated_ratios, treated_since, wald_tests
 from churnsurv.effects.design_randomised import check_follow_up
 from churnsurv.exceptions import DataError, ImmortalTimeError
@@ -109,7 +109,7 @@ class Landmark:
             counts["treated earlier"] = int(earlier.sum())
         here = frame[~earlier].reset_index(drop=True)
         wait, zero = wait[~earlier], zero[~earlier]
-        kept = rows_of.eligible_rows(here, self.eligible, counts)
+        kept = rows_of.eligible_rows(here, self.eligible, counts, spells.rules)
         here, wait, zero = here[kept].reset_index(drop=True), wait[kept], zero[kept]
         counts["in the cohort"] = len(here)
         treated = wait <= 0
@@ -128,6 +128,7 @@ class Landmark:
             control=CONTROL,
             estimand=f"treated by the date against not treated until it ends; clock: {spells.rules.period}s since {dates}",
             counts=counts,
+            design=self,
         )
 
     def estimate(
@@ -162,6 +163,7 @@ class Landmark:
         DataError
             A horizon with `adjust`, which would adjust one effect and not the other; a horizon beyond the data.
         """
+        check_design(cohort, self)
         if horizon is not None and len(adjust):
             raise DataError(
                 "The risk difference is not adjusted by adjust=: pass sample_weight=, or leave the horizon out."

@@ -12,11 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from churnsurv.data.assignments import ARM, ASSIGNED_ON
-from churnsurv.data.periods import one_date
+from churnsurv.data.periods import last_complete_period, one_date
 from churnsurv.data.spells import Spells
 from churnsurv.effects import design_estimates as of
 from churnsurv.effects import design_rows as rows_of
-from churnsurv.effects.design import DesignEstimate, StudyCohort
+from churnsurv.effects.design import DesignEstimate, StudyCohort, check_design
 from churnsurv.effects.logrank import logrank_test
 from churnsurv.exceptions import (
     DataError,
@@ -27,6 +27,8 @@ from churnsurv.exceptions import (
 from churnsurv.messages import counted, first_of
 from churnsurv.results import Estimate
 
+#: chance below which a period of one arm is no accident
+UNLIKELY = 1e-3
 _LISTS_THE_TREATED = (
     " A table that lists the treated alone, or dates them later than the others, is no trial: use TimeVaryingTreatment, "
     "Landmark or StaggeredRollout."
@@ -51,7 +53,9 @@ class ByCoin:
             raise DataError(f"treated and control are both {self.treated!r}: name two arms.")
         if self.unit not in ("loan", "customer"):
             raise DataError(
-                f"unit={self.unit!r} is not known: say whether the coin was tossed by 'loan' or 'customer'."
+                f"unit={self.unit!r} is not known: say whether the coin was tossed by 'loan' or 'customer'. Units drawn as a "
+                "whole, such as branches, are few: if they switch at different dates use StaggeredRollout, whose variance and "
+                "permutation test are made for that."
             )
 
     def followed(self, spells: Spells, interventions: Any, uptake: bool) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -59,9 +63,10 @@ class ByCoin:
         assigned = rows_of.assignments_of(interventions, spells, self.intervention, uptake)
         rows_of.check_labels(assigned, (self.treated, self.control), self.intervention, _LISTS_THE_TREATED)
         self._refuse_dates(assigned)
+        self._refuse_periods(spells, assigned)
         frame, lost = rows_of.followed(spells, assigned)
         counts = {"assigned": len(assigned)} | lost
-        kept = rows_of.eligible_rows(frame, self.eligible, counts)
+        kept = rows_of.eligible_rows(frame, self.eligible, counts, spells.rules)
         frame = frame[kept].reset_index(drop=True)
         counts["in the cohort"] = len(frame)
         if self.unit == "customer":
@@ -69,7 +74,7 @@ class ByCoin:
         return frame, counts
 
     def _refuse_dates(self, assigned: pd.DataFrame) -> None:
-        """Refuse arms that are known only after time zero, and dates on which there was no coin to toss."""
+        """Refuse arms that are known only after time zero, and exits before it that are not seen."""
         if self.time_zero is not None:
             day = one_date(self.time_zero)
             late, early = (assigned[held] for held in (assigned[ASSIGNED_ON] > day, assigned[ASSIGNED_ON] < day))
@@ -86,17 +91,31 @@ class ByCoin:
                     f"assigned before time zero {day.date()}: exits since then would be lost. Begin at the date of "
                     "assignment (leave time_zero out)."
                 )
-        arms = assigned.groupby(ASSIGNED_ON)[ARM].nunique()
-        single = arms.index[arms < 2]
-        if len(single):
+
+    def _refuse_periods(self, spells: Spells, assigned: pd.DataFrame) -> None:
+        """Refuse periods of one arm: a coin that was tossed all along would have to show the same side each time.
+
+        A period of few loans may well have one arm by chance; it is then a stratum that compares nothing.
+        """
+        zero = [last_complete_period(day, spells.rules) for day in assigned[ASSIGNED_ON]]
+        tossed_for = assigned["loan_id"]
+        if self.unit == "customer":
+            tossed_for = tossed_for.map(spells.frame.drop_duplicates("loan_id").set_index("loan_id")["customer_id"])
+        tosses = pd.DataFrame({"zero": zero, "arm": assigned[ARM].to_numpy(), "by": tossed_for.to_numpy()})
+        periods = tosses.groupby("zero").agg(arms=("arm", "nunique"), arm=("arm", "first"), n=("by", "nunique"))
+        chance = periods["arm"].map(tosses["arm"].value_counts(normalize=True)) ** periods["n"]
+        single = periods["arms"] == 1
+        impossible = periods.index[single & (chance * len(periods) < UNLIKELY)]
+        named = impossible if len(impossible) else periods.index[single]
+        if single.all() or len(impossible):
             raise ImmortalTimeError(
-                f"On {first_of(day.date() for day in single)} loans of {self.intervention!r} were assigned to one arm "
-                "only: who is in which arm then depends on when, and on having stayed until then. Give every loan of the "
-                "trial the date of the draw." + _LISTS_THE_TREATED
+                f"In the {spells.rules.period} after {first_of(rows_of.period_end(k, spells.rules).date() for k in named)} "
+                f"loans of {self.intervention!r} were assigned to one arm only: who is in which arm then depends on when, and "
+                "on having stayed until then. Give every loan of the trial the date of the draw." + _LISTS_THE_TREATED
             )
 
     def record(
-        self, spells: Spells, frame: pd.DataFrame, counts: dict[str, int], what: str, uptake: NDArray[np.bool_] | None
+        self, spells: Spells, frame: pd.DataFrame, counts: dict[str, int], what: str, uptake: NDArray[np.float64] | None
     ) -> StudyCohort:
         """Give the cohort of loans that are followed from their assignment."""
         period = spells.rules.period
@@ -111,6 +130,7 @@ class ByCoin:
             control=self.control,
             estimand=f"{what}; clock: {period}s since assignment, up to {self.follow_up}",
             counts=counts,
+            design=self,
             uptake=uptake,
         )
 
@@ -119,9 +139,9 @@ class ByCoin:
 class Randomised(ByCoin):
     """An offer assigned at random, with a hold-out: everyone offered against nobody, among those eligible.
 
-    Loans are followed from the end of the last period complete at their assignment; with several dates of assignment each
-    is a stratum. What happens to an arm after the draw is part of the effect (intention to treat). Assumes that the draw was
-    random within a date and that censoring (the end of the data, maturity) has nothing to do with leaving.
+    Loans are followed from the end of the last period complete at their assignment; where loans were drawn over several
+    periods each is a stratum. What happens to an arm after the draw is part of the effect (intention to treat). Assumes that
+    the draw was random within a period and that censoring (the end of the data, maturity) has nothing to do with leaving.
 
     Parameters
     ----------
@@ -134,7 +154,7 @@ class Randomised(ByCoin):
     unit : {"loan", "customer"}
         Whom the coin was tossed for. "customer": a customer with loans in both arms is refused.
     eligible : str, optional
-        Condition on what was known at time zero: covariates, kept columns, ``age``; e.g. ``"age >= 6"``.
+        Condition on what was known at time zero: covariates, kept columns, ``age``, ``vintage``; e.g. ``"age >= 6"``.
     time_zero : date, optional
         When the draw was; assignments of another date are refused.
 
@@ -170,7 +190,7 @@ class Randomised(ByCoin):
             An unknown or an empty arm, an arm of one customer, loans assigned twice or before `time_zero`, customers in both
             arms, dates outside the data, an eligibility that leaves nobody.
         ImmortalTimeError
-            Arms that are known only after time zero.
+            Arms, or an eligibility, that are known only after time zero.
         """
         frame, counts = self.followed(spells, interventions, uptake=False)
         return self.record(spells, frame, counts, f"everyone {self.treated} against everyone {self.control}", None)
@@ -186,6 +206,8 @@ class Randomised(ByCoin):
         adjust: Sequence[str] = (),
     ) -> DesignEstimate:
         """Give hazard ratio and risk difference for the cause and the safety endpoint, and the log-rank test.
+
+        Variances are sums of squared influences by customer, that of the test too.
 
         Parameters
         ----------
@@ -212,6 +234,7 @@ class Randomised(ByCoin):
         SmallSampleWarning
             An arm without an exit by the safety cause: its hazard ratio is left out.
         """
+        check_design(cohort, self)
         effects, tests = coin_effects(
             cohort, cause, safety, self.follow_up if horizon is None else horizon, level, adjust
         )
@@ -232,7 +255,8 @@ def coin_effects(
             warnings.warn(f"Safety endpoint: {error}", SmallSampleWarning, stacklevel=3)
         effects["risk_difference", name] = of.risk_difference_of(cohort, name, horizon, level)
     strata = cohort.strata if len(np.unique(cohort.strata)) > 1 else None
-    return effects, {("log-rank", cause): logrank_test(cohort.y, cohort.arm, strata=strata, cause=cause)}
+    test = logrank_test(cohort.y, cohort.arm, strata=strata, cause=cause, cluster=cohort.cluster)
+    return effects, {("log-rank", cause): test}
 
 
 def check_follow_up(follow_up: Any) -> None:
@@ -256,6 +280,6 @@ def _refuse_customers_in_both(frame: pd.DataFrame) -> None:
 def coin_assumptions(unit: str) -> str:
     """Say what effects of a draw rest on."""
     return (
-        f"Random assignment by {unit} within a date, no interference between {unit}s, and censoring unrelated to leaving "
+        f"Random assignment by {unit} within a period, no interference between {unit}s, and censoring unrelated to leaving "
         "given the arm; the hazard ratio also that hazards are proportional (otherwise it is an average over the follow-up)."
     )

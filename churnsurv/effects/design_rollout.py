@@ -13,11 +13,11 @@ from scipy.special import stdtrit
 
 from churnsurv.data.assignments import ASSIGNED_ON
 from churnsurv.data.landmark import outcome_of
-from churnsurv.data.periods import period_numbers
+from churnsurv.data.periods import as_dates, period_numbers
 from churnsurv.data.spells import Spells
 from churnsurv.effects import design_estimates as of
 from churnsurv.effects import design_rows as rows_of
-from churnsurv.effects.design import DesignEstimate, StudyCohort, require_columns_of
+from churnsurv.effects.design import DesignEstimate, StudyCohort, check_design, require_columns_of
 from churnsurv.effects.design_calendar import calendar_terms, exposure_terms, first_switched
 from churnsurv.effects.design_clusters import jackknife_by_stratum, permuted_orders, sums_by_cell
 from churnsurv.effects.design_randomised import check_follow_up
@@ -123,7 +123,7 @@ class StaggeredRollout:
         if len(rows) < len(frame):
             counts["left or last observed before the window"] = n_here - int(rows["loan_id"].nunique())
         first = rows.drop_duplicates("loan_id")
-        kept_loans = first.loc[rows_of.eligible_rows(first, self.eligible, counts), "loan_id"]
+        kept_loans = first.loc[rows_of.eligible_rows(first, self.eligible, counts, spells.rules), "loan_id"]
         kept = rows["loan_id"].isin(kept_loans).to_numpy()
         rows, number = rows[kept].reset_index(drop=True), number[kept]
         counts["in the cohort"] = int(rows["loan_id"].nunique())
@@ -140,6 +140,7 @@ class StaggeredRollout:
             control="waiting",
             estimand=f"{self.unit} switched against not yet, same {self.unit} and loan age; clock: loan age in {period}s",
             counts=counts,
+            design=self,
         )
 
     def _switches(self, spells: Spells, interventions: Any) -> pd.Series:
@@ -152,7 +153,8 @@ class StaggeredRollout:
             )
         units = pd.Index(sorted(spells.frame[self.unit].unique()), name=self.unit)
         if isinstance(interventions, Mapping | pd.Series):
-            dates = pd.Series(dict(interventions), dtype="datetime64[ns]")
+            given = pd.Series(dict(interventions), dtype=object)
+            dates = as_dates(given, f"date of the switch by {self.unit}").dt.normalize()
             unknown = dates.index[~dates.index.isin(units)]
             if len(unknown):
                 raise DataError(
@@ -161,9 +163,10 @@ class StaggeredRollout:
             dates = dates.reindex(units)
         else:
             dates = self._dates_of_loans(spells, interventions).reindex(units)
-        self._refuse_dates(dates)
+        self._refuse_one_unit(units)
         since = pd.Series(NEVER, index=units, dtype=np.int64)
         since[dates.notna()] = rows_of.first_periods(dates.dropna(), spells.rules)
+        self._refuse_together(dates, since)
         first, last = rows_of.observed_periods(spells)
         if not ((since > first) & (since <= last)).any():
             raise DataError(
@@ -192,17 +195,21 @@ class StaggeredRollout:
             )
         return dates
 
-    def _refuse_dates(self, dates: pd.Series) -> None:
-        if len(dates) < 2:
+    def _refuse_one_unit(self, units: pd.Index) -> None:
+        if len(units) < 2:
             raise NotIdentifiedError(
-                f"There is one {self.unit} only ({dates.index[0]!r}): what it changed cannot be told from what the "
-                "calendar did. A rollout needs units that switch at other dates, or never."
+                f"There is one {self.unit} only ({units[0]!r}): what it changed cannot be told from what the calendar did. A "
+                "rollout needs units that switch at other dates, or never."
             )
-        if dates.notna().all() and len(set(dates)) == 1:
+
+    def _refuse_together(self, dates: pd.Series, since: pd.Series) -> None:
+        """Refuse units of which none waits for a period longer than another."""
+        if len(set(since)) == 1 and dates.notna().all():
+            days = sorted(set(dates.dt.date))
+            when = f"on {days[0]}" if len(days) == 1 else f"in one period, from {days[0]} to {days[-1]}"
             raise NotIdentifiedError(
-                f"All {len(dates)} units ({self.unit}) switched together on {dates.iloc[0].date()}: the change cannot be "
-                "told from what the calendar did. Keep some waiting next time; here only a comparison with another "
-                "market could help."
+                f"All {len(dates)} units ({self.unit}) switched together {when}: the change cannot be told from what the "
+                "calendar did. Keep some waiting next time; here only a comparison with another market could help."
             )
         if dates.isna().all():
             raise DataError(
@@ -250,8 +257,11 @@ class StaggeredRollout:
         SmallSampleWarning
             Fewer than ten branches; an estimate of the safety endpoint that is left out.
         """
+        check_design(cohort, self)
         if isinstance(n_permutations, bool) or not isinstance(n_permutations, int | np.integer) or n_permutations < 1:
             raise DataError(f"n_permutations={n_permutations!r} is no number of orders: give 1 or more, better 1999.")
+        if isinstance(random_state, bool) or not isinstance(random_state, int | np.integer) or random_state < 0:
+            raise DataError(f"random_state={random_state!r} is no seed: give a whole number of 0 or more.")
         effects: dict[tuple[str, str], Estimate] = {}
         tests: dict[tuple[str, str], TestResult] = {}
         for name in of.causes_asked(cohort, cause, safety):
@@ -291,10 +301,11 @@ class StaggeredRollout:
         share = np.pad(share, (0, len(model.coef_) - len(share)))
         log, se = float(share @ model.coef_), float(np.sqrt(share @ left_out.covariance() @ share))
         quantile = float(stdtrit(n - 1, (1 + confidence_level(level)) / 2))
+        adjusted = f", adjusted for {first_of(of.names_of(adjust), 40)}" if len(adjust) else ""
         method = (
-            f"Cox model (Efron) on loan age, stratified by {self.unit}, with calendar periods; first {self.follow_up} "
-            f"periods after the switch; jackknife variance by {self.unit} ({n} with an exit), t with {n - 1} degrees of "
-            "freedom"
+            f"Cox model (Efron) on loan age, stratified by {self.unit}, with calendar periods{adjusted}; first "
+            f"{self.follow_up} periods after the switch; jackknife variance by {self.unit} ({n} with an exit), t with {n - 1} "
+            "degrees of freedom"
         )
         return of.ratio_estimate(part, cause, log, se, quantile, level, n_events, method)
 

@@ -15,7 +15,7 @@ from churnsurv.data.landmark import outcome_of
 from churnsurv.data.periods import as_dates, last_complete_period, period_numbers, period_starts
 from churnsurv.data.rules import OPEN, SpellRules
 from churnsurv.data.spells import Spells
-from churnsurv.exceptions import DataError
+from churnsurv.exceptions import DataError, ImmortalTimeError
 from churnsurv.messages import counted, first_of
 from churnsurv.outcome import Outcome
 
@@ -104,12 +104,13 @@ def followed(spells: Spells, rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str
     seen = spells.frame.groupby("loan_id")["period"].agg(["min", "max"])
     parts: list[pd.DataFrame] = []
     reasons = dict.fromkeys((BEFORE, AFTER, UNSEEN, LEFT, LATE, GAP), 0)
-    for date, loans in rows.groupby(ASSIGNED_ON):
-        following = last_complete_period(date, spells.rules) + 1
+    zero = rows[ASSIGNED_ON].map({day: last_complete_period(day, spells.rules) for day in rows[ASSIGNED_ON].unique()})
+    for number, loans in rows.groupby(zero):
+        following = int(number) + 1
         if not first < following <= last:
             reasons[BEFORE if following <= first else AFTER] += len(loans)
             continue
-        cohort = spells.landmark(date).frame
+        cohort = spells.landmark(period_end(following - 1, spells.rules)).frame
         given = loans.rename(columns={ARM: "arm"})
         parts.append(cohort.merge(given, on="loan_id", how="inner", validate="one_to_one").assign(zero=following - 1))
         begins = period_starts(np.array([following]), spells.rules)[0]
@@ -132,24 +133,36 @@ def followed(spells: Spells, rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str
     return frame, {reason: n for reason, n in reasons.items() if n}
 
 
-def eligible_rows(frame: pd.DataFrame, condition: str | None, counts: dict[str, int]) -> NDArray[np.bool_]:
+def eligible_rows(
+    frame: pd.DataFrame, condition: str | None, counts: dict[str, int], rules: SpellRules
+) -> NDArray[np.bool_]:
     """Tell which rows satisfy a condition such as ``"age >= 6 and term - age >= 12"``; count the others.
 
     Raises
     ------
+    ImmortalTimeError
+        A condition on other columns than covariates, kept columns, age and vintage: outcome and dates of treatment are known
+        only later.
     DataError
         A condition that cannot be read, that gives no yes or no, or that leaves nobody.
     """
     if condition is None:
         return np.ones(len(frame), dtype=bool)
+    known = _known_at_zero(frame, rules)
     try:
-        held = frame.eval(condition, engine="python")
-        named = [name for name in frame.columns if name in _names(condition)]
+        used = _names(condition)
+        later = [name for name in frame.columns if name in used and name not in known.columns]
+        held = None if later else known.eval(condition, engine="python")
     except Exception as error:
         raise DataError(f"eligible={condition!r} cannot be evaluated on the cohort's columns: {error}.") from error
+    if later:
+        raise ImmortalTimeError(
+            f"eligible={condition!r} uses {first_of(map(repr, later))}, which is not among what was known at time zero: who is "
+            f"looked at would depend on what came later. Use {first_of(known.columns, 40)}."
+        )
     if not isinstance(held, pd.Series) or held.dtype.kind != "b":
         raise DataError(f"eligible={condition!r} is no condition: give one such as 'age >= 6 and term - age >= 12'.")
-    unknown = frame[named].isna().any(axis=1).to_numpy()
+    unknown = known[[name for name in known.columns if name in used]].isna().any(axis=1).to_numpy()
     kept = held.to_numpy() & ~unknown
     for reason, n in ((UNKNOWN, int(unknown.sum())), (INELIGIBLE, int((~held.to_numpy() & ~unknown).sum()))):
         if n:
@@ -179,9 +192,14 @@ def outcome_at_zero(frame: pd.DataFrame, rules: SpellRules, until: NDArray[Any])
 
 def covariates_of(frame: pd.DataFrame, rules: SpellRules, intervention: str) -> pd.DataFrame:
     """Give the covariates and kept columns of the rules with loan age, but for the intervention's own indicator."""
+    known = _known_at_zero(frame, rules)
+    return known[[name for name in known.columns if name != intervention]].reset_index(drop=True)
+
+
+def _known_at_zero(frame: pd.DataFrame, rules: SpellRules) -> pd.DataFrame:
+    """Give loan age, vintage, kept columns and covariates: what is known at the beginning of a row."""
     named = ["age", "vintage", *(name for name in rules.keep if name in frame.columns), *rules.covariate_names]
-    named = [name for name in named if name != intervention]
-    return frame[list(dict.fromkeys(named))].reset_index(drop=True)
+    return frame[list(dict.fromkeys(named))]
 
 
 def age_bands(age: pd.Series, width: int) -> pd.Series:

@@ -7,6 +7,7 @@ they were looked at, and many tests of one quarter find something by chance: the
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -22,10 +23,16 @@ from churnsurv.data.config import ConfigTable, read_toml
 from churnsurv.effects.multiplicity import adjusted_p_values
 from churnsurv.effects.register_entries import Decision, Entry, Result
 from churnsurv.exceptions import ConfigError
-from churnsurv.messages import first_of
+from churnsurv.messages import counted, first_of
 from churnsurv.results import Estimate, TestResult
 
 Floats = NDArray[np.float64]
+#: first line of the file
+HEAD = "# Register of interventions: see churnsurv.effects.InterventionRegister"
+#: TOML's four kinds of text, in which a # is no comment; or a comment
+_TEXT_OR_COMMENT = re.compile(
+    r'''"""(?:\\.|[^\\])*?"""|\'{3}.*?\'{3}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|(\#[^\n]*)''', re.DOTALL
+)
 
 
 class _File(ConfigTable):
@@ -119,8 +126,11 @@ class InterventionRegister:
         Raises
         ------
         ConfigError
-            No such entry, or it has a result.
+            No such entry, or it has a result; an estimate or a test of another kind.
         """
+        for argument, given, kind in (("estimate", estimate, Estimate), ("test", test, TestResult)):
+            if not isinstance(given, kind):
+                raise ConfigError(f"{argument} is a {type(given).__name__}; give the {kind.__name__} of the analysis.")
         entry = self._entry(name, quarter)
         if entry.result is not None:
             raise ConfigError(
@@ -212,24 +222,35 @@ class InterventionRegister:
         path : str or Path
         overwrite : bool
             Replace an existing file. Without it a file is replaced only where nothing is lost: every entry in it is among
-            these, unchanged but for a result and a decision that it did not have.
+            these, unchanged but for a result and a decision that it did not have, and it has no comments of its own.
 
         Raises
         ------
         ConfigError
-            Something in the file would be lost; nothing is written then.
+            Something in the file would be lost, or there is no such folder; nothing is written then.
         """
         target = Path(path)
+        if not target.parent.is_dir():
+            raise ConfigError(f"There is no folder {str(target.parent)!r} to write {target.name!r} to: make it first.")
+        if target.is_dir():
+            raise ConfigError(f"{str(target)!r} is a folder: give the name of a file, such as register.toml.")
         if target.exists() and not overwrite:
             self._refuse_losses(target)
-        text = "# Register of interventions: see churnsurv.effects.InterventionRegister\n"
+        text = HEAD + "\n"
         text += "".join(_toml(entry) for entry in self.entries)
         target.write_text(text, encoding="utf-8")
         return target
 
     def _refuse_losses(self, target: Path) -> None:
+        before = type(self).read(target).entries
+        comments = _comments(target.read_text(encoding="utf-8"))
+        if comments:
+            raise ConfigError(
+                f"{str(target)!r} has {counted(len(comments), 'comment')} ({first_of(comments, 1)}), which would be lost; "
+                "nothing was written. Move them into the entries, or pass overwrite=True to lose them."
+            )
         now = {(entry.quarter, entry.name): entry for entry in self.entries}
-        for entry in type(self).read(target).entries:
+        for entry in before:
             here = now.get((entry.quarter, entry.name))
             missing = None if here is None else _first_change(entry, here)
             if here is None or missing:
@@ -259,7 +280,11 @@ class InterventionRegister:
 
 
 def _as_entry(entry: Entry | Mapping[str, Any]) -> Entry:
-    return entry if isinstance(entry, Entry) else Entry(**entry)
+    if isinstance(entry, Entry):
+        return entry
+    if not isinstance(entry, Mapping):
+        raise ConfigError(f"An entry is a {type(entry).__name__}; give a RegisterEntry, or a mapping of its keys.")
+    return Entry(**entry)
 
 
 def _first_change(before: Entry, after: Entry) -> str | None:
@@ -270,6 +295,12 @@ def _first_change(before: Entry, after: Entry) -> str | None:
         if key not in free and getattr(before, key) != getattr(after, key):
             return key
     return None
+
+
+def _comments(text: str) -> list[str]:
+    """Give the comments of a TOML text but the head that the register writes itself."""
+    found = [match[1].strip() for match in _TEXT_OR_COMMENT.finditer(text) if match[1]]
+    return [comment for comment in found if comment != HEAD]
 
 
 def _toml(entry: Entry) -> str:

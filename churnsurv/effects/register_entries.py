@@ -13,12 +13,20 @@ from churnsurv.exceptions import ConfigError
 
 Design = Literal["randomised", "staggered rollout", "time-varying treatment", "landmark", "encouragement", "other"]
 Decision = Literal["open", "keep", "change", "stop"]
+#: numbers of the catalogue of interventions
+CATALOGUE = tuple(f"I{k}" for k in range(1, 12))
 _QUARTER = re.compile(r"\d{4} Q[1-4]")
 
 
 def _quarter(text: str) -> str:
     if not _QUARTER.fullmatch(text):
         raise ValueError(f"{text!r} is no quarter; give one such as '2026 Q3'")
+    return text
+
+
+def _reference(text: str) -> str:
+    if text and text not in CATALOGUE:
+        raise ValueError(f"{text!r} is not in the catalogue of interventions; give one of I1 to I11, or leave it empty")
     return text
 
 
@@ -55,7 +63,7 @@ class Entry(ConfigTable):
     name : str
         Name; with the quarter it is unique.
     reference : str
-        Its number in the catalogue, such as I1.
+        Its number in the catalogue, I1 to I11; empty if it is not in it.
     quarter : str
         Quarter whose family of tests it belongs to, e.g. "2026 Q3".
     what : str
@@ -79,7 +87,9 @@ class Entry(ConfigTable):
     table: ClassVar[str] = "interventions"
 
     name: str = Field(min_length=1, description="name; with the quarter it is unique")
-    reference: str = Field(default="", pattern=r"^(I\d+)?$", description="number in the catalogue, such as I1")
+    reference: Annotated[str, AfterValidator(_reference)] = Field(
+        default="", description="number in the catalogue, I1 to I11"
+    )
     quarter: Annotated[str, AfterValidator(_quarter)] = Field(description='quarter of the test, e.g. "2026 Q3"')
     what: str = Field(min_length=1, description="what was done, to whom")
     design: Design = Field(description="how the effect is identified")
@@ -99,10 +109,14 @@ class Entry(ConfigTable):
         return self.specified_on < self.analysed_from
 
     def model_post_init(self, _context: Any) -> None:
-        """Check that a decision has a result and a reason."""
+        """Check the order of the dates, and that a decision has a result and a reason."""
+        if self.result is not None and self.result.estimated_on < self.analysed_from:
+            raise ConfigError(
+                f"[interventions] {self.name!r}: estimated_on = {self.result.estimated_on} is before analysed_from = "
+                f"{self.analysed_from}, the first day on which an outcome could be looked at; correct one of them."
+            )
         if self.decision != "open" and (self.result is None or not self.reason.strip()):
             raise ConfigError(
-                f"[interventions] {self.name!r}: decision = {self.decision!r} without a result or a reason; give both, "
-                "or leave "
-                'it "open".'
+                f"[interventions] {self.name!r}: decision = {self.decision!r} without a result or a reason; give both, or "
+                'leave it "open".'
             )

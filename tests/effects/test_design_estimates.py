@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import churnsurv as cs
+from churnsurv.effects import Randomised, logrank_test
 from churnsurv.effects.design import StudyCohort
 from churnsurv.effects.design_estimates import incidence_influence, risk_contrast, risk_difference_of
 
@@ -85,6 +86,17 @@ def test_a_customer_with_a_loan_in_each_arm_adds_nothing_to_a_difference_in_whic
     assert contrast.value == pytest.approx(0)
     assert contrast.se(np.tile(np.arange(4), 2)) == pytest.approx(0, abs=1e-15)
     assert contrast.se(np.arange(8)) > 0.1
+
+
+def test_loans_of_one_customer_that_fare_alike_count_once_in_the_log_rank_test_of_a_draw():
+    y, rng = random_outcome(7, 120, False)
+    arm, customer = np.where(rng.random(120) < 0.5, "a", "b"), np.arange(120)
+    twice = np.repeat(customer, 2)
+    design = Randomised(intervention="i", treated="a", control="b", follow_up=8, unit="customer")
+    once = logrank_test(y, arm, cause="attrition", cluster=customer)
+    doubled = cs.Outcome(y.stop[twice], y.event[twice], causes=CAUSES)
+    found = design.estimate(cohort_of(doubled, arm[twice], twice)).tests["log-rank", "attrition"]
+    assert found.statistic == pytest.approx(once.statistic, rel=1e-10)
 
 
 @pytest.mark.slow

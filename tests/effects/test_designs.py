@@ -7,7 +7,15 @@ import pandas as pd
 import pytest
 
 import churnsurv as cs
-from churnsurv.effects import Encouragement, Landmark, Randomised, TimeVaryingTreatment, treatment_episodes
+from churnsurv.effects import (
+    Encouragement,
+    Landmark,
+    Randomised,
+    StaggeredRollout,
+    TimeVaryingTreatment,
+    treatment_episodes,
+)
+from churnsurv.effects import design_estimates as of
 from churnsurv.exceptions import (
     DataError,
     ImmortalTimeError,
@@ -105,6 +113,8 @@ def test_the_cohort_fits_the_tests_and_effects_of_the_package(spells, trial):
     }
     adjusted = RANDOMISED.estimate(cohort, adjust=["age", "segment"])
     assert "adjusted for age, segment" in adjusted["hazard_ratio", "attrition"].method
+    one, listed = (RANDOMISED.estimate(cohort, adjust=a)["hazard_ratio", "attrition"] for a in ("age", ["age"]))
+    assert (one.value, one.method) == (listed.value, listed.method)
 
 
 def test_draws_at_several_dates_are_strata(spells, loans):
@@ -114,6 +124,27 @@ def test_draws_at_several_dates_are_strata(spells, loans):
     cohort = RANDOMISED.cohort(spells, table)
     assert sorted(set(cohort.strata)) == ["2025-01-31", "2025-03-31"]
     assert "stratified" in RANDOMISED.estimate(cohort)["hazard_ratio", "attrition"].method
+
+
+def test_a_draw_that_goes_on_for_months_is_stratified_by_the_month(spells, loans):
+    rng = np.random.default_rng(11)
+    arm = np.where(rng.random(len(loans)) < 0.5, "offer", "none")
+    date = pd.Timestamp("2025-01-01") + pd.to_timedelta(rng.integers(0, 119, len(loans)), unit="D")
+    rolling = assigned(loans["loan_id"], "offer", date, arm)
+    cohort = RANDOMISED.cohort(spells, rolling)
+    assert sorted(set(cohort.strata)) == ["2024-12-31", "2025-01-31", "2025-02-28", "2025-03-31"]
+    # as if all had been drawn at the end of the month before
+    before = (date + pd.Timedelta(days=1)).to_period("M").start_time - pd.Timedelta(days=1)
+    other = RANDOMISED.cohort(spells, rolling.assign(assigned_on=before))
+    np.testing.assert_array_equal(cohort.strata, other.strata)
+    np.testing.assert_array_equal(cohort.y.stop, other.y.stop)
+    assert RANDOMISED.estimate(cohort, safety=None)["hazard_ratio", "attrition"].value > 0
+    # a loan by itself in its month was drawn to one arm, as it must; it compares nothing
+    alone = rolling.assign(assigned_on=date.where(loans["loan_id"] != 7, pd.Timestamp("2025-06-15")))
+    RANDOMISED.cohort(spells, alone)
+    offers_later = rolling.assign(assigned_on=date + pd.to_timedelta(np.where(arm == "offer", 150, 0), unit="D"))
+    with pytest.raises(ImmortalTimeError, match="In the month after .* one arm only"):
+        RANDOMISED.cohort(spells, offers_later)
 
 
 def test_eligibility_is_what_was_known_at_time_zero(spells, trial):
@@ -229,14 +260,78 @@ ENCOURAGED = Encouragement(intervention="advice", treated="invited", control="no
 def test_the_effect_on_compliers_is_the_ratio_of_the_differences(spells, invited):
     cohort = ENCOURAGED.cohort(spells, invited)
     result = ENCOURAGED.estimate(cohort, safety=None)
-    share = cohort.uptake[cohort.arm == "invited"].mean()
-    assert not cohort.uptake[cohort.arm == "not"].any()
+    share = np.isfinite(cohort.uptake[cohort.arm == "invited"]).mean()
+    assert not np.isfinite(cohort.uptake[cohort.arm == "not"]).any()
     assert result["first_stage", "uptake"].value == pytest.approx(share)
     itt, complier = (result[m, "attrition"] for m in ("risk_difference", "complier_risk_difference"))
     assert complier.value == pytest.approx(itt.value / share)
     assert complier.lower < complier.value < complier.upper
     # with so strong a first stage the interval is near the one by the delta method
     assert complier.upper - complier.lower == pytest.approx(2 * 1.96 * complier.se, rel=0.1)
+
+
+def test_the_first_stage_weights_the_uninvited_to_the_dates_of_the_invited(spells, invited):
+    # a date at which nearly all were invited and many took part anyway, and one at which hardly anybody did either
+    cohort = ENCOURAGED.cohort(spells, invited)
+    n, rng = len(cohort), np.random.default_rng(6)
+    date, u = rng.random(n) < 0.5, rng.random(n)
+    arm = np.where(rng.random(n) < np.where(date, 0.85, 0.15), "invited", "not").astype(object)
+    uptake = _uptake(u < np.where(date, 0.6, 0.05) + 0.3 * (arm == "invited"))
+    drawn = replace(cohort, arm=arm, strata=np.where(date, "d1", "d2"), uptake=uptake)
+    found = ENCOURAGED.estimate(drawn, safety=None)
+    share = pd.DataFrame({"date": date, "arm": arm, "took": u < np.where(date, 0.6, 0.05) + 0.3 * (arm == "invited")})
+    by_date = share.pivot_table(index="date", columns="arm", values="took")
+    invited_at = pd.Series(date[arm == "invited"]).value_counts(normalize=True)
+    expected = ((by_date["invited"] - by_date["not"]) * invited_at).sum()
+    assert found["first_stage", "uptake"].value == pytest.approx(expected, rel=1e-10)
+    itt, complier = (found[m, "attrition"] for m in ("risk_difference", "complier_risk_difference"))
+    assert complier.value == pytest.approx(itt.value / expected, rel=1e-10)
+
+
+def _uptake(took):
+    return np.where(took, 1.0, np.inf)
+
+
+def test_uptake_that_the_data_do_not_reach_is_censored_and_the_horizon_holds_for_it(spells, invited):
+    cohort = ENCOURAGED.cohort(spells, invited)
+    # everybody who is invited takes part in the fourth month unless gone; half are seen for two months only
+    short = np.arange(len(cohort)) % 2 == 0
+    stop, event = (np.where(short, short_one, long) for short_one, long in (
+        (np.minimum(cohort.y.stop, 2), cohort.y.stop), (np.where(cohort.y.stop > 2, 0, cohort.y.event), cohort.y.event)
+    ))  # fmt: skip
+    y = cs.Outcome(stop, event, subject=cohort.y.subject, causes=cohort.y.causes)
+    uptake = np.where(cohort.arm == "invited", 4.0, np.inf)
+    cohort = replace(cohort, y=y, uptake=uptake)
+    found = ENCOURAGED.estimate(cohort, safety=None)["first_stage", "uptake"]
+    rows = cohort.arm == "invited"
+    first = cs.Outcome(
+        np.minimum(stop, uptake), np.where(uptake <= stop, 1, np.where(event > 0, 2, 0)), causes=("uptake", "left")
+    )[rows]
+    table = cs.AalenJohansen().fit(first, cluster=cohort.cluster[rows]).table_.query("state == 'uptake' and time == 4")
+    assert found.value == pytest.approx(table["estimate"].iloc[0], rel=1e-10)
+    assert found.se == pytest.approx(table["se"].iloc[0], rel=1e-8)
+    # of those who are still there in the fourth month all take part; a count would make it half as many
+    assert found.value > 1.5 * np.mean(uptake[rows] <= stop[rows])
+    with pytest.raises(NotIdentifiedError, match="no first stage"):
+        ENCOURAGED.estimate(cohort, safety=None, horizon=3)
+
+
+def test_everybody_and_only_the_invited_taking_part_leaves_the_effect_of_the_invitation(spells, invited):
+    cohort = ENCOURAGED.cohort(spells, invited)
+    cohort = replace(cohort, uptake=_uptake(cohort.arm == "invited"))
+    gone = cohort.y.stop == 0
+    cohort = of.part_of(cohort, ~gone)
+    found = ENCOURAGED.estimate(cohort, safety=None)
+    assert (found["first_stage", "uptake"].value, found["first_stage", "uptake"].se) == (1, 0)
+    itt, complier = (found[m, "attrition"] for m in ("risk_difference", "complier_risk_difference"))
+    for end in ("value", "se", "lower", "upper"):
+        assert getattr(complier, end) == pytest.approx(getattr(itt, end), rel=1e-9)
+
+
+def test_uptake_without_times_is_refused(spells, invited):
+    cohort = ENCOURAGED.cohort(spells, invited)
+    with pytest.raises(DataError, match="uptake is bool: give the periods"):
+        replace(cohort, uptake=np.isfinite(cohort.uptake))
 
 
 def test_the_interval_of_a_ratio_holds_what_the_test_of_anderson_and_rubin_does_not_reject():
@@ -321,6 +416,50 @@ def test_an_eligibility_that_cannot_be_used_is_refused(spells, trial, eligible, 
         replace(RANDOMISED, eligible=eligible).cohort(spells, trial)
 
 
+@pytest.mark.parametrize("eligible", ["stop > 6", "cause != 'attrition'", "age > 3 and stop > age"])
+def test_an_eligibility_may_not_use_what_came_after_time_zero(spells, trial, invited, calls, eligible):
+    for design, table in (
+        (RANDOMISED, trial),
+        (ENCOURAGED, invited),
+        (TimeVaryingTreatment(intervention="call", since=day("2024-12")), calls),
+        (Landmark(intervention="call", dates=ZERO, follow_up=6), calls),
+        (StaggeredRollout(intervention="app", unit="branch", follow_up=6), {"B1": day("2025-01")}),
+    ):
+        with pytest.raises(ImmortalTimeError, match="not among what was known at time zero.*Use age, vintage, branch"):
+            replace(design, eligible=eligible).cohort(spells, table)
+
+
+def test_arms_and_dates_of_treatment_make_nobody_eligible(spells, calls, invited):
+    for eligible in ("arm == 'invited' or age > 3", "uptake_on == uptake_on"):
+        with pytest.raises(ImmortalTimeError, match="not among what was known"):
+            replace(ENCOURAGED, eligible=eligible).cohort(spells, invited)
+    design = TimeVaryingTreatment(intervention="call", since=day("2024-12"), eligible="since > 99")
+    with pytest.raises(ImmortalTimeError, match="uses 'since'"):
+        design.cohort(spells, calls)
+
+
+def test_a_cohort_of_another_design_is_refused(spells, trial, invited, calls):
+    dated = TimeVaryingTreatment(intervention="call", since=day("2024-12"))
+    rollout = StaggeredRollout(intervention="app", unit="branch", follow_up=6)
+    marks = Landmark(intervention="call", dates=ZERO, follow_up=6)
+    tables = ((RANDOMISED, trial), (ENCOURAGED, invited), (dated, calls), (marks, calls))
+    tables += ((rollout, {"B1": day("2025-01"), "B2": day("2025-03")}),)
+    cohorts = [(design, design.cohort(spells, table)) for design, table in tables]
+    for design, _ in cohorts:
+        for other, cohort in cohorts:
+            if other is not design:
+                with pytest.raises(
+                    DataError, match=f"lined up by {type(other).__name__} and .* by {type(design).__name__}"
+                ):
+                    design.estimate(cohort)
+    with pytest.raises(DataError, match="with intervention='offer' and is to be estimated with intervention='letter'"):
+        replace(RANDOMISED, intervention="letter").estimate(cohorts[0][1])
+    with pytest.raises(DataError, match="The cohort is a DataFrame"):
+        RANDOMISED.estimate(trial)
+    # another horizon is asked of the same rows
+    assert replace(RANDOMISED, follow_up=6).estimate(cohorts[0][1]).effects
+
+
 def test_an_arm_without_exit_is_refused_and_of_the_safety_endpoint_said(spells, trial, loans):
     cohort = RANDOMISED.cohort(spells, trial)
     spared = replace(cohort, y=_without(cohort, "default"))
@@ -357,6 +496,11 @@ def test_a_horizon_beyond_the_data_and_unknown_names_are_refused(spells, trial):
 def test_a_specification_that_makes_no_sense_is_refused(wrong):
     with pytest.raises(DataError):
         replace(RANDOMISED, **wrong)
+
+
+def test_a_draw_of_whole_branches_is_pointed_to_the_rollout():
+    with pytest.raises(DataError, match="unit='branch' is not known.*use StaggeredRollout"):
+        replace(RANDOMISED, unit="branch")
 
 
 def test_treatment_before_entry_and_after_the_exit_is_refused(loans, spells, calls):
@@ -430,6 +574,11 @@ def test_treatments_that_cannot_be_coded_are_refused(start, arm, error, words):
     y = cs.Outcome(stop=[4, 5, 9], event=[1, 1, 0], start=[0, 2, 5])
     with pytest.raises(error, match=words):
         treatment_episodes(X, y, start, arm=arm, control="never")
+
+
+def test_episodes_of_a_list_are_refused():
+    with pytest.raises(DataError, match="X is a list: give a DataFrame"):
+        treatment_episodes([[1.0], [2.0]], cs.Outcome(stop=[4, 9], event=[0, 1]), [2, np.nan])
 
 
 def test_rows_of_a_subject_must_agree_on_the_treatment():

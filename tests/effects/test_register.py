@@ -57,14 +57,14 @@ def test_a_register_survives_the_file(register, tmp_path):
 )
 def test_any_text_and_number_survives_the_file(text, numbers, p, tmp_path_factory):
     lower, value, upper = sorted(numbers)
-    result = {"estimated_on": date(2026, 1, 1), "estimate": value, "lower": lower, "upper": upper, "p_value": p}
+    result = {"estimated_on": date(2026, 10, 1), "estimate": value, "lower": lower, "upper": upper, "p_value": p}
     entry = planned(name=text, what=text, result=result, reason=text)
     path = InterventionRegister((entry,)).write(tmp_path_factory.mktemp("register") / "register.toml")
     assert InterventionRegister.read(path).entries == (entry,)
 
 
 def test_an_open_end_of_an_interval_survives_too(tmp_path):
-    result = {"estimated_on": date(2026, 1, 1), "estimate": 1.0, "lower": 0.5, "upper": float("inf"), "p_value": 0.4}
+    result = {"estimated_on": date(2026, 10, 1), "estimate": 1.0, "lower": 0.5, "upper": float("inf"), "p_value": 0.4}
     entry = planned(result=result)
     assert InterventionRegister.read(InterventionRegister((entry,)).write(tmp_path / "r.toml")).entries == (entry,)
 
@@ -93,6 +93,44 @@ def test_nothing_is_replaced_silently(register, tmp_path):
     assert InterventionRegister.read(path).entries == register.entries
 
 
+def test_a_result_of_before_the_first_look_is_not_recorded(register):
+    with pytest.raises(ConfigError, match="estimated_on = 2026-09-01 is before analysed_from"):
+        register.record("Seminar", "2026 Q3", estimate=ESTIMATE, test=TEST, estimated_on=date(2026, 9, 1))
+    assert register.entries[1].result is None
+
+
+def test_what_is_no_entry_estimate_test_or_file_is_refused(register, tmp_path):
+    with pytest.raises(ConfigError, match="An entry is a NoneType"):
+        register.add(None)
+    plan = ("Seminar", "2026 Q3")
+    with pytest.raises(ConfigError, match="estimate is a TestResult; give the Estimate"):
+        register.record(*plan, estimate=TEST, test=TEST, estimated_on=date(2026, 10, 5))
+    with pytest.raises(ConfigError, match="test is a float; give the TestResult"):
+        register.record(*plan, estimate=ESTIMATE, test=0.04, estimated_on=date(2026, 10, 5))
+    with pytest.raises(ConfigError, match="There is no folder .*to write 'register.toml' to"):
+        register.write(tmp_path / "nowhere" / "register.toml")
+    with pytest.raises(ConfigError, match="is a folder: give the name of a file"):
+        register.write(tmp_path)
+
+
+def test_comments_of_a_file_are_not_lost(register, tmp_path):
+    path = register.write(tmp_path / "register.toml")
+    written = path.read_text()
+    for commented in (
+        "# whoever reads this\n" + written,
+        written.replace("primary = true", "primary = true # really", 1),
+    ):
+        path.write_text(commented)
+        with pytest.raises(ConfigError, match="has 1 comment .*nothing was written"):
+            register.write(path)
+        assert path.read_text() == commented
+    register.write(path, overwrite=True)
+    assert path.read_text() == written
+    # a # inside of a text is none
+    full = register.add(planned(name="# 7", what='one "#" two\n# three', reason="it's # four"))
+    assert full.write(full.write(path)) == path
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -100,6 +138,11 @@ def test_nothing_is_replaced_silently(register, tmp_path):
         ({"design": "guess"}, "design: Input should be 'randomised'"),
         ({"quarter": "2026-3"}, "is no quarter"),
         ({"reference": "7"}, "reference"),
+        ({"reference": "I99"}, "'I99' is not in the catalogue"),
+        (
+            {"result": {"estimated_on": date(2026, 9, 29), "estimate": 1, "lower": 0, "upper": 2, "p_value": 0.1}},
+            "estimated_on = 2026-09-29 is before analysed_from = 2026-09-30",
+        ),
         ({"name": ""}, "name"),
         ({"decision": "keep"}, "without a result or a reason"),
         (

@@ -68,6 +68,11 @@ def test_branches_that_had_switched_before_the_data_begin_are_left_out_and_count
             NotIdentifiedError,
             "switched together on 2025-01-31",
         ),
+        (
+            {f"B{k}": pd.Timestamp(2025, 1, 3 + 4 * k) for k in range(6)},
+            NotIdentifiedError,
+            "switched together in one period, from 2025-01-03 to 2025-01-23",
+        ),
         ({}, DataError, "No branch has a date"),
         (DATES | {"B9": day("2025-01")}, DataError, "'B9' has a date but no loans"),
         (dict.fromkeys(DATES, day("2026-03")), DataError, "No branch switched inside the observed time"),
@@ -77,6 +82,15 @@ def test_branches_that_had_switched_before_the_data_begin_are_left_out_and_count
 def test_rollouts_without_a_comparison_are_refused(spells, dates, error, words):
     with pytest.raises(error, match=words):
         DESIGN.cohort(spells, dates)
+
+
+def test_dates_of_branches_may_be_text_or_have_a_time_zone_but_must_be_dates(spells):
+    expected = DESIGN.cohort(spells, DATES).arm
+    for read in (str, lambda d: d.tz_localize("Europe/Berlin"), lambda d: d + pd.Timedelta(hours=13)):
+        np.testing.assert_array_equal(DESIGN.cohort(spells, {b: read(d) for b, d in DATES.items()}).arm, expected)
+    np.testing.assert_array_equal(DESIGN.cohort(spells, DATES | {"B5": None}).arm, expected)
+    with pytest.raises(DataError, match="'date of the switch by branch' holds 1 value that is no date .*'soon'"):
+        DESIGN.cohort(spells, DATES | {"B5": "soon"})
 
 
 def test_units_that_switch_together_after_others_did_before_the_data_are_refused(spells):
@@ -95,6 +109,9 @@ def test_one_unit_an_unknown_one_and_a_short_window_are_refused(loans, spells):
         replace(DESIGN, before=0)
     with pytest.raises(DataError, match="n_permutations=0"):
         DESIGN.estimate(DESIGN.cohort(spells, DATES), n_permutations=0)
+    for seed in ("a", -1, None, 1.5):
+        with pytest.raises(DataError, match=f"random_state={seed!r} is no seed"):
+            DESIGN.estimate(DESIGN.cohort(spells, DATES), random_state=seed)
 
 
 def test_the_effect_of_a_single_branch_has_no_variance(spells):
@@ -154,6 +171,17 @@ def test_the_interval_uses_students_t_with_one_degree_of_freedom_less_than_branc
     assert np.log(found.upper) - log == pytest.approx(t.ppf(0.975, 9) * se, rel=1e-9)
     with pytest.warns(SmallSampleWarning, match="There are 8 units"):
         DESIGN.estimate(rollout(3, n_branches=8), safety=None)
+
+
+def test_the_method_names_what_is_adjusted_for():
+    cohort = rollout(3, n_branches=10)
+    cohort.X["score"] = np.random.default_rng(1).normal(size=len(cohort))
+    one, listed = (
+        DESIGN.estimate(cohort, safety=None, n_permutations=1, adjust=a)["hazard_ratio", "attrition"]
+        for a in ("score", ["score"])
+    )
+    assert (one.value, one.method) == (listed.value, listed.method)
+    assert "adjusted for score;" in one.method
 
 
 def test_row_order_changes_nothing():
