@@ -13,7 +13,8 @@ from churnsurv.effects.arms import (
     positive_weights,
     read_two_arms,
     refuse_arms_without_events,
-    refuse_units_across_arms,
+    refuse_lone_clusters,
+    refuse_subjects_across_arms,
     warn_of_few_clusters,
 )
 from churnsurv.effects.comparison import compared
@@ -61,7 +62,7 @@ def hazard_ratio(
     strata : (n,) or frame of n rows, optional
         Baseline hazards of their own; one common ratio.
     cluster : (n,), optional
-        Sandwich variance of Lin and Wei (1989) by cluster; clusters lie within arms.
+        Sandwich variance of Lin and Wei (1989) by cluster, which may have rows in both arms.
     sample_weight : (n,), optional
         Positive sampling or balancing weights, taken as known: sandwich variance.
     ties : {"efron", "breslow"}
@@ -75,7 +76,7 @@ def hazard_ratio(
     ------
     DataError
         Not two arms, an arm of one customer, arms, clusters or weights missing or not positive, an unknown reference or cause,
-        a subject or cluster in both arms.
+        a subject in both arms, an arm that lies in one cluster.
     TooFewEventsError
         An arm without event: the ratio is 0 or infinite.
     NotIdentifiedError
@@ -175,7 +176,8 @@ def _read(
     y = as_outcome(y)
     refuse_recurrent(y, what)
     codes, labels = read_two_arms(y, arm, reference)
-    refuse_units_across_arms(y, cluster, codes)
+    refuse_subjects_across_arms(y, codes)
+    refuse_lone_clusters(cluster, codes, labels)
     warn_of_few_clusters(cluster, codes, labels, stacklevel=4)
     weight = positive_weights(sample_weight, len(y))
     event = y.event > 0 if cause is None else y.event == y.cause_code(cause)

@@ -19,7 +19,8 @@ from churnsurv.effects.arms import (
     positive_weights,
     read_two_arms,
     refuse_arms_without_events,
-    refuse_units_across_arms,
+    refuse_lone_clusters,
+    refuse_subjects_across_arms,
     units_that_vary,
     warn_of_few_clusters,
 )
@@ -61,6 +62,7 @@ class ArmNumbers:
 
     value: Floats  #: (2,)
     variance: Floats  #: (2,)
+    covariance: float  #: not 0 where clusters have rows in both arms
     n: int
     n_events: int
 
@@ -122,7 +124,8 @@ class TwoArms:
             counting = np.concatenate(([False], counts))[cell.rows.event]
             events[cell.arm] += int(np.count_nonzero(within & counting))
         refuse_arms_without_events(events, self.labels, cause, f" within {horizon:g}", what)
-        return ArmNumbers(value, (influence**2).sum(axis=1) if robust else variance, sum(self.n), int(events.sum()))
+        joint = influence @ influence.T if robust else np.diag(variance)
+        return ArmNumbers(value, np.diag(joint), float(joint[0, 1]), sum(self.n), int(events.sum()))
 
 
 def two_arms(
@@ -147,7 +150,8 @@ def two_arms(
     y = as_outcome(y)
     refuse_recurrent(y, what)
     codes, labels = read_two_arms(y, arm, reference)
-    refuse_units_across_arms(y, cluster, codes)
+    refuse_subjects_across_arms(y, codes)
+    refuse_lone_clusters(cluster, codes, labels)
     warn_of_few_clusters(cluster, codes, labels, stacklevel)
     weight = positive_weights(sample_weight, len(y))
     level = confidence_level(level)

@@ -322,7 +322,6 @@ def test_few_clusters_are_pointed_out():
         ({"sample_weight": [1, 1, 1, -2, 1, 1, 1, 1]}, "negative value"),
         ({"sample_weight": [1, 1, 1, np.nan, 1, 1, 1, 1]}, "missing value"),
         ({"sample_weight": [1, 1]}, "sample_weight has shape"),
-        ({"cluster": [1, 2, 3, 4, 1, 5, 6, 7]}, "1 cluster with rows in both arms"),
         ({"level": 95}, "level=95 is no confidence level"),
     ],
 )
