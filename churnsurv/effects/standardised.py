@@ -71,7 +71,8 @@ def standardised_effect(
     y : Outcome or scikit-survival's structured array, of n rows
         On time since assignment.
     arm : str
-        The column of X with the arm.
+        The column of X with the arm. More than two arms that are numbers are taken as labels, never as doses; with a formula
+        write C(arm).
     effect : {"risk_difference", "risk_ratio", "rmst_difference", "time_lost_difference"}
         Arm against reference. Time lost is the area under the risk.
     horizon : float
