@@ -14,6 +14,8 @@ from churnsurv.messages import counted, first_of
 from churnsurv.outcome import Outcome
 from churnsurv.rows import refuse_one_cluster, row_labels, row_weights
 
+#: arguments with one label per row
+ROW_LABELS = ("arm", "censoring_strata", "cluster", "strata")
 #: below this many clusters in an arm the normal interval is too short
 FEW_CLUSTERS = 20
 
@@ -109,6 +111,20 @@ def warn_of_few_clusters(
                 SmallSampleWarning,
                 stacklevel=stacklevel,
             )
+
+
+def values_of(values: Any, rows: NDArray[Any], n: int, argument: str) -> Any:
+    """Give the values of some of n rows; labels are read first, or a missing one in a list would become the text "nan"."""
+    if argument in ROW_LABELS:
+        row_labels(values, n, argument)
+    if np.shape(values)[:1] != (n,):
+        raise DataError(
+            f"{argument} has shape {np.shape(values)}, the outcome has {counted(n, 'row')}; give one value per row."
+        )
+    frame = values if isinstance(values, pd.DataFrame | pd.Series | np.ndarray) else pd.DataFrame(values)
+    if isinstance(frame, np.ndarray):
+        return frame[rows]
+    return (frame if np.ndim(values) > 1 or isinstance(values, pd.Series) else frame.iloc[:, 0]).iloc[rows]
 
 
 def units_that_vary(values: NDArray[Any], units: NDArray[np.int64]) -> NDArray[np.int64]:

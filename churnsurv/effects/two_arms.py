@@ -33,6 +33,9 @@ from churnsurv.nonparametric.groups import GroupRows, from_origin, group_rows
 from churnsurv.outcome import Outcome
 from churnsurv.rows import as_outcome, refuse_recurrent, row_labels
 
+#: what all causes are called when they are taken as one
+ANY_CAUSE = "any cause"
+
 
 @dataclass(frozen=True, eq=False)
 class Cell:
@@ -92,6 +95,10 @@ class TwoArms:
         variance = "infinitesimal-jackknife" if self.is_robust(cause) else "Greenwood"
         return "; ".join([estimator, interval, f"{variance} variance", *self.words])
 
+    def named(self, cause: str | None) -> str | None:
+        """Give the name of a cause that was asked for; all of them taken as one have none."""
+        return None if self.causes == (ANY_CAUSE,) else cause
+
     def estimator(self, cause: str | None) -> str:
         """Name the curve."""
         return "Kaplan-Meier" if cause is None or len(self.causes) == 1 else "Aalen-Johansen"
@@ -123,7 +130,7 @@ class TwoArms:
             within = cell.rows.stop <= end + slack(cell.table.times)
             counting = np.concatenate(([False], counts))[cell.rows.event]
             events[cell.arm] += int(np.count_nonzero(within & counting))
-        refuse_arms_without_events(events, self.labels, cause, f" within {horizon:g}", what)
+        refuse_arms_without_events(events, self.labels, self.named(cause), f" within {horizon:g}", what)
         joint = influence @ influence.T if robust else np.diag(variance)
         return ArmNumbers(value, np.diag(joint), float(joint[0, 1]), sum(self.n), int(events.sum()))
 
