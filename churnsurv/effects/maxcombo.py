@@ -50,7 +50,8 @@ def maxcombo_test(
     arm : (n,)
         Two arms; of more, compare pairs by ``pairwise_tests(test=maxcombo_test)``.
     weights : sequence of (rho, gamma)
-        Exponents, 0 or more; default: constant, late, early, middle.
+        Exponents of the weights of time, 0 or more; default: constant, late, early, middle. Not weights of rows, which are
+        `sample_weight`.
     alternative : {"two-sided", "less", "greater"}
         One-sided: the (weighted) hazard of the other arm is less, or greater, than that of the reference. With a one-sided
         alternative and late weights, an arm that first harms and then helps can be found better: look at the curves.

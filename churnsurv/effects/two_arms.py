@@ -76,7 +76,7 @@ class TwoArms:
 
     labels: pd.Index  #: the reference first
     cells: tuple[Cell, ...]
-    n: tuple[int, int]  #: subjects (or clusters) by arm
+    n: tuple[int, int]  #: subjects by arm
     causes: tuple[str, ...]
     robust: bool
     words: tuple[str, ...]  #: what ``method`` says of weights, strata and entry
@@ -175,7 +175,7 @@ def two_arms(
     shares = _shares(rows, size)
     leaving = len(y.causes) if n_leaving is None else n_leaving
     cells = tuple(_cell(part, g // size, named[g], shares[g % size], leaving) for g, part in enumerate(rows))
-    n = _units(cells, 0), _units(cells, 1)
+    n = _subjects(y, codes, cells[0].rows.origin)
     _warn_of_emptied(cells, stacklevel)
     words = ["sampling weights"] if weight is not None else []
     words += (
@@ -240,9 +240,11 @@ def _cell(rows: GroupRows, arm: int, name: str, share: float, n_causes: int) -> 
     return Cell(arm, name, share, leaves, table, kaplan_meier(table).survival, rows.event)
 
 
-def _units(cells: tuple[Cell, ...], arm: int) -> int:
-    """Count the subjects (or clusters) of an arm; one in several strata counts once."""
-    return int(np.count_nonzero(np.bincount(np.concatenate([c.rows.cluster for c in cells if c.arm == arm]))))
+def _subjects(y: Outcome, codes: Ints, origin: float) -> tuple[int, int]:
+    """Count the subjects of each arm that are watched after the origin."""
+    there = (y.stop > origin) | (y.from_origin & (origin == 0))
+    reference, other = (len(pd.unique(y.subject[there & (codes == k)])) for k in (0, 1))
+    return reference, other
 
 
 def _warn_of_emptied(cells: tuple[Cell, ...], stacklevel: int) -> None:
