@@ -121,10 +121,11 @@ def values_of(values: Any, rows: NDArray[Any], n: int, argument: str) -> Any:
         raise DataError(
             f"{argument} has shape {np.shape(values)}, the outcome has {counted(n, 'row')}; give one value per row."
         )
-    frame = values if isinstance(values, pd.DataFrame | pd.Series | np.ndarray) else pd.DataFrame(values)
-    if isinstance(frame, np.ndarray):
-        return frame[rows]
-    return (frame if np.ndim(values) > 1 or isinstance(values, pd.Series) else frame.iloc[:, 0]).iloc[rows]
+    if isinstance(values, pd.DataFrame | pd.Series):
+        return values.iloc[rows]
+    if isinstance(values, np.ndarray):
+        return values[rows]
+    return (pd.Series(values) if np.ndim(values) == 1 else pd.DataFrame(values)).iloc[rows]
 
 
 def units_that_vary(values: NDArray[Any], units: NDArray[np.int64]) -> NDArray[np.int64]:

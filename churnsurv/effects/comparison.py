@@ -105,7 +105,7 @@ def compared(counts: Counts, *, leaving: bool) -> NDArray[np.bool_]:
     """
     n, d = counts.at_risk.sum(axis=0), counts.events.sum(axis=0)
     together = np.count_nonzero(counts.at_risk > 0, axis=0) >= 2
-    return together if leaving else together & (n - d > 1e-9 * n)
+    return np.asarray(together if leaving else together & (n - d > 1e-9 * n))
 
 
 def read_comparison(

@@ -67,7 +67,7 @@ def simulated_power(
     Warns
     -----
     SmallSampleWarning
-        The default test with fewer than 5 clusters in an arm. In simulations without effect it rejects 3 to 5 % at the level
+        The default test with fewer than 5 clusters in an arm. In simulations without effect it rejects 4 to 5 % at the level
         of 5 % where 6 to 20 clusters are divided evenly, also 5 % with 5 of 20 treated, but 8 % with 3 of 12.
 
     Examples

@@ -31,7 +31,7 @@ def curve_value(y, effect, cause):
         1 - curves.at([m]).survival[0, 0] if cause is None else curves.at([m]).cumulative_incidence(cause)[0, 0]
         for m in range(1, 10)
     ]
-    return {"rmst": 9 - sum(risks[:-1]), "time": sum(risks[:-1])}.get(effect.split("_")[0], risks[-1])
+    return {"rmst": 9 - sum(risks[:-1]), "rmtl": sum(risks[:-1])}.get(effect.split("_")[0], risks[-1])
 
 
 def predicted(curves, effect, cause):

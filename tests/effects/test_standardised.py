@@ -38,7 +38,8 @@ def test_effects_are_those_of_the_averages_of_predictions(name):
         found = standardised_effect(model, X, y, "deferral", **options)
         assert found.value == pytest.approx(risk[0] - risk[1])
         assert found.lower <= found.upper
-        assert found.n == rows.sum()
+        assert found.n == 200  # both arms, as of the events
+        assert f"{rows.sum()} {'customers' if estimand == 'ate' else 'treated'};" in found.method
     # the area by the months: times are whole
     grid = [[c.risk("attrition", m).mean() for m in range(1, 9)] for c in curves]
     lost = standardised_effect(model, X, y, "deferral", effect="rmtl_difference", horizon=9, cause="attrition", **QUICK)
