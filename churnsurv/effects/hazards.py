@@ -93,7 +93,7 @@ def hazard_ratio(
     y, X, labels, weight = _read(y, arm, reference, cause, cluster, sample_weight, "A hazard ratio")
     left = y if cause is not None or len(y.causes) == 1 else _any_cause(y)
     modelled = cause or left.causes[0]
-    _refuse_apart(left, X, modelled, strata)
+    _refuse_apart(left, X, modelled, strata, left.stop)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         # nobody is predicted here: a stratum without events says nothing about the ratio
@@ -144,7 +144,7 @@ def subdistribution_hazard_ratio(
     DataError, TooFewEventsError
         As of :func:`hazard_ratio`.
     NotIdentifiedError
-        Recurrent events; gaps in a subject's rows; ages through which nobody was watched.
+        As of :func:`hazard_ratio`; gaps in a subject's rows; ages through which nobody was watched.
 
     Examples
     --------
@@ -155,6 +155,9 @@ def subdistribution_hazard_ratio(
     True
     """
     y, X, labels, weight = _read(y, arm, reference, cause, cluster, sample_weight, "A subdistribution hazard ratio")
+    # who left by another cause stays in the risk set
+    stays = (y.event > 0) & (y.event != y.cause_code(cause))
+    _refuse_apart(y, X, cause, strata, np.where(stays, np.inf, y.stop))
     model = FineGray(cause).fit(
         X, y, strata=strata, cluster=cluster, sample_weight=weight, censoring_strata=censoring_strata
     )
@@ -185,11 +188,17 @@ def _read(
     return y, pd.DataFrame({"arm": codes.astype(np.float64)}), labels, weight
 
 
-def _refuse_apart(y: Outcome, X: pd.DataFrame, cause: str, strata: ArrayLike | pd.DataFrame | None) -> None:
-    """Refuse arms of which no two rows are at risk together when somebody leaves."""
+def _refuse_apart(
+    y: Outcome,
+    X: pd.DataFrame,
+    cause: str,
+    strata: ArrayLike | pd.DataFrame | None,
+    until: NDArray[np.float64],
+) -> None:
+    """Refuse arms of which no two rows are at risk together (`until` (n,) their times) when somebody leaves."""
     stratum = np.zeros(len(y), dtype=np.int64) if strata is None else row_labels(strata, len(y), "strata")[0]
     event = (y.event == y.cause_code(cause)).astype(np.int64)
-    counts = arm_counts(y.entry, y.stop, event, X["arm"].to_numpy(dtype=np.int64), stratum, 2)
+    counts = arm_counts(y.entry, until, event, X["arm"].to_numpy(dtype=np.int64), stratum, 2)
     if not compared(counts, leaving=True).any():
         raise NotIdentifiedError(
             f"At no event are customers of both arms at risk together{' in one stratum' if strata is not None else ''}: the "

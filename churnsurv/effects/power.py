@@ -139,7 +139,7 @@ def sample_size_by_simulation(
 
     The non-centrality of the test grows with the root of n: from each size tried the next follows by the ratio of what
     is needed to what was found, on a probit scale, until the power is met within twice its Monte-Carlo error. The size
-    given is that of all tried together; the power is estimated once more there.
+    given is that of all tried together; the power is estimated once more there. It is at least two clusters in each arm.
 
     Parameters
     ----------
@@ -167,6 +167,7 @@ def sample_size_by_simulation(
     _whole(first, "first", 4)
     _whole(repetitions, "repetitions", 1)
     check_seed(random_state)
+    _check_scenario(scenario)
     critical = critical_value(alpha, True)
     if not alpha < one_number(power, "power") < 1:
         raise DataError(f"power={power!r} must lie between alpha and 1.")
@@ -180,14 +181,17 @@ def sample_size_by_simulation(
         tried.append((size, found))
         return found
 
-    size = first
+    least = _least_size(scenario) if options.get("test") is None else 4
+    size = max(least, first)
     for _ in range(12):
         found = at(size)
+        if size == least and found.value > power:
+            return SimulatedSize(size, found, _curve(tried))
         if abs(found.value - power) <= 2 * error:
-            size = max(4, int(np.ceil(_pooled_size(tried, alpha, needed))))
+            size = max(least, int(np.ceil(_pooled_size(tried, alpha, needed))))
             return SimulatedSize(size, at(size), _curve(tried))
         step = (needed / max(_noncentrality(found, alpha), needed / np.sqrt(10))) ** 2
-        size = max(4, int(np.ceil(size * step)))
+        size = max(least, int(np.ceil(size * step)))
         if size > 1_000_000:
             break
     raise DataError(
@@ -225,6 +229,12 @@ def _check_clusters(scenario: TrialScenario, n: int) -> None:
             SmallSampleWarning,
             stacklevel=3,
         )
+
+
+def _least_size(scenario: TrialScenario) -> int:
+    """Give the least size that the default test can deal with: two clusters in each arm."""
+    smaller = min(scenario.share_treated, 1 - scenario.share_treated)
+    return 4 if scenario.cluster_size == 1 else int(np.ceil(2 / smaller)) * scenario.cluster_size
 
 
 def _noncentrality(found: Estimate, alpha: float) -> float:

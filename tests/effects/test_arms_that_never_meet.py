@@ -50,6 +50,13 @@ def test_cox_models_and_maxcombo_refuse_them_alike(test, apart):
         test(y, ARM, **options)
 
 
+def test_the_subdistribution_hazard_ratio_refuses_arms_in_strata_of_their_own():
+    rng = np.random.default_rng(0)
+    y = cs.Outcome(rng.integers(1, 12, N), rng.integers(0, 3, N), causes=("attrition", "default"))
+    with pytest.raises(NotIdentifiedError, match="at risk together in one stratum"):
+        effects.subdistribution_hazard_ratio(y, ARM, cause="attrition", strata=ARM)
+
+
 def test_a_third_arm_apart_changes_nothing_for_the_other_two():
     rng = np.random.default_rng(1)
     arm = np.repeat(["x", "y", "z"], 30)

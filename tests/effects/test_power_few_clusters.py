@@ -69,6 +69,14 @@ def test_few_clusters_are_pointed_out_and_one_in_an_arm_is_refused():
     assert by_customer.value == 0
 
 
+@pytest.mark.filterwarnings("ignore::churnsurv.exceptions.SmallSampleWarning")
+def test_the_search_for_a_size_keeps_two_clusters_in_each_arm():
+    strong = TrialScenario({"attrition": 0.1}, {"attrition": 0.3}, follow_up=12, cluster_size=100)
+    found = sample_size_by_simulation(strong, power=0.2, repetitions=40, random_state=1)
+    assert found.n == 400
+    assert found.power.value > 0.2
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -123,7 +131,10 @@ def test_sizes_and_scenarios_that_are_none_are_refused():
             power_curve(PLAIN, sizes, repetitions=2)
     with pytest.raises(DataError, match="scenario is a dict: give a TrialScenario"):
         simulated_power({"attrition": 0.1}, 100)
-    assert simulated_power(PLAIN, 100, test=lambda trial: float("nan"), repetitions=2).value == 0
+    with pytest.raises(DataError, match="scenario is a dict: give a TrialScenario"):
+        sample_size_by_simulation({"attrition": 0.1})
+    by_none = simulated_power(PLAIN, 100, test=lambda trial: float("nan"), repetitions=2)
+    assert by_none.value == 0
 
 
 @pytest.mark.parametrize("looks", ["abc", None, ["a", 1], [[0.5], [0.5, 1]]])
