@@ -12,8 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from churnsurv.exceptions import DataError, SmallSampleWarning, TooFewEventsError
 from churnsurv.messages import counted, first_of
 from churnsurv.outcome import Outcome
-from churnsurv.rows import row_labels, row_weights
+from churnsurv.rows import refuse_one_cluster, row_labels, row_weights
 
+#: arguments with one label per row
+ROW_LABELS = ("arm", "censoring_strata", "cluster", "strata")
 #: below this many clusters in an arm the normal interval is too short
 FEW_CLUSTERS = 20
 
@@ -45,23 +47,51 @@ def read_two_arms(y: Outcome, arm: ArrayLike, reference: Any) -> tuple[NDArray[n
     return 1 - codes, labels[::-1]
 
 
-def refuse_units_across_arms(y: Outcome, cluster: ArrayLike | None, codes: NDArray[np.int64]) -> None:
-    """Refuse subjects, and clusters where given, with rows in both arms."""
-    if cluster is not None:
-        _refuse_across(row_labels(cluster, len(y), "cluster")[0], codes, "cluster")
-    _refuse_across(pd.factorize(y.subject)[0].astype(np.int64), codes, "subject")
-
-
-def _refuse_across(units: NDArray[np.int64], codes: NDArray[np.int64], what: str) -> None:
-    size = int(units.max()) + 1
-    both = np.flatnonzero(
-        np.bincount(units[codes == 0], minlength=size) * np.bincount(units[codes == 1], minlength=size)
-    )
+def refuse_subjects_across_arms(y: Outcome, codes: NDArray[np.int64]) -> None:
+    """Refuse subjects with rows in both arms: they change their arm."""
+    units, both = _across(y.subject, codes)
     if len(both):
         raise DataError(
-            f"{counted(len(both), what)} with rows in both arms (rows {first_of(np.flatnonzero(units == both[0]))}): the "
-            "arms are not independent, and time before a change of arm would count for neither. Give each "
-            f"{what} the arm it was assigned at time zero."
+            f"{counted(len(both), 'subject')} with rows in both arms (rows {first_of(np.flatnonzero(units == both[0]))}): "
+            "time before a change of arm would count for neither. Give each subject the arm it was assigned at time zero; "
+            "the loans of a customer are subjects of one cluster."
+        )
+
+
+def refuse_clusters_across_arms(cluster: ArrayLike | None, codes: NDArray[np.int64]) -> None:
+    """Refuse clusters with rows in both arms, where arms must be independent."""
+    if cluster is None:
+        return
+    units, both = _across(row_labels(cluster, len(codes), "cluster")[0], codes)
+    if len(both):
+        raise DataError(
+            f"{counted(len(both), 'cluster')} with rows in both arms (rows {first_of(np.flatnonzero(units == both[0]))}): "
+            "the intervals of the arms are combined as those of independent customers. Compare risks or restricted times, "
+            "which sum the influences of a cluster over both arms."
+        )
+
+
+def _across(labels: NDArray[Any], codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give the unit of each row and the units with rows in both arms."""
+    units = pd.factorize(labels)[0].astype(np.int64)
+    return units, np.intersect1d(units[codes == 0], units[codes == 1])
+
+
+def refuse_lone_clusters(cluster: ArrayLike | None, codes: NDArray[np.int64], labels: pd.Index) -> None:
+    """Refuse an arm that lies in one cluster, and two clusters in all: their variance is not that of the comparison."""
+    if cluster is None:
+        return
+    units = row_labels(cluster, len(codes), "cluster")[0]
+    refuse_one_cluster(units)
+    alone = labels[pd.Series(units).groupby(codes).nunique().to_numpy() < 2]
+    if len(alone):
+        raise DataError(
+            f"Arm {first_of([repr(v) for v in alone])} lies in one cluster: what its cluster does cannot be told from what the "
+            "arm does. Use smaller clusters, or leave the arm out."
+        )
+    if units.max() < 2:
+        raise DataError(
+            "Two clusters, both with rows in both arms: their variance is not estimable. Use smaller clusters."
         )
 
 
@@ -81,6 +111,21 @@ def warn_of_few_clusters(
                 SmallSampleWarning,
                 stacklevel=stacklevel,
             )
+
+
+def values_of(values: Any, rows: NDArray[Any], n: int, argument: str) -> Any:
+    """Give the values of some of n rows; labels are read first, or a missing one in a list would become the text "nan"."""
+    if argument in ROW_LABELS:
+        row_labels(values, n, argument)
+    if np.shape(values)[:1] != (n,):
+        raise DataError(
+            f"{argument} has shape {np.shape(values)}, the outcome has {counted(n, 'row')}; give one value per row."
+        )
+    if isinstance(values, pd.DataFrame | pd.Series):
+        return values.iloc[rows]
+    if isinstance(values, np.ndarray):
+        return values[rows]
+    return (pd.Series(values) if np.ndim(values) == 1 else pd.DataFrame(values)).iloc[rows]
 
 
 def units_that_vary(values: NDArray[Any], units: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -39,6 +39,11 @@ class Assigned(NamedTuple):
         return self.arms.unit[self.subject]
 
     @property
+    def n_compared(self) -> int:
+        """Subjects in the arm or in the reference, those whose events are counted."""
+        return int(np.count_nonzero(np.isin(self.arms.code, (0, self.target))))
+
+    @property
     def pair(self) -> tuple[Any, Any]:
         """Labels of the arm and of the reference."""
         return self.arms.labels[self.target], self.arms.labels[0]

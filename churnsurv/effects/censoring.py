@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 
 from churnsurv.effects.contrasts import difference
-from churnsurv.effects.two_arms import ArmNumbers, TwoArms, two_arms
+from churnsurv.effects.two_arms import ANY_CAUSE, ArmNumbers, TwoArms, two_arms
 from churnsurv.exceptions import DataError
 from churnsurv.kernels import hazard_functions as kernel
 from churnsurv.messages import counted, first_of, one_number
@@ -205,7 +205,7 @@ def _with_censoring(
     if cause is not None:
         y.cause_code(cause)
     event = (y.event > 0).astype(np.int64) if cause is None else y.event
-    kinds = ("any cause",) if cause is None else y.causes
+    kinds = (ANY_CAUSE,) if cause is None else y.causes
     lost = _last_rows(y) & (y.event == 0)
     if informative is not None:
         asked = np.asarray(informative)
@@ -233,9 +233,9 @@ def _last_rows(y: Outcome) -> NDArray[np.bool_]:
 
 def _shifted(arms: TwoArms, factors: NDArray[np.float64], horizon: float, cause: str | None) -> Estimate:
     """Give the difference of risks with these factors."""
-    own = cause or "any cause"
+    own = cause or ANY_CAUSE
     usual = arms.risk(horizon, own)  # its checks, counts of customers and events
-    value, variance = np.zeros(2), np.zeros(2)
+    value, influence = np.zeros(2), np.zeros((2, 1 + max(int(cell.rows.cluster.max()) for cell in arms.cells)))
     for cell in arms.cells:
         end = cell.rows.origin + one_number(horizon, "horizon")
         factor = float(factors[cell.arm])
@@ -243,7 +243,8 @@ def _shifted(arms: TwoArms, factors: NDArray[np.float64], horizon: float, cause:
         table = rows.risk_table(len(arms.causes) + 1)
         value[cell.arm], slopes = kernel.shifted_risk(table, arms.causes.index(own), factor, end)
         of_rows = kernel.shifted_influence(table, slopes, rows.event, rows.weight)
-        variance[cell.arm] = float(np.sum(np.bincount(cell.rows.cluster, of_rows) ** 2))
+        influence[cell.arm] = np.bincount(cell.rows.cluster, of_rows, influence.shape[1])
+    joint = influence @ influence.T
     told = ", ".join(f"{label}: {factor:g}" for label, factor in zip(arms.labels, factors, strict=True))
     words = [
         "hazard after censoring times delta",
@@ -252,6 +253,6 @@ def _shifted(arms: TwoArms, factors: NDArray[np.float64], horizon: float, cause:
         "infinitesimal-jackknife variance",
         *arms.words,
     ]
-    numbers = ArmNumbers(value, variance, usual.n, usual.n_events)
+    numbers = ArmNumbers(value, np.diag(joint), float(joint[0, 1]), usual.n, usual.n_events)
     what = f"Difference of the delta-adjusted risk of leaving{f' by {cause}' if cause else ''} within {horizon:g}"
     return difference(arms, numbers, what, "; ".join(words))

@@ -54,7 +54,7 @@ class Comparison(NamedTuple):
     def log_rank(self, counts: Counts, time_weight: Floats) -> LogRank:
         """Give the statistic, with the robust covariance where there are clusters."""
         parts = of_counts(counts, time_weight)
-        if not np.any(parts.covariance):  # exact, whereas influences of arms that never meet are zero up to rounding
+        if not np.any(compared(counts, leaving=False) & (time_weight > 0)):
             raise self.not_together()
         if self.cluster is None:
             return parts
@@ -96,6 +96,16 @@ class Comparison(NamedTuple):
             words += ["weighted, the weights taken as known"] if self.weight is not None else []
         words += list(more) + (["delayed entry"] if np.any(self.y.entry > 0) else [])
         return ", ".join(words)
+
+
+def compared(counts: Counts, *, leaving: bool) -> NDArray[np.bool_]:
+    """Tell at which cells (M,) two arms are at risk together and, unless all may be `leaving`, somebody stays.
+
+    By the counts: a covariance that is zero in truth is zero up to rounding only, which a test would divide by.
+    """
+    n, d = counts.at_risk.sum(axis=0), counts.events.sum(axis=0)
+    together = np.count_nonzero(counts.at_risk > 0, axis=0) >= 2
+    return np.asarray(together if leaving else together & (n - d > 1e-9 * n))
 
 
 def read_comparison(

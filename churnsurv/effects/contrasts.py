@@ -18,7 +18,7 @@ def quantile_of(level: float) -> float:
 def difference(arms: TwoArms, numbers: ArmNumbers, what: str, method: str, scale: float = 1.0) -> Estimate:
     """Give `scale` times (other arm − reference) with its normal interval."""
     value = scale * float(numbers.value[1] - numbers.value[0])
-    se = abs(scale) * float(np.sqrt(numbers.variance.sum()))
+    se = abs(scale) * float(np.sqrt(max(numbers.variance.sum() - 2 * numbers.covariance, 0.0)))
     half = quantile_of(arms.level) * se
     name = f"{what}, {arms.labels[1]} - {arms.labels[0]}"
     return Estimate(name, value, se, value - half, value + half, arms.level, numbers.n, numbers.n_events, method)
@@ -29,7 +29,8 @@ def ratio(arms: TwoArms, numbers: ArmNumbers, what: str, method: str) -> Estimat
     if np.any(numbers.value <= 0):
         label = arms.labels[int(np.argmin(numbers.value))]
         raise DataError(f"{what} is 0 in arm {label!r}: no ratio can be formed. Ask for the difference instead.")
-    log_se = float(np.sqrt(np.sum(numbers.variance / numbers.value**2)))
+    of_log_ratio = np.sum(numbers.variance / numbers.value**2) - 2 * numbers.covariance / np.prod(numbers.value)
+    log_se = float(np.sqrt(max(of_log_ratio, 0.0)))
     log_ratio = float(np.log(numbers.value[1] / numbers.value[0]))
     name = f"{what}, {arms.labels[1]} / {arms.labels[0]}"
     return of_log(name, log_ratio, log_se, arms.level, numbers.n, numbers.n_events, method)

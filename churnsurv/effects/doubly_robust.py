@@ -59,10 +59,11 @@ def doubly_robust_effect(
     Parameters
     ----------
     model, X, y, arm, effect, horizon, cause, reference, treated, cluster, level
-        As of :func:`standardised_effect`.
+        As of :func:`standardised_effect`: `model` is the survival model of leaving (in :func:`weighted_effect`, which has none,
+        the `model` is what `classifier` is here).
     formula, classifier, folds
-        Of the propensity given the other columns of X, as `formula`, `model` and `folds` of :func:`propensity`. With more than
-        one fold the model of leaving is cross-fitted too, in the same folds.
+        Of the propensity given the other columns of X, as `formula`, `model` and `folds` of :func:`propensity`: `classifier`
+        is the model of the arm. With more than one fold the model of leaving is cross-fitted too, in the same folds.
     random_state : int, optional
         Seed of the folds.
 
@@ -105,7 +106,9 @@ def doubly_robust_effect(
     event = assigned.y.event > 0 if asked.cause is None else assigned.y.event == assigned.y.cause_code(asked.cause)
     n_events = events_of_arms(assigned, event, end, everyone, asked.cause)
     people = asked.X.iloc[assigned.first].reset_index(drop=True)
-    candidates = read_candidates(people.drop(columns=arm), assigned.arms, formula, classifier, folds, random_state)
+    candidates = read_candidates(
+        people.drop(columns=arm), assigned.arms, formula, classifier, folds, random_state, "classifier"
+    )
     ps = propensity_of(candidates, assigned.arms.code, assigned.arms.labels, int(assigned.arms.unit.max()) + 1)
     refuse_impossible(ps.probability, ps.code, ps.arms, "ate", assigned.target, None)
     ps.warn_of_rare("ate", assigned.target, None, stacklevel=3)
@@ -119,7 +122,9 @@ def doubly_robust_effect(
     one, other = assigned.pair
     of = f" of {asked.cause}" if asked.cause else ""
     sign = " / " if effect == "risk_ratio" else " - "
-    words = effect.replace("_", " ").replace("rmst", "restricted mean time")
+    words = (
+        effect.replace("_", " ").replace("rmst", "restricted mean time").replace("rmtl", "restricted mean time lost")
+    )
     return Estimate(
         name=f"Doubly robust {words}{of} within {horizon:g}, {one}{sign}{other}",
         value=value,
@@ -127,7 +132,7 @@ def doubly_robust_effect(
         lower=lower,
         upper=upper,
         level=level,
-        n=len(people),
+        n=assigned.n_compared,
         n_events=n_events,
         method=(
             f"augmented inverse-probability weights on pseudo-values; {type(last_step(model)).__name__}; propensity by "

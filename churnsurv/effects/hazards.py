@@ -13,17 +13,20 @@ from churnsurv.effects.arms import (
     positive_weights,
     read_two_arms,
     refuse_arms_without_events,
-    refuse_units_across_arms,
+    refuse_lone_clusters,
+    refuse_subjects_across_arms,
     warn_of_few_clusters,
 )
+from churnsurv.effects.comparison import compared
 from churnsurv.effects.contrasts import of_log
 from churnsurv.estimators.cox import CoxPH
 from churnsurv.estimators.fine_gray import FineGray
-from churnsurv.exceptions import DataError
+from churnsurv.exceptions import DataError, NotIdentifiedError
+from churnsurv.kernels.logrank import arm_counts
 from churnsurv.messages import confidence_level
 from churnsurv.outcome import Outcome
 from churnsurv.results import Estimate
-from churnsurv.rows import as_outcome, refuse_recurrent
+from churnsurv.rows import as_outcome, refuse_recurrent, row_labels
 
 
 def hazard_ratio(
@@ -59,7 +62,7 @@ def hazard_ratio(
     strata : (n,) or frame of n rows, optional
         Baseline hazards of their own; one common ratio.
     cluster : (n,), optional
-        Sandwich variance of Lin and Wei (1989) by cluster; clusters lie within arms.
+        Sandwich variance of Lin and Wei (1989) by cluster, which may have rows in both arms.
     sample_weight : (n,), optional
         Positive sampling or balancing weights, taken as known: sandwich variance.
     ties : {"efron", "breslow"}
@@ -73,11 +76,11 @@ def hazard_ratio(
     ------
     DataError
         Not two arms, an arm of one customer, arms, clusters or weights missing or not positive, an unknown reference or cause,
-        a subject or cluster in both arms, arms that are never at risk together.
+        a subject in both arms, an arm that lies in one cluster.
     TooFewEventsError
         An arm without event: the ratio is 0 or infinite.
     NotIdentifiedError
-        Recurrent events.
+        Recurrent events; arms that are never at risk together (in one stratum) when somebody leaves.
 
     Examples
     --------
@@ -90,6 +93,7 @@ def hazard_ratio(
     y, X, labels, weight = _read(y, arm, reference, cause, cluster, sample_weight, "A hazard ratio")
     left = y if cause is not None or len(y.causes) == 1 else _any_cause(y)
     modelled = cause or left.causes[0]
+    _refuse_apart(left, X, modelled, strata, left.stop)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         # nobody is predicted here: a stratum without events says nothing about the ratio
@@ -140,7 +144,7 @@ def subdistribution_hazard_ratio(
     DataError, TooFewEventsError
         As of :func:`hazard_ratio`.
     NotIdentifiedError
-        Recurrent events; gaps in a subject's rows; ages through which nobody was watched.
+        As of :func:`hazard_ratio`; gaps in a subject's rows; ages through which nobody was watched.
 
     Examples
     --------
@@ -151,6 +155,9 @@ def subdistribution_hazard_ratio(
     True
     """
     y, X, labels, weight = _read(y, arm, reference, cause, cluster, sample_weight, "A subdistribution hazard ratio")
+    # who left by another cause stays in the risk set
+    stays = (y.event > 0) & (y.event != y.cause_code(cause))
+    _refuse_apart(y, X, cause, strata, np.where(stays, np.inf, y.stop))
     model = FineGray(cause).fit(
         X, y, strata=strata, cluster=cluster, sample_weight=weight, censoring_strata=censoring_strata
     )
@@ -172,12 +179,31 @@ def _read(
     y = as_outcome(y)
     refuse_recurrent(y, what)
     codes, labels = read_two_arms(y, arm, reference)
-    refuse_units_across_arms(y, cluster, codes)
+    refuse_subjects_across_arms(y, codes)
+    refuse_lone_clusters(cluster, codes, labels)
     warn_of_few_clusters(cluster, codes, labels, stacklevel=4)
     weight = positive_weights(sample_weight, len(y))
     event = y.event > 0 if cause is None else y.event == y.cause_code(cause)
     refuse_arms_without_events(np.bincount(codes[event], minlength=2), labels, cause, "", what[0].lower() + what[1:])
     return y, pd.DataFrame({"arm": codes.astype(np.float64)}), labels, weight
+
+
+def _refuse_apart(
+    y: Outcome,
+    X: pd.DataFrame,
+    cause: str,
+    strata: ArrayLike | pd.DataFrame | None,
+    until: NDArray[np.float64],
+) -> None:
+    """Refuse arms of which no two rows are at risk together (`until` (n,) their times) when somebody leaves."""
+    stratum = np.zeros(len(y), dtype=np.int64) if strata is None else row_labels(strata, len(y), "strata")[0]
+    event = (y.event == y.cause_code(cause)).astype(np.int64)
+    counts = arm_counts(y.entry, until, event, X["arm"].to_numpy(dtype=np.int64), stratum, 2)
+    if not compared(counts, leaving=True).any():
+        raise NotIdentifiedError(
+            f"At no event are customers of both arms at risk together{' in one stratum' if strata is not None else ''}: the "
+            "hazard ratio is not identified. Check the entry times, or use fewer strata."
+        )
 
 
 def _any_cause(y: Outcome) -> Outcome:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
 from churnsurv.effects.arms import read_two_arms
-from churnsurv.effects.comparison import exponent, read_comparison
+from churnsurv.effects.comparison import compared, exponent, read_comparison
 from churnsurv.exceptions import DataError
 from churnsurv.kernels.logrank import fleming_harrington, two_arm_scores
 from churnsurv.kernels.normal_maximum import largest_exceeds
@@ -50,7 +50,8 @@ def maxcombo_test(
     arm : (n,)
         Two arms; of more, compare pairs by ``pairwise_tests(test=maxcombo_test)``.
     weights : sequence of (rho, gamma)
-        Exponents, 0 or more; default: constant, late, early, middle.
+        Exponents of the weights of time, 0 or more; default: constant, late, early, middle. Not weights of rows, which are
+        `sample_weight`.
     alternative : {"two-sided", "less", "greater"}
         One-sided: the (weighted) hazard of the other arm is less, or greater, than that of the reference. With a one-sided
         alternative and late weights, an arm that first harms and then helps can be found better: look at the curves.
@@ -99,12 +100,13 @@ def maxcombo_test(
     counts = rows.counts()
     time_weights = np.stack([fleming_harrington(counts, *pair) for pair in exponents])
     score, covariance = two_arm_scores(counts, time_weights)
-    if rows.cluster is not None and np.any(covariance):
-        u = np.stack([rows.influences(counts, w)[:, 1] for w in time_weights], axis=1)
-        covariance = np.where(np.outer(np.diag(covariance), np.diag(covariance)) > 0, u.T @ u, 0.0)
-    known = np.diag(covariance) > 0  # a weight that is zero at every event says nothing
+    meet = compared(counts, leaving=False)
+    known = np.any(meet & (time_weights > 0), axis=1)  # a weight that is zero at every event says nothing
     if not known.any():
         raise rows.not_together()
+    if rows.cluster is not None:
+        u = np.stack([rows.influences(counts, w)[:, 1] for w in time_weights], axis=1)
+        covariance = u.T @ u
     se = np.sqrt(np.diag(covariance)[known])
     z = score[known] / se
     directed = {"two-sided": np.abs(z), "less": -z, "greater": z}[alternative]

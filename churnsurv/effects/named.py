@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -9,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from churnsurv.effects.arms import values_of
 from churnsurv.effects.hazards import hazard_ratio, subdistribution_hazard_ratio
 from churnsurv.effects.retained import retained_balance, retained_months
 from churnsurv.effects.risks import risk_difference, risk_ratio
 from churnsurv.effects.rmst import rmst_difference, rmst_ratio, rmtl_difference, rmtl_ratio
 from churnsurv.exceptions import DataError
+from churnsurv.messages import first_of
 from churnsurv.results import Estimate
 
 #: effects with a standard error
@@ -40,19 +43,34 @@ def effect_named(name: str) -> Callable[..., Estimate]:
     return EFFECTS[name]
 
 
+def checked_options(function: Callable[..., Any], options: dict[str, Any], name: str) -> None:
+    """Refuse options that a function (called with an outcome and its arms) does not have, and the absence of those it needs."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except ValueError:  # written in C: it says so itself
+        return
+    named = {p.name: p for p in parameters.values() if p.kind is p.KEYWORD_ONLY}
+    named |= {p.name: p for p in list(parameters.values())[2:] if p.kind is p.POSITIONAL_OR_KEYWORD}
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        unknown = [option for option in options if option not in named]
+        if unknown:
+            raise DataError(
+                f"{name} has no option {first_of([repr(o) for o in unknown])}; it has {first_of(named, 20)}."
+            )
+    absent = [p.name for p in named.values() if p.default is p.empty and p.name not in options]
+    if absent:
+        raise DataError(f"{name} needs {first_of(absent)}: give {absent[0]}= too.")
+
+
 def is_ratio(name: str) -> bool:
     """Whether no effect is 1, else 0."""
     return name.endswith("ratio")
 
 
-def options_of(options: dict[str, Any], rows: NDArray[Any]) -> dict[str, Any]:
-    """Give the options of these rows."""
-    cut = dict(options)
-    for name in _OF_ROWS:
-        if cut.get(name) is not None:
-            values = cut[name]
-            cut[name] = values.iloc[rows] if hasattr(values, "iloc") else np.asarray(values)[rows]
-    return cut
+def options_of(options: dict[str, Any], rows: NDArray[Any], n: int) -> dict[str, Any]:
+    """Give the options of these of n rows."""
+    by_row = {name: options[name] for name in _OF_ROWS if options.get(name) is not None}
+    return options | {name: values_of(values, rows, n, name) for name, values in by_row.items()}
 
 
 def normal_scale(name: str, estimate: Estimate) -> tuple[float, float]:

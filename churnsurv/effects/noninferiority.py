@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
-from churnsurv.effects.named import effect_named, is_ratio, normal_scale
+from churnsurv.effects.named import checked_options, effect_named, is_ratio, normal_scale
 from churnsurv.exceptions import DataError
 from churnsurv.messages import one_number
 from churnsurv.outcome import Outcome
@@ -76,7 +76,9 @@ def noninferiority_test(
             f"margin={margin:g} must lie above {none:g}, no effect: it is the harm that would still be accepted, such as "
             f"{'1.3' if is_ratio(effect) else '0.01'}."
         )
-    found = effect_named(effect)(y, arm, cause=cause, **options)
+    estimator = effect_named(effect)
+    checked_options(estimator, {"cause": cause, **options}, effect)
+    found = estimator(y, arm, cause=cause, **options)
     value, se = normal_scale(effect, found)
     z = (value - (float(np.log(margin)) if is_ratio(effect) else margin)) / se
     return TestResult(

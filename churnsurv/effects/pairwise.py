@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from churnsurv.effects.arms import read_arms
+from churnsurv.effects.arms import read_arms, values_of
 from churnsurv.effects.logrank import logrank_test
 from churnsurv.effects.multiplicity import Adjustment, adjusted_p_values, check_adjustment
+from churnsurv.effects.named import checked_options
 from churnsurv.exceptions import DataError
-from churnsurv.messages import counted, first_of
+from churnsurv.messages import first_of
 from churnsurv.outcome import Outcome
 from churnsurv.results import TestResult
 from churnsurv.rows import as_outcome
@@ -76,6 +77,8 @@ def pairwise_tests(
         raise DataError(f"reference={reference!r} is no arm; the arms are {first_of([repr(v) for v in labels], 12)}.")
     if not callable(test):
         raise DataError(f"test={test!r} is no function: pass one of churnsurv.effects, such as gray_test.")
+    said = getattr(test, "__name__", repr(test))
+    checked_options(test, options, said)
     pairs = list(combinations(range(len(labels)), 2))
     if reference is not None:
         base = labels.tolist().index(reference)
@@ -84,22 +87,19 @@ def pairwise_tests(
     results = []
     for one, other in pairs:
         kept = np.flatnonzero((codes == one) | (codes == other))
-        mine = {name: _cut(value, kept, len(y), name) for name, value in options.items()}
-        results.append(test(y[kept], pd.Series(names[codes[kept]]).infer_objects(), **mine))
+        mine = {
+            name: value if name not in BY_ROW or value is None else values_of(value, kept, len(y), name)
+            for name, value in options.items()
+        }
+        found = test(y[kept], pd.Series(names[codes[kept]]).infer_objects(), **mine)
+        if not isinstance(found, TestResult):
+            raise DataError(
+                f"{said} gives {type(found).__name__}, no TestResult: pass a test of arms, such as gray_test."
+            )
+        results.append(found)
     columns = ["statistic", "df", "p_value", "n", "n_events"]
     table = pd.DataFrame([[getattr(r, c) for c in columns] for r in results], columns=columns)
     table.index = pd.MultiIndex.from_arrays([names[[p[k] for p in pairs]] for k in (0, 1)], names=["arm", "versus"])
     table.insert(3, "adjusted_p_value", adjusted_p_values(table["p_value"].to_numpy(), adjust))
     table.attrs = {"test": results[0].name, "method": results[0].method, "adjustment": adjust}
     return table
-
-
-def _cut(value: Any, kept: NDArray[np.int64], n: int, name: str) -> Any:
-    if name not in BY_ROW or value is None:
-        return value
-    values = value.reset_index(drop=True) if isinstance(value, pd.DataFrame | pd.Series) else np.asarray(value)
-    if np.shape(values)[:1] != (n,):
-        raise DataError(
-            f"{name} has shape {np.shape(values)}, the outcome has {counted(n, 'row')}; give one value per row."
-        )
-    return values.iloc[kept] if isinstance(values, pd.DataFrame | pd.Series) else values[kept]

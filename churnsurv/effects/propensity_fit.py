@@ -13,12 +13,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import qr
-from sklearn.base import clone, is_classifier
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
 from churnsurv.data.encoder import DesignEncoder, missing_report
 from churnsurv.data.features import feature_frame
+from churnsurv.effects.resampling import check_seed
 from churnsurv.exceptions import DataError, NotIdentifiedError
 from churnsurv.messages import counted, first_of
 from churnsurv.rows import row_labels
@@ -93,16 +94,23 @@ def read_candidates(
     model: Any | None,
     folds: int | None,
     random_state: int | None,
+    argument: str = "model",
 ) -> Candidates:
-    """Encode the covariates, check that the arms share their values, and deal customers into folds."""
+    """Encode the covariates, check that the arms share their values, and deal customers into folds.
+
+    `argument` names the model in errors.
+    """
     frame = feature_frame(X)
     if len(frame) != len(arms.code):
         raise DataError(f"X has {counted(len(frame), 'row')}, arm has {len(arms.code):,}; they must match row for row.")
-    if model is not None and not (hasattr(model, "predict_proba") or is_classifier(model)):
+    if model is not None and (
+        isinstance(model, type) or not (hasattr(model, "fit") and hasattr(model, "predict_proba"))
+    ):
         raise DataError(
-            f"model={model!r} gives no probabilities: pass a scikit-learn classifier with predict_proba, or leave it out "
-            "for logistic regression."
+            f"{argument}={model!r} gives no probabilities: pass a scikit-learn classifier with predict_proba (SVC only with "
+            "probability=True, LinearSVC in a CalibratedClassifierCV), or leave it out for logistic regression."
         )
+    check_seed(random_state)
     fold = _folds(arms, _n_folds(folds, model), random_state)
     if isinstance(model, Pipeline) and formula is None:
         # it encodes and imputes by itself

@@ -9,7 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from churnsurv.effects.arms import positive_weights, read_two_arms, refuse_units_across_arms, warn_of_few_clusters
+from churnsurv.effects.arms import (
+    positive_weights,
+    read_two_arms,
+    refuse_clusters_across_arms,
+    refuse_subjects_across_arms,
+    warn_of_few_clusters,
+)
 from churnsurv.exceptions import DataError
 from churnsurv.messages import confidence_level
 from churnsurv.nonparametric import KaplanMeier
@@ -40,7 +46,8 @@ def median_difference(
     Parameters
     ----------
     y, arm, reference, level, cluster, sample_weight, min_at_risk
-        As of :func:`risk_difference`. There is no stratified version: quantiles of strata do not average to one of all.
+        As of :func:`risk_difference`, but clusters lie within arms. There is no stratified version: quantiles of strata do
+        not average to one of all.
     share : float
         Share that has left; 0.5 for medians.
 
@@ -66,7 +73,8 @@ def median_difference(
     y = as_outcome(y)
     refuse_recurrent(y, "A median time")
     codes, labels = read_two_arms(y, arm, reference)
-    refuse_units_across_arms(y, cluster, codes)
+    refuse_subjects_across_arms(y, codes)
+    refuse_clusters_across_arms(cluster, codes)
     warn_of_few_clusters(cluster, codes, labels, stacklevel=3)
     weight = positive_weights(sample_weight, len(y))
     level = confidence_level(level)

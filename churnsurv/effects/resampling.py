@@ -46,9 +46,20 @@ def check_bootstrap(how: Bootstrap) -> None:
         raise DataError(f"n_resamples={n!r}: give a whole number of at least 20.")
     if how.interval not in ("percentile", "normal"):
         raise DataError(f"interval={how.interval!r} is not known: use 'percentile' or 'normal'.")
-    seed = how.random_state
+    check_seed(how.random_state)
+    check_workers(how.n_jobs)
+
+
+def check_seed(seed: Any) -> None:
+    """Refuse seeds that are no whole number of 0 or more."""
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0):
         raise DataError(f"random_state={seed!r}: give a whole number of 0 or more, or None.")
+
+
+def check_workers(n_jobs: Any) -> None:
+    """Refuse numbers of processes that joblib does not take."""
+    if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, int | np.integer) or n_jobs == 0):
+        raise DataError(f"n_jobs={n_jobs!r}: give a number of processes, -1 for all processors, or None.")
 
 
 def resampled(statistic: Callable[[Ints], Floats], unit: Ints, how: Bootstrap, stacklevel: int = 3) -> Floats:

@@ -138,8 +138,9 @@ def retained_balance(
     method = method.replace(
         "sampling weights", f"mean balance {mean:g}" + ("; sampling weights" if weight is not None else "")
     )
+    risk = arms.risk(horizon, cause)  # a horizon that is no number is refused here
     name = f"Balance not lost{f' to {cause}' if cause else ''} within {horizon:g}{_per(customers)}"
-    return difference(arms, arms.risk(horizon, cause), name, method, scale=-scale * mean)
+    return difference(arms, risk, name, method, scale=-scale * mean)
 
 
 def _refuse_changing(y: Outcome, balance: NDArray[np.float64]) -> None:

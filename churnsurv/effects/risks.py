@@ -52,7 +52,8 @@ def risk_difference(
     level : float
         Confidence level of the normal interval, symmetric around the difference.
     cluster : (n,), optional
-        Rows of a cluster (the loans of one customer) are not independent; clusters lie within arms.
+        Rows of a cluster (the loans of one customer) are not independent. It may have rows in both arms: its influences are
+        summed over both.
     sample_weight : (n,), optional
         Positive sampling or balancing weights, constant over a subject's rows as a rule; taken as known.
     strata : (n,) or frame of n rows, optional
@@ -71,7 +72,8 @@ def risk_difference(
     ------
     DataError
         Not two arms, an arm (in a stratum) of one customer; arms, strata, clusters or weights missing, of another length or not
-        positive; an unknown reference or cause; a horizon beyond an arm's support; a subject or cluster in both arms.
+        positive; an unknown reference or cause; a horizon beyond an arm's support; a subject in both arms, an
+        arm that lies in one cluster.
     TooFewEventsError
         An arm without event within the horizon.
     NotIdentifiedError

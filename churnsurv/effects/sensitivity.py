@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from churnsurv.effects.named import effect_named, is_ratio, normal_scale, options_of, two_sided
+from churnsurv.effects.arms import values_of
+from churnsurv.effects.named import checked_options, effect_named, is_ratio, normal_scale, options_of, two_sided
 from churnsurv.exceptions import DataError
 from churnsurv.messages import one_number
 from churnsurv.outcome import Outcome
@@ -17,6 +18,8 @@ from churnsurv.rows import as_outcome
 
 #: an outcome is common when more than this share have it by the end of follow-up (VanderWeele 2017)
 COMMON = 0.15
+#: what the names of Estimates of each measure have in them
+_RATIOS = {"risk ratio": ("risk ratio", "ratio of the risk of"), "hazard ratio": ("hazard ratio",)}
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,8 @@ def e_value(
     Raises
     ------
     DataError
-        A ratio or an end that is not positive, ends that do not enclose it, an unknown measure, `common` not known.
+        A ratio or an end that is not positive, ends that do not enclose it, an unknown measure, `common` not known; an
+        Estimate of something else (a difference, a ratio of mean times, a number needed to treat).
 
     Examples
     --------
@@ -82,7 +86,14 @@ def e_value(
     >>> round(found.value, 2), round(found.limit, 2)
     (7.26, 3.0)
     """
+    if measure not in _RATIOS:
+        raise DataError(f"measure={measure!r} is not known: use 'risk ratio' or 'hazard ratio'.")
     if isinstance(ratio, Estimate):
+        if not any(words in ratio.name.lower() for words in _RATIOS[measure]):
+            raise DataError(
+                f"This Estimate is no {measure} by its name, {ratio.name!r}: pass a {measure}, or the numbers as ratio, lower "
+                "and upper where the name does not say it."
+            )
         if common is None:
             common = ratio.n_events > COMMON * ratio.n
         lower, upper, ratio = ratio.lower, ratio.upper, ratio.value
@@ -93,8 +104,6 @@ def e_value(
         raise DataError(
             f"A ratio of {point:g} with the interval {low:g} to {high:g}: 0 < lower <= ratio <= upper must hold."
         )
-    if measure not in ("risk ratio", "hazard ratio"):
-        raise DataError(f"measure={measure!r} is not known: use 'risk ratio' or 'hazard ratio'.")
     how = "risk ratio as it is"
     if measure == "hazard ratio":
         if common is None:
@@ -180,12 +189,12 @@ def negative_control(
     """
     y = as_outcome(y)
     estimator = effect_named(effect)
-    labels = np.asarray(arm)
+    checked_options(estimator, options, effect)
+    labels: Any = arm
     if period is not None:
-        if len(labels) != len(y):
-            raise DataError(f"arm has {len(labels):,} values, the outcome has {len(y):,} rows; give one value per row.")
-        y, rows = _within(y, *period)
-        labels, options = labels[rows], options_of(options, rows)
+        n = len(y)
+        y, rows = _within(y, period)
+        labels, options = values_of(arm, rows, n, "arm"), options_of(options, rows, n)
     found = estimator(y, labels, **options)
     value, se = normal_scale(effect, found)
     z = value / se
@@ -203,9 +212,11 @@ def negative_control(
     return NegativeControl(found, test)
 
 
-def _within(y: Outcome, begin: float, end: float) -> tuple[Outcome, NDArray[np.int64]]:
+def _within(y: Outcome, period: Any) -> tuple[Outcome, NDArray[np.int64]]:
     """Keep what happens in (begin, end], 0 included where the outcome begins at it; give the rows kept too."""
-    begin, end = one_number(begin, "period"), one_number(end, "period")
+    if isinstance(period, str) or np.shape(period) != (2,):
+        raise DataError(f"period={period!r}: give its two ends, such as period=(0, 3).")
+    begin, end = (one_number(v, "period") for v in period)
     if not 0 <= begin < end:
         raise DataError(f"period=({begin:g}, {end:g}): give 0 <= from < to.")
     rows = np.flatnonzero((y.entry < end) & ((y.stop > begin) | (y.from_origin & (begin == 0))))

@@ -131,7 +131,10 @@ def group_sequential(
 
 
 def _looks(information: list[float] | tuple[float, ...]) -> Floats:
-    times = np.atleast_1d(np.asarray(information, dtype=np.float64))
+    try:
+        times = np.atleast_1d(np.asarray(information, dtype=np.float64))
+    except (TypeError, ValueError):
+        times = np.empty(0)  # words, or looks of different lengths
     if times.ndim != 1 or not len(times) or not np.isfinite(times).all():
         raise DataError(f"information={information!r}: give the share of the events at each look, such as [0.5, 1].")
     if times[0] <= 0 or times[-1] > 1 or (np.diff(times) < 1e-4).any():

@@ -23,13 +23,13 @@ from churnsurv.results import Estimate
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Effect = Literal["risk_difference", "risk_ratio", "rmst_difference", "time_lost_difference"]
+Effect = Literal["risk_difference", "risk_ratio", "rmst_difference", "rmtl_difference"]
 
 _NAMES = {
     "risk_difference": "Standardised risk difference",
     "risk_ratio": "Standardised risk ratio",
     "rmst_difference": "Standardised difference of restricted mean time",
-    "time_lost_difference": "Standardised difference of mean time lost",
+    "rmtl_difference": "Standardised difference of restricted mean time lost",
 }
 
 
@@ -71,8 +71,9 @@ def standardised_effect(
     y : Outcome or scikit-survival's structured array, of n rows
         On time since assignment.
     arm : str
-        The column of X with the arm.
-    effect : {"risk_difference", "risk_ratio", "rmst_difference", "time_lost_difference"}
+        The column of X with the arm. More than two arms that are numbers are taken as labels, never as doses; with a formula
+        write C(arm).
+    effect : {"risk_difference", "risk_ratio", "rmst_difference", "rmtl_difference"}
         Arm against reference. Time lost is the area under the risk.
     horizon : float
         Length of the period, from the time from which customers are watched.
@@ -98,7 +99,7 @@ def standardised_effect(
     Returns
     -------
     Estimate
-        ``se`` of a ratio is its own, by the delta method.
+        ``se`` of a ratio is its own, by the delta method; n and n_events are of both arms, whoever is averaged over.
 
     Raises
     ------
@@ -134,9 +135,7 @@ def standardised_effect(
         event = asked.assigned.y.event == asked.assigned.y.cause_code(asked.cause)
     n_events = events_of_arms(asked.assigned, event, end, everyone, asked.cause)
     log = effect == "risk_ratio"
-    words = [
-        f"{type(last_step(model)).__name__}, averaged over {'all customers' if estimand == 'ate' else 'the treated'}"
-    ]
+    words = [f"{type(last_step(model)).__name__}, averaged over {_averaged_over(asked, estimand)}"]
     if _is_analytic(asked, effect, variance):
         value, se, said = _by_influence(asked, end, log, cluster, level)
         lower, upper = normal_interval(value, se, level, log)
@@ -158,7 +157,7 @@ def standardised_effect(
         lower=float(lower),
         upper=float(upper),
         level=level,
-        n=int(asked.counted.sum()),
+        n=asked.assigned.n_compared,
         n_events=n_events,
         method="; ".join([*words, said]),
     )
@@ -243,8 +242,12 @@ def check_standardised(effect: Any, asked: Standardised) -> None:
     if effect == "rmst_difference" and asked.cause is not None:
         raise DataError(
             f"The restricted mean time is that until leaving by any cause, not by {asked.cause!r}: ask for "
-            "effect='time_lost_difference', or leave the cause out."
+            "effect='rmtl_difference', or leave the cause out."
         )
+
+
+def _averaged_over(asked: Standardised, estimand: Whose) -> str:
+    return f"{'all' if estimand == 'ate' else 'the'} {asked.counted.sum():,} {'customers' if estimand == 'ate' else 'treated'}"
 
 
 def _is_analytic(asked: Standardised, effect: Effect, variance: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -99,6 +100,11 @@ def read_standardised(
             f"estimand={estimand!r} is not known here: average over all customers ('ate') or the treated ('att')."
         )
     last = last_step(model)
+    searched = last_step(getattr(last, "estimator", last))  # a search predicts by its best model
+    if isinstance(last, type) or not (hasattr(last, "fit") and hasattr(searched, "predict_curves")):
+        raise DataError(
+            f"model={model!r} predicts no curves: give a churnsurv model such as CoxPH(), or a Pipeline that ends in one."
+        )
     cause = cause if cause is not None or type(last).__name__ != "FineGray" else last.cause
     if cause is not None:
         outcome.cause_code(cause)
@@ -114,6 +120,7 @@ def read_standardised(
     if len(assigned.first) < len(frame):
         _refuse_changes(frame, assigned)
     _refuse_without_arm(last, arm)
+    frame = _with_arm_as_labels(model, last, frame, arm, assigned.arms.labels)
     counted_over = np.ones(len(assigned.first), bool) if estimand == "ate" else assigned.arms.code == assigned.target
     return Standardised(model, frame, assigned, arm, cause, counted_over)
 
@@ -133,6 +140,26 @@ def _refuse_changes(frame: pd.DataFrame, assigned: Assigned) -> None:
                 f"{first_of(changed)}): what comes after time zero may be an effect of the arm, and adjusting for it would "
                 "hide that. Give every row of a subject what was known at time zero."
             )
+
+
+def _with_arm_as_labels(model: Any, last: Any, frame: pd.DataFrame, arm: str, labels: tuple[Any, ...]) -> pd.DataFrame:
+    """Make more than two arms that are numbers categories, so that no model takes the number for a dose."""
+    if len(labels) == 2 or not pd.api.types.is_numeric_dtype(frame[arm]):
+        return frame
+    if isinstance(model, Pipeline):
+        raise DataError(
+            f"The {len(labels)} arms of {arm!r} are numbers, which a step of the Pipeline would take for a dose: give them "
+            "labels of text."
+        )
+    formula = getattr(last, "formula", None)
+    for text in formula.values() if isinstance(formula, dict) else [formula]:
+        if isinstance(text, str) and re.search(rf"(?<!\bC\()\b{re.escape(arm)}\b", text):
+            raise DataError(
+                f"The formula {text!r} takes the numbers of the {len(labels)} arms of {arm!r} for a dose: write C({arm})."
+            )
+    if formula is not None:
+        return frame
+    return frame.assign(**{arm: pd.Categorical(frame[arm])})
 
 
 def _refuse_without_arm(model: Any, arm: str) -> None:

@@ -14,7 +14,7 @@ from scipy.special import chdtrc
 
 from churnsurv.effects.arms import read_two_arms, units_that_vary
 from churnsurv.effects.multiplicity import adjusted_p_values
-from churnsurv.effects.named import effect_named, is_ratio, normal_scale, options_of
+from churnsurv.effects.named import checked_options, effect_named, is_ratio, normal_scale, options_of
 from churnsurv.exceptions import ChurnSurvError, ChurnSurvWarning, DataError
 from churnsurv.messages import counted, first_of, one_number
 from churnsurv.outcome import Outcome
@@ -134,6 +134,7 @@ def effect_by_subgroup(
     codes, labels = read_two_arms(y, arm, reference)
     options = {**options, "reference": labels[0], "level": level}
     arms = labels[codes].to_numpy()
+    checked_options(estimator, options, effect)
     overall = estimator(y, arms, **options)
     cause = options.get("cause")
     event = y.event > 0 if cause is None else y.event == y.cause_code(cause)
@@ -146,7 +147,7 @@ def effect_by_subgroup(
         for code, name in enumerate(names):
             mine = np.flatnonzero(group == code)
             events = np.bincount(codes[mine][event[mine]], minlength=2)
-            row = _estimated(y[mine], arms[mine], estimator, options_of(options, mine), events, labels, least)
+            row = _estimated(y[mine], arms[mine], estimator, options_of(options, mine, len(y)), events, labels, least)
             rows.append({"variable": variable, "subgroup": name, **row})
         part = pd.DataFrame(rows, columns=_COLUMNS)
         parts.append(part)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from churnsurv.effects.resampling import check_seed
 from churnsurv.exceptions import DataError
 from churnsurv.messages import first_of, one_number
 from churnsurv.outcome import Outcome
@@ -69,6 +70,11 @@ class TrialScenario:
     _monthly: Floats = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        for name in ("hazards", "hazard_ratios"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise DataError(
+                    f"{name}={getattr(self, name)!r}: give a number per cause, such as {{'attrition': 0.5}}."
+                )
         if not self.hazards:
             raise DataError("hazards is empty: name at least one cause with its monthly hazard.")
         for name, least in (("follow_up", 1), ("accrual", 0), ("cluster_size", 1)):
@@ -92,6 +98,10 @@ class TrialScenario:
 
     def draw(self, n: int, *, random_state: int | np.random.Generator | None = None) -> Trial:
         """Draw a trial of n customers (whole clusters; the last may be smaller)."""
+        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+            raise DataError(f"n={n!r}: give a whole number of customers, 1 or more.")
+        if not isinstance(random_state, np.random.Generator):
+            check_seed(random_state)
         rng = np.random.default_rng(random_state)
         cluster = np.arange(n) // self.cluster_size
         units = int(cluster[-1]) + 1
@@ -118,7 +128,10 @@ class TrialScenario:
 
 
 def _by_month(hazard: float | Sequence[float], months: int, cause: str) -> Floats:
-    values = np.asarray(hazard, dtype=np.float64)
+    try:
+        values = np.asarray(hazard, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DataError(f"The hazard of {cause!r} is {hazard!r}: give a number, or one per month.") from None
     if values.ndim == 0:
         values = np.full(months, float(values))
     if values.ndim != 1 or len(values) < months:
@@ -131,6 +144,9 @@ def _by_month(hazard: float | Sequence[float], months: int, cause: str) -> Float
 def _ratios(ratio: float | Mapping[int, float], months: int, cause: str) -> Floats:
     steps = {1: ratio} if not isinstance(ratio, Mapping) else ratio
     values = np.ones(months)
+    odd = [m for m in steps if isinstance(m, bool) or not isinstance(m, int | np.integer)]
+    if odd:
+        raise DataError(f"Hazard ratio of {cause!r}: {odd[0]!r} is no month; give whole numbers, such as {{4: 0.6}}.")
     for month, value in sorted(steps.items()):
         number = one_number(value, f"hazard ratio of {cause!r}")
         if number <= 0 or month < 1:

@@ -19,7 +19,8 @@ from churnsurv.effects.arms import (
     positive_weights,
     read_two_arms,
     refuse_arms_without_events,
-    refuse_units_across_arms,
+    refuse_lone_clusters,
+    refuse_subjects_across_arms,
     units_that_vary,
     warn_of_few_clusters,
 )
@@ -31,6 +32,9 @@ from churnsurv.messages import confidence_level, counted, first_of, one_number
 from churnsurv.nonparametric.groups import GroupRows, from_origin, group_rows
 from churnsurv.outcome import Outcome
 from churnsurv.rows import as_outcome, refuse_recurrent, row_labels
+
+#: what all causes are called when they are taken as one
+ANY_CAUSE = "any cause"
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +65,7 @@ class ArmNumbers:
 
     value: Floats  #: (2,)
     variance: Floats  #: (2,)
+    covariance: float  #: not 0 where clusters have rows in both arms
     n: int
     n_events: int
 
@@ -71,7 +76,7 @@ class TwoArms:
 
     labels: pd.Index  #: the reference first
     cells: tuple[Cell, ...]
-    n: tuple[int, int]  #: subjects (or clusters) by arm
+    n: tuple[int, int]  #: subjects by arm
     causes: tuple[str, ...]
     robust: bool
     words: tuple[str, ...]  #: what ``method`` says of weights, strata and entry
@@ -89,6 +94,10 @@ class TwoArms:
         """Say how it was estimated."""
         variance = "infinitesimal-jackknife" if self.is_robust(cause) else "Greenwood"
         return "; ".join([estimator, interval, f"{variance} variance", *self.words])
+
+    def named(self, cause: str | None) -> str | None:
+        """Give the name of a cause that was asked for; all of them taken as one have none."""
+        return None if self.causes == (ANY_CAUSE,) else cause
 
     def estimator(self, cause: str | None) -> str:
         """Name the curve."""
@@ -121,8 +130,9 @@ class TwoArms:
             within = cell.rows.stop <= end + slack(cell.table.times)
             counting = np.concatenate(([False], counts))[cell.rows.event]
             events[cell.arm] += int(np.count_nonzero(within & counting))
-        refuse_arms_without_events(events, self.labels, cause, f" within {horizon:g}", what)
-        return ArmNumbers(value, (influence**2).sum(axis=1) if robust else variance, sum(self.n), int(events.sum()))
+        refuse_arms_without_events(events, self.labels, self.named(cause), f" within {horizon:g}", what)
+        joint = influence @ influence.T if robust else np.diag(variance)
+        return ArmNumbers(value, np.diag(joint), float(joint[0, 1]), sum(self.n), int(events.sum()))
 
 
 def two_arms(
@@ -147,7 +157,8 @@ def two_arms(
     y = as_outcome(y)
     refuse_recurrent(y, what)
     codes, labels = read_two_arms(y, arm, reference)
-    refuse_units_across_arms(y, cluster, codes)
+    refuse_subjects_across_arms(y, codes)
+    refuse_lone_clusters(cluster, codes, labels)
     warn_of_few_clusters(cluster, codes, labels, stacklevel)
     weight = positive_weights(sample_weight, len(y))
     level = confidence_level(level)
@@ -164,7 +175,7 @@ def two_arms(
     shares = _shares(rows, size)
     leaving = len(y.causes) if n_leaving is None else n_leaving
     cells = tuple(_cell(part, g // size, named[g], shares[g % size], leaving) for g, part in enumerate(rows))
-    n = _units(cells, 0), _units(cells, 1)
+    n = _subjects(y, codes, cells[0].rows.origin)
     _warn_of_emptied(cells, stacklevel)
     words = ["sampling weights"] if weight is not None else []
     words += (
@@ -229,9 +240,11 @@ def _cell(rows: GroupRows, arm: int, name: str, share: float, n_causes: int) -> 
     return Cell(arm, name, share, leaves, table, kaplan_meier(table).survival, rows.event)
 
 
-def _units(cells: tuple[Cell, ...], arm: int) -> int:
-    """Count the subjects (or clusters) of an arm; one in several strata counts once."""
-    return int(np.count_nonzero(np.bincount(np.concatenate([c.rows.cluster for c in cells if c.arm == arm]))))
+def _subjects(y: Outcome, codes: Ints, origin: float) -> tuple[int, int]:
+    """Count the subjects of each arm that are watched after the origin."""
+    there = (y.stop > origin) | (y.from_origin & (origin == 0))
+    reference, other = (len(pd.unique(y.subject[there & (codes == k)])) for k in (0, 1))
+    return reference, other
 
 
 def _warn_of_emptied(cells: tuple[Cell, ...], stacklevel: int) -> None:

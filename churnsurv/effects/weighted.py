@@ -29,7 +29,7 @@ _NAMES = {
     "risk_difference": "Risk difference",
     "risk_ratio": "Risk ratio",
     "rmst_difference": "Difference of restricted mean time",
-    "time_lost_difference": "Difference of mean time lost",
+    "rmtl_difference": "Difference of restricted mean time lost",
     "hazard_ratio": "Hazard ratio",
 }
 _WHOSE = {"ate": "of all customers", "att": "of the treated", "overlap": "of the overlap population"}
@@ -89,7 +89,7 @@ def weighted_effect(
         Constant within subjects.
     X : frame or array of n rows
         Confounders; of a subject with several rows the first row's are used.
-    effect : {"risk_difference", "risk_ratio", "rmst_difference", "time_lost_difference", "hazard_ratio"}
+    effect : {"risk_difference", "risk_ratio", "rmst_difference", "rmtl_difference", "hazard_ratio"}
         At `horizon` (hazard ratio: up to it, default all of the follow-up), arm against reference. Time lost is the area under
         the risk: the expected part of the period that is lost to the cause.
     estimand : {"ate", "att", "overlap"}
@@ -103,7 +103,8 @@ def weighted_effect(
         The arm that is compared with (default: the first in sorted order) and the other one, to be named if there are more
         than two; all arms are weighted to the same customers.
     formula, model, folds
-        Of the propensity, see :func:`propensity`.
+        Of the propensity, see :func:`propensity`: `model` is a classifier of the arm (in :func:`doubly_robust_effect`, whose
+        `model` is that of leaving, it is called `classifier`).
     stabilised, truncate, trim
         Of the weights, see :meth:`Propensity.weights`.
     cluster : (n,), optional
@@ -202,7 +203,7 @@ def _check_effect(y: Outcome, effect: Any, horizon: float | None, cause: str | N
         if effect == "rmst_difference":
             raise DataError(
                 f"The restricted mean time is that until leaving by any cause: leave cause={cause!r} out, or ask for "
-                "effect='time_lost_difference', the part of the period lost to the cause."
+                "effect='rmtl_difference', the part of the period lost to the cause."
             )
     if horizon is None and effect != "hazard_ratio":
         raise DataError(f"effect={effect!r} is that within a period: give its length, e.g. horizon=12.")

@@ -20,7 +20,7 @@ from churnsurv.outcome import Outcome
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Effect = Literal["risk_difference", "risk_ratio", "rmst_difference", "time_lost_difference", "hazard_ratio"]
+Effect = Literal["risk_difference", "risk_ratio", "rmst_difference", "rmtl_difference", "hazard_ratio"]
 
 
 class Asked(NamedTuple):
@@ -98,7 +98,7 @@ def _curve_values(
     for k in (0, 1):
         mine = treated == k
         times, risk = _weighted_risk(y[mine], weight[mine], asked.cause)
-        if asked.effect in ("rmst_difference", "time_lost_difference"):
+        if asked.effect in ("rmst_difference", "rmtl_difference"):
             lost = float(step_area(times, risk, begin, end, 0.0))
             values[k] = end - begin - lost if asked.effect == "rmst_difference" else lost
         else:
@@ -120,7 +120,7 @@ def _weighted_risk(y: Outcome, weight: Floats, cause: str | None) -> tuple[Float
 
 
 def _robust_errors(asked: Asked, y: Outcome, treated: Ints, weight: Floats, unit: Ints | None) -> Floats:
-    is_area = asked.effect in ("rmst_difference", "time_lost_difference")
+    is_area = asked.effect in ("rmst_difference", "rmtl_difference")
     if is_area and asked.cause is not None:
         raise NotIdentifiedError(
             "There is no robust variance of the time lost to one cause among several: use variance='bootstrap'."

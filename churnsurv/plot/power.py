@@ -35,6 +35,8 @@ def power_curve(table: pd.DataFrame, *, target: float | None = 0.8, ax: Axes | N
     >>> plot.power_curve(table).get_ylabel()
     'Power'
     """
+    if not isinstance(table, pd.DataFrame):
+        raise DataError(f"table is a {type(table).__name__}: pass the result of churnsurv.effects.power_curve.")
     absent = [name for name in ("n", "power", "lower", "upper") if name not in table.columns]
     if absent:
         raise DataError(f"The table has no column {first_of([repr(a) for a in absent])}: pass the result as it is.")

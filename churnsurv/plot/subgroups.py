@@ -10,6 +10,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLoc
 
 from churnsurv.effects.named import is_ratio
 from churnsurv.effects.subgroups import SubgroupEffects
+from churnsurv.exceptions import DataError
 from churnsurv.plot import theme
 from churnsurv.plot.hazard_ratios import ratio_ticks, text_beside, text_width
 
@@ -61,6 +62,10 @@ def subgroup_forest(
     >>> cs.plot.subgroup_forest(found).get_xscale()
     'log'
     """
+    if not isinstance(effects, SubgroupEffects):
+        raise DataError(
+            f"effects is a {type(effects).__name__}: pass the result of churnsurv.effects.effect_by_subgroup."
+        )
     ratio = is_ratio(effects.effect)
     factor = 1.0 if ratio else scale
     lines = _lines(effects)

@@ -14,7 +14,7 @@ from tests.effects.simulate_doubly_robust import simulate
 from tests.oracle_cases import input_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::churnsurv.exceptions.PositivityWarning")
-EFFECTS = ("risk_difference", "risk_ratio", "rmst_difference", "time_lost_difference")
+EFFECTS = ("risk_difference", "risk_ratio", "rmst_difference", "rmtl_difference")
 
 
 def sample(n=120, seed=0):
@@ -31,7 +31,7 @@ def curve_value(y, effect, cause):
         1 - curves.at([m]).survival[0, 0] if cause is None else curves.at([m]).cumulative_incidence(cause)[0, 0]
         for m in range(1, 10)
     ]
-    return {"rmst": 9 - sum(risks[:-1]), "time": sum(risks[:-1])}.get(effect.split("_")[0], risks[-1])
+    return {"rmst": 9 - sum(risks[:-1]), "rmtl": sum(risks[:-1])}.get(effect.split("_")[0], risks[-1])
 
 
 def predicted(curves, effect, cause):
@@ -146,7 +146,7 @@ def test_the_interval_covers():
         ({"horizon": 99}, DataError, "past the last time"),
         ({"horizon": 0.5}, TooFewEventsError, "has no event"),
         ({"effect": "hazard_ratio"}, DataError, "hazard_ratio"),
-        ({"effect": "rmst_difference", "cause": "default"}, DataError, "time_lost_difference"),
+        ({"effect": "rmst_difference", "cause": "default"}, DataError, "rmtl_difference"),
         ({"treated": 5}, DataError, "treated=5 is no arm"),
         ({"folds": 0}, DataError, "folds=0"),
     ],

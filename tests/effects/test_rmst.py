@@ -94,7 +94,7 @@ def test_clusters_of_two_equal_rows_double_the_variance():
         (ARM, {"horizon": None}, "horizon=None is not a finite number"),
         (ARM, {"level": "a"}, "level='a' is no confidence level"),
         (ARM, {"min_at_risk": None}, "min_at_risk=None is not a finite number"),
-        (ARM, {"cluster": [1, 2, 3, 4, 1, 5, 6, 7]}, "1 cluster with rows in both arms"),
+        (ARM, {"cluster": [1, 2, 3, 4, 5, 5, 5, 5]}, "Arm 'none' lies in one cluster"),
     ],
 )
 def test_bad_arguments_are_named(arm, options, message):

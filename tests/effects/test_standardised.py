@@ -38,12 +38,11 @@ def test_effects_are_those_of_the_averages_of_predictions(name):
         found = standardised_effect(model, X, y, "deferral", **options)
         assert found.value == pytest.approx(risk[0] - risk[1])
         assert found.lower <= found.upper
-        assert found.n == rows.sum()
+        assert found.n == 200  # both arms, as of the events
+        assert f"{rows.sum()} {'customers' if estimand == 'ate' else 'treated'};" in found.method
     # the area by the months: times are whole
     grid = [[c.risk("attrition", m).mean() for m in range(1, 9)] for c in curves]
-    lost = standardised_effect(
-        model, X, y, "deferral", effect="time_lost_difference", horizon=9, cause="attrition", **QUICK
-    )
+    lost = standardised_effect(model, X, y, "deferral", effect="rmtl_difference", horizon=9, cause="attrition", **QUICK)
     assert lost.value == pytest.approx(np.sum(grid[0]) - np.sum(grid[1]))
     table = standardised_risks(model, X, y, "deferral", [3, 9], cause="attrition", **QUICK)
     expected = [c.risk("attrition", m).mean() for c in curves[::-1] for m in (3, 9)]
@@ -211,7 +210,7 @@ def test_text_arms_and_pipelines():
         (
             {"model": cs.CauseSpecificCox(), "effect": "rmst_difference", "cause": "default"},
             DataError,
-            "time_lost_difference",
+            "rmtl_difference",
         ),
     ],
 )

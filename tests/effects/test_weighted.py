@@ -12,7 +12,7 @@ from churnsurv.exceptions import DataError, NotIdentifiedError, PositivityWarnin
 from tests.effects.simulate_confounding import draw, simulate
 from tests.oracle_cases import input_of, read
 
-EFFECTS = ("risk_difference", "risk_ratio", "rmst_difference", "time_lost_difference", "hazard_ratio")
+EFFECTS = ("risk_difference", "risk_ratio", "rmst_difference", "rmtl_difference", "hazard_ratio")
 
 
 def sample(n=240, seed=0):
@@ -51,7 +51,7 @@ def test_curves_are_those_of_the_weighted_arms(cause, estimand):
     assert robust(y, arm, X, effect="risk_ratio", **options).value == pytest.approx(found[0][0] / found[1][0], rel=1e-9)
     lost = found[0][1] - found[1][1]
     quick = {"reference": "none", "n_resamples": 20, "random_state": 1}
-    assert weighted_effect(y, arm, X, effect="time_lost_difference", **options, **quick).value == pytest.approx(lost)
+    assert weighted_effect(y, arm, X, effect="rmtl_difference", **options, **quick).value == pytest.approx(lost)
     if cause is None:
         assert robust(y, arm, X, effect="rmst_difference", **options).value == pytest.approx(-lost)
 
@@ -264,8 +264,8 @@ def test_positivity_is_warned_of_once():
         ({"horizon": 0.5}, TooFewEventsError, "has no event"),
         ({"cause": "fire"}, DataError, "Cause 'fire' is unknown"),
         ({"effect": "odds_ratio"}, DataError, "odds_ratio"),
-        ({"effect": "rmst_difference", "cause": "default"}, DataError, "time_lost_difference"),
-        ({"effect": "time_lost_difference", "cause": "default", "variance": "robust"}, NotIdentifiedError, "bootstrap"),
+        ({"effect": "rmst_difference", "cause": "default"}, DataError, "rmtl_difference"),
+        ({"effect": "rmtl_difference", "cause": "default", "variance": "robust"}, NotIdentifiedError, "bootstrap"),
         ({"estimand": "atu"}, DataError, "estimand='atu'"),
         ({"variance": "jackknife"}, DataError, "variance='jackknife'"),
         ({"interval": "bca"}, DataError, "interval='bca'"),
