@@ -114,8 +114,8 @@ def binned(numbers: Floats, edges: list[Floats]) -> Bytes:
     return codes
 
 
-def _mixed(key: NDArray[np.uint64], part: NDArray[Any]) -> NDArray[np.uint64]:
-    # one round of a multiplicative hash (Fibonacci hashing), wrapping around in 64 bits
+def mixed(key: NDArray[np.uint64], part: NDArray[Any]) -> NDArray[np.uint64]:
+    """Give one round of a multiplicative hash (Fibonacci hashing), wrapping around in 64 bits."""
     key = (key ^ part.astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
     return key ^ (key >> np.uint64(29))
 
@@ -141,13 +141,13 @@ def _canonical_order(
     final = by_time[np.append(begins[1:], len(by_time)) - 1]
     key, named = np.zeros(len(begins), dtype=np.uint64), np.zeros(len(begins), dtype=np.uint64)
     for part in (first[by_time[begins]], last[final], event[final]):
-        key = _mixed(key, part)
+        key = mixed(key, part)
     for column, size in zip(codes, n_levels, strict=True):
         if size:
             known = _fates(column[kept], first[kept], last[kept], event[kept])
-            key, named = _mixed(key, known[column[final]]), _mixed(named, column[final])
+            key, named = mixed(key, known[column[final]]), mixed(named, column[final])
         else:
-            key = _mixed(key, column[final])
+            key = mixed(key, column[final])
     rank = np.full(int(subject.max()) + 1, len(begins), dtype=np.int32)
     rank[subject[final][np.lexsort((named, key))]] = np.arange(len(begins), dtype=np.int32)
     return by_time[np.argsort(rank[subject[by_time]], kind="stable")], rank, len(begins)
@@ -165,7 +165,7 @@ def _fates(
         end**2 - begin**2,
         *((event == cause).astype(float) for cause in np.unique(event[event > 0])),
     ):
-        key = _mixed(key, np.bincount(cells, total, MISSING + 1))
+        key = mixed(key, np.bincount(cells, total, MISSING + 1))
     return key
 
 

@@ -20,6 +20,7 @@ from churnsurv.data.features import feature_frame
 from churnsurv.data.splits import CustomerKFold
 from churnsurv.estimators.forest import RandomSurvivalForest
 from churnsurv.estimators.forest_bags import training_bags
+from churnsurv.estimators.forest_profiles import oob_concordance, profiles
 from churnsurv.estimators.inputs import RowArgument, as_outcome, check_rows, columns_named, row_values, weights_argument
 from churnsurv.estimators.scoring import ScoreName, Scorer, scorer
 from churnsurv.exceptions import DataError
@@ -243,10 +244,15 @@ def _out_of_bag(
     bags = training_bags(forest.fit(frame, y, sample_weight=weight), frame, y, weight)
     probability, mortality = forest._answers(bags.numbers, judge.horizons(), None, bags.drawn, bags.unit)
     code = y.cause_code(cause)
-    predicted = mortality[:, code - 1] if judge.name == "concordance" else probability[:, code]
     # with few trees some rows are in every bag, and nothing can be said of them
     known = np.flatnonzero(~np.isnan(mortality[:, 0]))
-    estimate = judge.estimate(y[known], predicted[known], None if weight is None else weight[known])
+    known_weight = None if weight is None else weight[known]
+    if judge.name == "concordance":
+        alike = profiles(forest, bags.numbers)[known]
+        risk = mortality[known, code - 1]
+        estimate = oob_concordance(y[known], risk, alike, cause, weight=known_weight, tau=judge.horizon)
+    else:
+        estimate = judge.estimate(y[known], probability[known, code], known_weight)
     return {"score": judge.signed(estimate), "se": estimate.se, "leaves": _leaves(forest)}
 
 

@@ -21,7 +21,7 @@ import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,7 @@ from tqdm import tqdm
 from churnsurv.data.features import feature_frame
 from churnsurv.estimators.forest_bags import training_bags
 from churnsurv.estimators.forest_inputs import numeric_columns
+from churnsurv.estimators.forest_profiles import oob_concordance, profiles
 from churnsurv.estimators.inputs import (
     RowArgument,
     as_outcome,
@@ -143,9 +144,9 @@ def permutation_importance(
     answer = _answer(forest, judged, cause, horizon)
     subjects = _Subjects(judged)
     score = answer(judged.numbers)
-    baseline, scorer = _metric(judged, score, cause, horizon, level)
+    baseline, scorer = _metric(forest, judged, score, cause, horizon, level)
     sign = 1.0 if horizon is None else -1.0
-    value, influence = scorer(score)
+    value, influence = scorer(score, judged.numbers)
     own = subjects.sums(influence)
     seeds = np.random.SeedSequence(random_state).spawn(n_repeats)
     donors = [subjects.donors(np.random.default_rng(seed)) for seed in seeds]
@@ -156,7 +157,7 @@ def permutation_importance(
         for r, (giver, rows) in enumerate(donors):
             numbers = judged.numbers.copy()
             numbers[:, places] = judged.numbers[rows][:, places]
-            other, influence = scorer(answer(numbers))
+            other, influence = scorer(answer(numbers), numbers)
             falls[g, r] = sign * (value - other)
             received = subjects.sums(influence)
             moved[r] = own - received - np.bincount(giver, received, len(own))
@@ -288,15 +289,21 @@ def _answer(
 
 
 def _metric(
-    judged: _Judged, score: Floats, cause: str, horizon: float | None, level: float
-) -> tuple[Estimate, Callable[[Floats], tuple[float, Floats]]]:
-    """Give the metric without permutation (which checks the rows), and the function that scores others."""
+    forest: RandomSurvivalForest, judged: _Judged, score: Floats, cause: str, horizon: float | None, level: float
+) -> tuple[Estimate, Callable[[Floats, Floats], tuple[float, Floats]]]:
+    """Give the metric without permutation (which checks the rows), and the function of scores and features for others."""
     y, weight = judged.y, judged.weight
-    if horizon is None:
+    if horizon is not None:
+        estimate = brier_score(y, score, horizon, cause=cause, sample_weight=weight, level=level)
+        of_risk = brier_scorer(y, horizon, cause, weight)
+        return cast(Estimate, estimate), lambda risk, _: of_risk(risk)
+    of_score = concordance_scorer(y, cause, weight)
+    if not judged.bags:
         estimate = concordance_index(y, score, cause=cause, sample_weight=weight, level=level)
-        return estimate, concordance_scorer(y, cause, weight)
-    estimate = brier_score(y, score, horizon, cause=cause, sample_weight=weight, level=level)  # type: ignore[assignment]
-    return estimate, brier_scorer(y, horizon, cause, weight)
+        return estimate, lambda risk, _: of_score(risk, None)
+    alike = profiles(forest, judged.numbers)
+    estimate = oob_concordance(y, score, alike, cause, weight=weight, level=level)
+    return estimate, lambda risk, numbers: of_score(risk, profiles(forest, numbers))
 
 
 def _read_groups(
