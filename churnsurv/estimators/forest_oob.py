@@ -125,7 +125,9 @@ class ForestOutOfBag:
         cannot tell them apart, and out of bag they would differ by their own outcomes only. The Brier score
         (:func:`churnsurv.metrics.integrated_brier_score`) is of the out-of-bag curves. Each row is answered by the trees
         that did not draw it only, so a forest of few trees is judged a little worse than it is. Rows that every tree drew
-        are left out.
+        are left out. The concordance's variance is doubled, because the customers also grew the trees that judge the others
+        (without it, 86 of 100 intervals of level 0.95 hold the 0.5 of columns that tell nothing); the Brier score's is that
+        of predictions taken as given.
         With ``oob=True`` the fit keeps these figures as ``oob_concordance_``, ``oob_brier_`` and ``oob_absent_``.
 
         Parameters

@@ -5,6 +5,10 @@ early then scores low, only because it is not among its own neighbours, and the 
 below 1/2, where it must be 1/2: no model can order them (the negative bias of leave-one-out for rankings, Airola et al.
 2011, Comput. Stat. Data Anal. 55). So pairs in the same cell of every feature count as ties. Their scores are not averaged:
 a mean over few customers holds, by way of the others, each one's own outcome again, and flatters the forest.
+
+The variance is twice that of a score given from outside, as customers also grew the trees that judge the others: where nothing
+is to be learnt the concordance is a degenerate U-statistic, see :mod:`churnsurv.estimators.importance`. Where there is much
+to be learnt this is too much, and the interval wide.
 """
 
 from __future__ import annotations
@@ -30,6 +34,9 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+#: by what the sampling variance is multiplied, as customers are both judged and among those the others are judged by
+ROLES = 2.0
 
 
 def profiles(forest: RandomSurvivalForest, numbers: Floats) -> Ints:
@@ -59,7 +66,7 @@ def oob_concordance(
     counted, row_weight = y[rows], np.ones(len(y)) if weight is None else weight[rows]
     value, influence = concordance_scorer(counted, cause, row_weight, tau)(score[rows], profile[rows])
     sums = np.bincount(pd.factorize(counted.subject)[0], influence)
-    se = float(np.sqrt(sums @ sums))
+    se = float(np.sqrt(ROLES * (sums @ sums)))
     lower, upper = concordance_interval(value, se, level)
-    method = f"{plain.method}; rows alike in all features tie"
+    method = f"{plain.method}; rows alike in all features tie; variance doubled (they also grew each other's trees)"
     return replace(plain, value=value, se=se, lower=lower, upper=upper, method=method)

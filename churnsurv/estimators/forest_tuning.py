@@ -121,8 +121,8 @@ def tune_forest(
     Returns
     -------
     ForestTuning
-        Standard errors are those of the metric out of bag (infinitesimal jackknife by subject; the trees taken as given),
-        and by folds the standard deviation of their scores divided by the square root of their number.
+        Standard errors are those of the metric out of bag (see ``oob_score``: by subject, and for a concordance of twice the
+        variance, as subjects also grew each other's trees), and by folds the standard deviation of their scores divided by the square root of their number.
 
     Raises
     ------
@@ -181,7 +181,8 @@ def tune_forest(
     method = (
         f"{len(parts)} folds of whole {unit}; standard error of their mean"
         if parts
-        else "out of bag by subject; standard error by infinitesimal jackknife, the trees as given"
+        else "out of bag by subject; standard error by infinitesimal jackknife"
+        + (", variance doubled (they also grew each other's trees)" if judge.name == "concordance" else "")
     )
     table, best, simplest = _ranked(rows, candidates)
     return ForestTuning(

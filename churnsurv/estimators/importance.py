@@ -33,7 +33,7 @@ from tqdm import tqdm
 from churnsurv.data.features import feature_frame
 from churnsurv.estimators.forest_bags import training_bags
 from churnsurv.estimators.forest_inputs import numeric_columns
-from churnsurv.estimators.forest_profiles import oob_concordance, profiles
+from churnsurv.estimators.forest_profiles import ROLES, oob_concordance, profiles
 from churnsurv.estimators.inputs import (
     RowArgument,
     as_outcome,
@@ -161,7 +161,7 @@ def permutation_importance(
             falls[g, r] = sign * (value - other)
             received = subjects.sums(influence)
             moved[r] = own - received - np.bincount(giver, received, len(own))
-        se[g], df = _standard_error(moved, falls[g], 2.0 if out_of_bag else 1.0)
+        se[g], df = _standard_error(moved, falls[g], ROLES if out_of_bag else 1.0)
         quantile[g] = stdtrit(df, (1 + level) / 2)
     importance = falls.mean(axis=1)
     lower, upper = importance - quantile * se, importance + quantile * se
