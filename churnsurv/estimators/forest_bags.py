@@ -63,6 +63,11 @@ def training_bags(
         raise NotIdentifiedError("bootstrap=False: every tree saw all rows, none is out of bag. Use held-out rows.")
     frame, outcome = feature_frame(X, names=forest.feature_names_in_), as_outcome(y)
     check_rows(frame, outcome)
+    if list(outcome.causes) != forest.causes_:
+        raise DataError(
+            f"These are not the rows the forest was fitted on: the outcome has the causes {list(outcome.causes)} (codes 1, 2, "
+            f"…), the fit had {forest.causes_}. Pass the outcome of the fit."
+        )
     weight = weights_argument(sample_weight, frame)
     numbers = numeric_columns(frame, forest.columns_, forest.levels_)
     level_begin = forest.trees_["level_begin"]

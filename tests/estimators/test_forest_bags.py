@@ -34,6 +34,15 @@ def test_rows_that_are_not_those_of_the_fit_are_refused(data):
             training_bags(forest, rows, outcome, weight)
 
 
+def test_the_same_codes_under_other_names_of_causes_are_refused(data):
+    X, y = data
+    forest = cs.RandomSurvivalForest(5, random_state=1).fit(X, y)
+    swapped = cs.Outcome(y.stop, y.event, causes=("default", "attrition"))
+    for ask in (forest.oob_score, forest.out_of_bag_curves):
+        with pytest.raises(DataError, match=r"the outcome has the causes \['default', 'attrition'\]"):
+            ask(X, swapped)
+
+
 def test_without_bootstrap_nothing_is_out_of_bag(data):
     with pytest.raises(NotIdentifiedError, match="bootstrap=False"):
         training_bags(cs.RandomSurvivalForest(2, bootstrap=False).fit(*data), *data)
