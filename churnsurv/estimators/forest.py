@@ -6,6 +6,7 @@ answer by the pooled counts of their leaves (:mod:`churnsurv.kernels.forest_curv
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, Literal, Self
 
@@ -226,9 +227,17 @@ class RandomSurvivalForest(ForestExplanation, ForestPrediction, ScoredByConcorda
             of them. (Whole amounts of money count as customers: divide them by their mean.) A column so named is no
             covariate, and rows of weight 0 take no part.
         """
-        # a forest fitted again without oob must not keep the curves of other rows
-        for name in ("oob_curves_", "oob_concordance_", "oob_brier_", "oob_absent_"):
-            self.__dict__.pop(name, None)
+        # a fit that fails leaves the forest as it was, and one without oob keeps no curves of other rows
+        grown = copy.copy(self)
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(grown, name)
+        grown._grow(X, y, sample_weight)
+        vars(self).clear()
+        vars(self).update(vars(grown))
+        return self
+
+    def _grow(self, X: pd.DataFrame | ArrayLike, y: Outcome | NDArray[Any], sample_weight: RowArgument) -> None:
+        """Fit a forest that was not fitted before."""
         check_parameters(self.get_params(deep=False))
         frame, outcome = feature_frame(X), as_outcome(y)
         check_rows(frame, outcome)
@@ -268,7 +277,6 @@ class RandomSurvivalForest(ForestExplanation, ForestPrediction, ScoredByConcorda
         if self.oob:
             drawn = drawn_subjects(rows.n_subjects, int(n_drawn or 0), seeds)
             self._keep_out_of_bag(TrainingBags(frame, outcome, weight, numbers, drawn, rows.unit))
-        return self
 
     def fit_memory(self, n_rows: int, n_features: int, *, n_causes: int = 1) -> int:
         """Estimate the memory in bytes that :meth:`fit` takes beyond X and y, with the parameters of this forest.

@@ -174,7 +174,7 @@ class ForestOutOfBag:
     def _keep_out_of_bag(self, bags: TrainingBags) -> Self:
         """Keep curves and accuracy of the fit, see the attributes."""
         forest = _as_forest(self)
-        found = out_of_bag(forest, bags, forest.event_times_, asked=True, stacklevel=4)
+        found = out_of_bag(forest, bags, forest.event_times_, asked=True, stacklevel=5)
         with warnings.catch_warnings():
             # what is extreme here (all pairs concordant) is seen in the estimate, and the fit is no question about it
             warnings.simplefilter("ignore", SmallSampleWarning)

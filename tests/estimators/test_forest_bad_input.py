@@ -224,3 +224,17 @@ def test_the_estimate_covers_the_forest_that_comes_out():
     forest = cs.RandomSurvivalForest(20, min_samples_leaf=5, random_state=0).fit(X, y)
     size = sum(part.nbytes for part in forest.trees_.values())
     assert size < forest.fit_memory(3_000, 4) < 20 * size
+
+
+def test_a_fit_that_fails_leaves_the_forest_as_it_was(X, y):
+    forest = grown(X[["x1", "x2"]], y, oob=True, n_estimators=30)
+    before = forest.predict(X, cause="attrition")
+    with pytest.raises(NoEventsError):
+        forest.fit(X[["x2", "segment"]], cs.Outcome(y.stop, np.zeros(N, int), causes=y.causes))
+    assert list(forest.feature_names_in_) == ["x1", "x2"]
+    np.testing.assert_array_equal(forest.predict(X, cause="attrition"), before)
+    assert "attrition" in forest.oob_concordance_
+    unfitted = cs.RandomSurvivalForest(2)
+    with pytest.raises(NoEventsError):
+        unfitted.fit(X, cs.Outcome(y.stop, np.zeros(N, int)))
+    assert not [name for name in vars(unfitted) if name.endswith("_")]
