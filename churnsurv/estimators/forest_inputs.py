@@ -80,6 +80,9 @@ def numeric_columns(frame: pd.DataFrame, columns: list[str], levels: dict[str, l
     for position, column in enumerate(columns):
         if column in levels:
             numbers[:, position] = _level_positions(frame[column], levels[column])
+        elif frame[column].isna().all():
+            # of None alone (JSON's null, pd.NA) the type tells nothing
+            numbers[:, position] = np.nan
         else:
             numbers[:, position] = numeric_column(frame[column], column)
         infinite = np.flatnonzero(np.isinf(numbers[:, position]))

@@ -184,3 +184,18 @@ def test_every_tree_may_draw_a_row(tmp_path):
         forest = cs.RandomSurvivalForest(1, min_samples_leaf=3, oob=True, random_state=5).fit(X, y)
     again = cs.load(cs.save(forest, tmp_path / "forest"))
     np.testing.assert_array_equal(again.predict(X), forest.predict(X))
+
+
+def test_columns_of_none_alone_are_missing_values_whatever_their_type():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"a": rng.normal(size=80), "b": rng.normal(size=80), "c": rng.choice(list("xy"), 80)})
+    X.loc[:10, "a"], X.loc[5:20, "c"] = np.nan, None
+    forest = cs.RandomSurvivalForest(10, random_state=0).fit(X, cs.Outcome(rng.integers(1, 9, 80), np.ones(80, int)))
+    expected = forest.predict(pd.DataFrame({"a": [np.nan], "b": [1.0], "c": [np.nan]}))
+    assert np.isfinite(expected).all()
+    for nothing in (None, pd.NA):
+        np.testing.assert_array_equal(
+            forest.predict(pd.DataFrame([{"a": nothing, "b": 1.0, "c": nothing}])), expected
+        )
+    np.testing.assert_array_equal(forest.predict(np.array([[None, 1.0, None]], dtype=object)), expected)
+    assert np.isnan(forest.predict(pd.DataFrame([{"a": 1.0, "b": None, "c": "x"}]))).all()
