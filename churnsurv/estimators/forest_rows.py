@@ -159,33 +159,26 @@ def _canonical_order(
     # multiples of the weights are the same weights
     size_rank = np.unique(weight[by_time], return_inverse=True)[1]
     profile, plain = mixed(profile, size_rank), mixed(plain, size_rank)
-    paths = _paths((profile, plain), begins, first[by_time], last[by_time])
+    begin, end = first[by_time], last[by_time]
+    path, plain_path = (_paths(of, begins, begin, end) for of in (profile, plain))
+    # where a spell was cut changes nothing but the checksum
+    rows = np.add.reduceat(mixed(mixed(plain, begin), end), begins)
     rank = np.full(int(subject.max()) + 1, len(begins), dtype=np.int32)
-    order = np.lexsort((paths[1], named[final], paths[0], key[final]))
+    order = np.lexsort((rows, plain_path, named[final], path, key[final]))
     rank[subject[by_time[final]][order]] = np.arange(len(begins), dtype=np.int32)
     return by_time[np.argsort(rank[subject[by_time]], kind="stable")], rank, len(begins)
 
 
 def _paths(
-    profiles: tuple[NDArray[np.uint64], NDArray[np.uint64]],
-    begins: NDArray[np.int64],
-    first: NDArray[np.int32],
-    last: NDArray[np.int32],
-) -> list[NDArray[np.uint64]]:
-    """Give hashes of each subject's rows (sorted by subject and time), adjacent rows with the same `profile` taken as one."""
-    n_rows = len(first)
-    is_first = np.zeros(n_rows, dtype=bool)
-    is_first[begins] = True
-    found = []
-    for profile in profiles:
-        same = ~is_first
-        same[1:] &= (profile[1:] == profile[:-1]) & (first[1:] == last[:-1])
-        piece = np.flatnonzero(~same)
-        end = np.append(piece[1:], n_rows) - 1
-        part = mixed(mixed(profile[piece], first[piece]), last[end])
-        # a sum of hashes does not depend on how many pieces there are, and each holds its times
-        found.append(np.add.reduceat(part, np.searchsorted(piece, begins)))
-    return found
+    profile: NDArray[np.uint64], begins: NDArray[np.int64], first: NDArray[np.int32], last: NDArray[np.int32]
+) -> NDArray[np.uint64]:
+    """Give a hash of each subject's rows (sorted by subject and time), adjacent rows with the same `profile` taken as one."""
+    same = np.append(False, (profile[1:] == profile[:-1]) & (first[1:] == last[:-1]))
+    same[begins] = False
+    piece = np.flatnonzero(~same)
+    end = np.append(piece[1:], len(first)) - 1
+    part = mixed(mixed(profile[piece], first[piece]), last[end])
+    return np.add.reduceat(part, np.searchsorted(piece, begins))
 
 
 def _fates(

@@ -51,8 +51,9 @@ def test_without_bootstrap_nothing_is_out_of_bag(data):
 def coarse(n=150):
     """Subjects of two rows each with a coarse covariate that changes, so that many tie in their last row; with weights."""
     rng = np.random.default_rng(1)
-    subject, start, stop = np.repeat(np.arange(n), 2), np.tile([0, 2], n), np.full(2 * n, 2)
-    stop[1::2] = rng.integers(3, 7, n)
+    subject, start, stop = np.repeat(np.arange(n), 2), np.zeros(2 * n, int), np.repeat(rng.integers(1, 4, n), 2)
+    start[1::2] = stop[1::2]
+    stop[1::2] += rng.integers(1, 4, n)
     event = np.zeros(2 * n, int)
     event[1::2] = rng.integers(0, 2, n)
     return pd.DataFrame(
@@ -91,7 +92,7 @@ def test_the_order_of_rows_changes_nothing_where_customers_tie(weight, kind):
 @pytest.mark.parametrize("weight", [None, 1])
 def test_a_spell_in_two_rows_changes_nothing_where_customers_tie(weight):
     rows = coarse()
-    late = rows["stop"] > 4
+    late = (rows["stop"] > 4) & (rows["start"] < 4)
     halves = pd.concat(
         [rows[~late], rows[late].assign(stop=4, event=0), rows[late].assign(start=4)], ignore_index=True
     )
