@@ -25,10 +25,10 @@ from churnsurv.estimators.forest_fit import Growth, drawn_subjects, grow_forest,
 from churnsurv.estimators.forest_inputs import (
     check_oob_size,
     check_parameters,
+    counted_columns,
     features_per_split,
     learn_levels,
     level_offsets,
-    numeric_columns,
     refuse_empty,
     subjects_per_tree,
 )
@@ -129,7 +129,7 @@ class RandomSurvivalForest(ForestExplanation, ForestPrediction, ScoredByConcorda
         Hazard of each cause and number at risk in the training sample.
     oob_curves_ : Curves
         With ``oob=True``: out-of-bag curves of the training rows, from each row's entry on. A row whose subject every
-        tree drew is NaN.
+        tree drew, or without weight, is NaN.
     oob_concordance_, oob_brier_ : dict of Estimate
         With ``oob=True``: out-of-bag concordance and integrated Brier score by cause (see :meth:`oob_score`);
         ``oob_absent_`` says why one is missing. They hold no rows and are saved with the forest.
@@ -248,7 +248,7 @@ class RandomSurvivalForest(ForestExplanation, ForestPrediction, ScoredByConcorda
         if covariates.shape[1] == 0:
             raise DataError("There is no covariate: X has no column left.")
         check_memory(self.fit_memory(*covariates.shape, n_causes=len(outcome.causes)), self.n_estimators)
-        numbers = self._learn_columns(covariates)
+        numbers = self._learn_columns(covariates, weight)
         n_features = features_per_split(self.max_features, len(self.columns_))
         level_begin = level_offsets(covariates, self.columns_, self.levels_)
         rows = training_rows(numbers, outcome, weight, self.max_bins, self.time_bins, level_begin)
@@ -306,12 +306,12 @@ class RandomSurvivalForest(ForestExplanation, ForestPrediction, ScoredByConcorda
             n_threads=effective_n_jobs(self.n_jobs),
         )
 
-    def _learn_columns(self, covariates: pd.DataFrame) -> Floats:
-        """Remember names and levels, and give the features in the order of their names."""
+    def _learn_columns(self, covariates: pd.DataFrame, weight: Floats | None) -> Floats:
+        """Remember names and levels, and give the features in the order of their names; of rows without weight nothing."""
         names = list(covariates.columns)
         self.feature_names_in_, self.n_features_in_ = np.array(names, dtype=object), len(names)
         self.columns_ = sorted(names)
-        self.levels_ = learn_levels(covariates)
-        numbers = numeric_columns(covariates, self.columns_, self.levels_)
+        self.levels_ = learn_levels(covariates if weight is None else covariates[weight > 0])
+        numbers = counted_columns(covariates, weight, self.columns_, self.levels_)
         refuse_empty(numbers, self.columns_)
         return numbers

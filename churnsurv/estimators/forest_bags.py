@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from churnsurv.data.features import feature_frame
 from churnsurv.estimators.forest_fit import drawn_subjects
-from churnsurv.estimators.forest_inputs import numeric_columns
+from churnsurv.estimators.forest_inputs import counted_columns
 from churnsurv.estimators.forest_rows import digest, training_rows
 from churnsurv.estimators.inputs import RowArgument, as_outcome, check_rows, weights_argument
 from churnsurv.exceptions import DataError, NotIdentifiedError
@@ -69,7 +69,7 @@ def training_bags(
             f"…), the fit had {forest.causes_}. Pass the outcome of the fit."
         )
     weight = weights_argument(sample_weight, frame)
-    numbers = numeric_columns(frame, forest.columns_, forest.levels_)
+    numbers = counted_columns(frame, weight, forest.columns_, forest.levels_)
     level_begin = forest.trees_["level_begin"]
     rows = training_rows(numbers, outcome, weight, forest.max_bins, forest.time_bins, level_begin)
     if digest(rows) != forest.digest_:

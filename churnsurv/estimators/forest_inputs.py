@@ -94,6 +94,15 @@ def numeric_columns(frame: pd.DataFrame, columns: list[str], levels: dict[str, l
     return numbers
 
 
+def counted_columns(frame: pd.DataFrame, weight: Floats | None, columns: list[str], levels: dict[str, list[Any]]) -> Floats:
+    """Give the columns of training rows as numbers (n, p), see :func:`numeric_columns`; rows of weight 0 are NaN, unread."""
+    if weight is None or (weight > 0).all():
+        return numeric_columns(frame, columns, levels)
+    numbers = np.full((len(frame), len(columns)), np.nan, order="F")
+    numbers[weight > 0] = numeric_columns(frame[weight > 0], columns, levels)
+    return numbers
+
+
 def _level_positions(values: pd.Series, known: list[Any]) -> Floats:
     given = values.astype(object)
     position = pd.Index(known, dtype=object).get_indexer(pd.Index(given, dtype=object)).astype(np.float64)

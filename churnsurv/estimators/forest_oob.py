@@ -85,7 +85,7 @@ class ForestOutOfBag:
         Returns
         -------
         Curves
-            From each row's entry on. A row whose subject every tree drew is NaN.
+            From each row's entry on. A row whose subject every tree drew, or without weight, is NaN.
 
         Raises
         ------

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import churnsurv as cs
 from churnsurv.estimators.forest_bags import training_bags
-from churnsurv.exceptions import SmallSampleWarning
+from churnsurv.exceptions import DataError, SmallSampleWarning, UnseenCategoryError
 from churnsurv.kernels.forest_levels import rank_levels
 from tests.estimators.forest_twins import at_risk, best_cut, level_ranks, logrank_statistics, walk
 from tests.estimators.test_forest_exact import one_tree, small_data
@@ -199,3 +199,23 @@ def test_columns_of_none_alone_are_missing_values_whatever_their_type():
         )
     np.testing.assert_array_equal(forest.predict(np.array([[None, 1.0, None]], dtype=object)), expected)
     assert np.isnan(forest.predict(pd.DataFrame([{"a": 1.0, "b": None, "c": "x"}]))).all()
+
+
+@pytest.mark.parametrize("splitter", ["best", "random"])
+def test_rows_without_weight_take_no_part_in_levels_and_columns(splitter):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"a": rng.normal(size=120), "c": rng.choice(list("xyz"), 120)})
+    y = cs.Outcome(rng.integers(1, 9, 120), rng.integers(0, 2, 120))
+    weight = np.repeat([0.0, 1.0], [3, 117])
+    X.loc[:2, "c"] = "ghost"
+    forest = cs.RandomSurvivalForest(30, splitter=splitter, random_state=0, oob=True)
+    forest.fit(X, y, sample_weight=weight)
+    alone = cs.RandomSurvivalForest(30, splitter=splitter, random_state=0).fit(X[3:], y[np.arange(3, 120)])
+    assert forest.levels_ == {"c": ["x", "y", "z"]}
+    np.testing.assert_array_equal(forest.predict(X[3:]), alone.predict(X[3:]))
+    with pytest.raises(UnseenCategoryError, match="ghost"):
+        forest.predict(X)
+    assert np.isnan(forest.oob_curves_.survival[:3]).all()
+    assert forest.oob_score(X, y, sample_weight=weight).concordance == forest.oob_concordance_
+    with pytest.raises(DataError, match="No row has a value in 1 column 'a'"):
+        cs.RandomSurvivalForest(2).fit(X.assign(a=np.where(weight == 0, 1.0, np.nan)), y, sample_weight=weight)
