@@ -33,6 +33,7 @@ from tqdm import tqdm
 from churnsurv.data.features import feature_frame
 from churnsurv.estimators.forest_bags import training_bags
 from churnsurv.estimators.forest_inputs import numeric_columns
+from churnsurv.estimators.forest_paths import said_unanswered, unanswered
 from churnsurv.estimators.forest_profiles import ROLES, oob_concordance, profiles
 from churnsurv.estimators.inputs import (
     RowArgument,
@@ -42,7 +43,7 @@ from churnsurv.estimators.inputs import (
     requested_start,
     weights_argument,
 )
-from churnsurv.exceptions import DataError, SmallSampleWarning
+from churnsurv.exceptions import DataError, SmallSampleWarning, SupportWarning
 from churnsurv.messages import confidence_level, counted, first_of, one_number
 from churnsurv.metrics import brier_score, concordance_index
 from churnsurv.metrics.inputs import the_cause
@@ -256,6 +257,13 @@ def _judged(forest: RandomSurvivalForest, X: Any, y: Any, sample_weight: RowArgu
                 SmallSampleWarning,
                 stacklevel=4,
             )
+        # rows censored before the first event took no part, and may lack what no other does
+        silent = np.flatnonzero(unanswered(forest, numbers) & (given is None or given > 0))
+        if len(silent):
+            judged[silent] = False
+            warnings.warn(
+                f"{said_unanswered(forest, numbers, silent)}: left out of the importance.", SupportWarning, stacklevel=4
+            )
     else:
         frame, outcome = feature_frame(X, names=forest.feature_names_in_), as_outcome(y)
         check_rows(frame, outcome)
@@ -264,6 +272,9 @@ def _judged(forest: RandomSurvivalForest, X: Any, y: Any, sample_weight: RowArgu
         given = weights_argument(sample_weight, frame)
         frame = frame.drop(columns=list(columns_named(sample_weight, frame)))
         numbers, judged = numeric_columns(frame, forest.columns_, forest.levels_), np.ones(len(frame), dtype=bool)
+        silent = np.flatnonzero(unanswered(forest, numbers))
+        if len(silent):
+            raise DataError(f"{said_unanswered(forest, numbers, silent)}. Fill it in, or leave these rows out.")
     weight = np.ones(len(outcome)) if given is None else given
     rows = np.flatnonzero(judged & (weight > 0))
     kept = {"drawn": bags.drawn, "unit": bags.unit[rows]} if out_of_bag else {}

@@ -8,7 +8,7 @@ import pytest
 
 import churnsurv as cs
 from churnsurv.estimators.importance import _Judged, _Subjects
-from churnsurv.exceptions import DataError, NoEventsError, NotIdentifiedError, SmallSampleWarning
+from churnsurv.exceptions import DataError, NoEventsError, NotIdentifiedError, SmallSampleWarning, SupportWarning
 from churnsurv.metrics.scorers import brier_scorer, concordance_scorer
 
 
@@ -286,3 +286,18 @@ def test_other_rows_few_rows_and_forests_without_bags_are_refused(forest, data):
         importance(cs.RandomSurvivalForest(2, bootstrap=False).fit(X, y), X, y)
     with pytest.raises(NotIdentifiedError, match="begin after time 0"):
         importance(forest, X, y, metric="brier", horizon=12)
+
+
+def test_rows_that_took_no_part_and_lack_a_value_are_left_out_with_a_warning_and_new_ones_refused(data):
+    X, y = customers(np.random.default_rng(0), 120, entry=False)
+    stop, event = y.stop.astype(float), y.event.copy()
+    stop[0], event[0] = 0.5, 0
+    X.loc[0, "b"] = np.nan
+    y = cs.Outcome(stop, event, causes=y.causes)
+    forest = cs.RandomSurvivalForest(30, random_state=0).fit(X, y)
+    assert forest.missing_columns_ == []
+    with pytest.warns(SupportWarning, match=r"1 row \(row 0\) without a prediction: a value is missing in 'b'"):
+        result = importance(forest, X, y)
+    assert result.n == 119
+    with pytest.raises(DataError, match=r"1 row \(row 0\) without a prediction: a value is missing in 'b'"):
+        importance(forest, X, y, out_of_bag=False)
