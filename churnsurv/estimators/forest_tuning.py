@@ -23,7 +23,7 @@ from churnsurv.estimators.forest_bags import training_bags
 from churnsurv.estimators.forest_profiles import oob_concordance, profiles
 from churnsurv.estimators.inputs import RowArgument, as_outcome, check_rows, columns_named, row_values, weights_argument
 from churnsurv.estimators.scoring import ScoreName, Scorer, scorer
-from churnsurv.exceptions import DataError
+from churnsurv.exceptions import ChurnSurvError, DataError
 from churnsurv.metrics.inputs import the_cause
 from churnsurv.outcome import Outcome
 
@@ -122,7 +122,8 @@ def tune_forest(
     -------
     ForestTuning
         Standard errors are those of the metric out of bag (see ``oob_score``: by subject, and for a concordance of twice the
-        variance, as subjects also grew each other's trees), and by folds the standard deviation of their scores divided by the square root of their number.
+        variance, as subjects also grew each other's trees), and by folds the standard deviation of their scores divided by
+        the square root of their number.
 
     Raises
     ------
@@ -266,10 +267,17 @@ def _by_folds(
     parts: list[tuple[NDArray[np.int64], NDArray[np.int64]]],
 ) -> dict[str, float]:
     scores, leaves = [], []
-    for train, test in parts:
+    for number, (train, test) in enumerate(parts, start=1):
         of_train, of_test = (None, None) if weight is None else (weight[train], weight[test])
-        forest.fit(frame.iloc[train], y[train], sample_weight=of_train)
-        scores.append(judge(forest, frame.iloc[test], y[test], of_test))
+        try:
+            forest.fit(frame.iloc[train], y[train], sample_weight=of_train)
+            scores.append(judge(forest, frame.iloc[test], y[test], of_test))
+        except ChurnSurvError as error:
+            raise type(error)(
+                f"Fold {number} of {len(parts)} (rows counted within it): {error} What is rare may fall into one fold alone: "
+                "join rare levels into one (e.g. 'other'), fill in rare missing values, take fewer folds, or leave out folds= "
+                "and groups= to compare out of bag, where every candidate has seen all levels."
+            ) from error
         leaves.append(_leaves(forest))
     se = float(np.std(scores, ddof=1) / np.sqrt(len(scores)))
     return {"score": float(np.mean(scores)), "se": se, "leaves": float(np.mean(leaves))}
