@@ -150,7 +150,8 @@ class ForestExplanation:
         start : number, optional
             Current age, one for all customers. Default: the first age the forest knows.
         background : frame or array, optional
-            Customers to compare with, at most 1,000. Default: 100 of X, evenly spaced in the order of their risk.
+            Customers to compare with, at most 1,000. Default: 100 of X, evenly spaced in the order of their risk; needed where
+            fewer than 20 rows of X have a prediction.
         progress : bool
             Show a progress bar.
 
