@@ -74,7 +74,19 @@ def levels_of(values: pd.Series) -> list[Any]:
     """Give the levels that occur: a categorical type's in their order, of other values sorted."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         return values.cat.remove_unused_categories().cat.categories.tolist()
-    return sorted(values.dropna().unique().tolist(), key=lambda v: (str(type(v)), v))
+    try:
+        return sorted(values.dropna().unique().tolist(), key=lambda v: (str(type(v)), v))
+    except TypeError as error:
+        raise no_levels(values) from error
+
+
+def no_levels(values: pd.Series) -> DataError:
+    """Give the error of a column of lists, dicts or the like."""
+    example = next((v for v in values.dropna() if not isinstance(v, str)), None)
+    return DataError(
+        f"Column {values.name!r} holds values that are neither numbers nor levels (e.g. {example!r}): make columns of "
+        "numbers or text of it, or leave it out of X."
+    )
 
 
 def refuse_text_that_is_no_category(values: pd.Series, levels: list[Any], column: str) -> None:

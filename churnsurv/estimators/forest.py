@@ -25,14 +25,16 @@ from churnsurv.estimators.forest_fit import Growth, drawn_subjects, grow_forest,
 from churnsurv.estimators.forest_inputs import (
     check_oob_size,
     check_parameters,
+    check_whole,
     counted_columns,
     features_per_split,
     learn_levels,
     level_offsets,
     refuse_empty,
+    refuse_uncountable,
     subjects_per_tree,
 )
-from churnsurv.estimators.forest_memory import check_memory, fit_bytes
+from churnsurv.estimators.forest_memory import check_memory, fit_bytes, oob_bytes
 from churnsurv.estimators.forest_prediction import ForestPrediction
 from churnsurv.estimators.forest_rows import TIME_BINS, digest, training_rows
 from churnsurv.estimators.inputs import (
@@ -244,10 +246,11 @@ class RandomSurvivalForest(ForestExplanation, ForestPrediction, ScoredByConcorda
         if outcome.recurrent:
             raise NotIdentifiedError("A forest models one exit per subject; recurrent events are not supported.")
         weight = weights_argument(sample_weight, frame)
+        refuse_uncountable(weight)
         covariates = frame.drop(columns=list(columns_named(sample_weight, frame)))
         if covariates.shape[1] == 0:
             raise DataError("There is no covariate: X has no column left.")
-        check_memory(self.fit_memory(*covariates.shape, n_causes=len(outcome.causes)), self.n_estimators)
+        check_memory(self._growing_bytes(*covariates.shape, len(outcome.causes)), self.n_estimators)
         numbers = self._learn_columns(covariates, weight)
         n_features = features_per_split(self.max_features, len(self.columns_))
         level_begin = level_offsets(covariates, self.columns_, self.levels_)
@@ -257,6 +260,8 @@ class RandomSurvivalForest(ForestExplanation, ForestPrediction, ScoredByConcorda
         n_drawn = subjects_per_tree(self.max_samples, watched.n_subjects, rows.n_subjects) if self.bootstrap else None
         if self.oob:
             check_oob_size(len(frame), 1 + len(outcome.causes), len(rows.grid))
+            answers = oob_bytes(len(frame), len(outcome.causes), len(rows.grid), self.n_estimators)
+            check_memory(self._growing_bytes(*covariates.shape, len(outcome.causes)) + answers, self.n_estimators)
         seeds = check_random_state(self.random_state).randint(0, np.iinfo(np.int32).max, self.n_estimators)
         self.trees_ = grow_forest(
             rows,
@@ -281,7 +286,8 @@ class RandomSurvivalForest(ForestExplanation, ForestPrediction, ScoredByConcorda
     def fit_memory(self, n_rows: int, n_features: int, *, n_causes: int = 1) -> int:
         """Estimate the memory in bytes that :meth:`fit` takes beyond X and y, with the parameters of this forest.
 
-        A fit that would take more than 90 % of what is available is refused before it begins.
+        A fit that would take more than 90 % of what is available is refused before its trees are grown. Out-of-bag curves
+        (``oob=True``) are counted at `time_bins` event times, by default 512; the fit counts those there are.
 
         Examples
         --------
@@ -290,6 +296,13 @@ class RandomSurvivalForest(ForestExplanation, ForestPrediction, ScoredByConcorda
         3.3
         """
         check_parameters(self.get_params(deep=False))
+        for name, value in (("n_rows", n_rows), ("n_features", n_features), ("n_causes", n_causes)):
+            check_whole(name, value, 1)
+        growing = self._growing_bytes(n_rows, n_features, n_causes)
+        n_times = TIME_BINS if self.time_bins is None else self.time_bins
+        return growing + (oob_bytes(n_rows, n_causes, n_times, self.n_estimators) if self.oob else 0)
+
+    def _growing_bytes(self, n_rows: int, n_features: int, n_causes: int) -> int:
         share = 1.0
         if self.max_samples is not None:
             share = min(1.0, self.max_samples if isinstance(self.max_samples, float) else self.max_samples / n_rows)

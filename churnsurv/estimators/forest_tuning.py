@@ -13,13 +13,13 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid, ParameterSampler
-from sklearn.utils import check_random_state
 from tqdm import tqdm
 
 from churnsurv.data.features import feature_frame
 from churnsurv.data.splits import CustomerKFold
 from churnsurv.estimators.forest import RandomSurvivalForest
 from churnsurv.estimators.forest_bags import training_bags
+from churnsurv.estimators.forest_inputs import checked_random_state
 from churnsurv.estimators.forest_profiles import oob_concordance, profiles
 from churnsurv.estimators.inputs import RowArgument, as_outcome, check_rows, columns_named, row_values, weights_argument
 from churnsurv.estimators.scoring import ScoreName, Scorer, scorer
@@ -151,6 +151,9 @@ def tune_forest(
     4
     """
     judge = scorer(scoring) if isinstance(scoring, str) else scoring
+    if not isinstance(judge, Scorer):
+        raise DataError(f"scoring={scoring!r}: give 'concordance' or a scorer of churnsurv.scorer.")
+    generator = checked_random_state(random_state)
     template = _template(forest, n_jobs)
     frame, outcome = feature_frame(X), as_outcome(y)
     check_rows(frame, outcome)
@@ -158,7 +161,7 @@ def tune_forest(
     weight = weights_argument(sample_weight, frame)
     customer = row_values(groups, frame, "groups")
     frame = frame.drop(columns=list({*columns_named(sample_weight, frame), *columns_named(groups, frame)}))
-    seed = int(check_random_state(random_state).randint(0, np.iinfo(np.int32).max))
+    seed = int(generator.randint(0, np.iinfo(np.int32).max))
     template.set_params(random_state=seed)
     candidates = _candidates(template, _ranges(outcome) if search is None else search, n_candidates, seed)
     parts: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []

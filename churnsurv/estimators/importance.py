@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
@@ -324,6 +324,9 @@ def _read_groups(
         return {str(column): (column,) for column in forest.columns_}
     if not isinstance(groups, Mapping) or not groups:
         raise DataError("groups: give a mapping from names to columns, such as {'rates': ['incentive', 'spread']}.")
+    alone = [name for name, of in groups.items() if not isinstance(of, Iterable)]
+    if alone:
+        raise DataError(f"groups[{alone[0]!r}]={groups[alone[0]]!r}: give the name of a column, or a list of names.")
     read = {str(name): (of,) if isinstance(of, str) else tuple(of) for name, of in groups.items()}
     for name, columns in read.items():
         unknown = [column for column in columns if column not in forest.columns_]
