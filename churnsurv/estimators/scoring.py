@@ -146,6 +146,8 @@ class Scorer(BaseEstimator):  # type: ignore[misc]
         given = np.asarray([] if self.times is None else self.times)
         if given.ndim != 1 or len(given) < 2 or not np.all(np.diff(numeric_column(given, "times")) > 0):
             raise DataError("integrated_brier averages over times: pass times=, two or more, increasing.")
+        if not 0 < given[0] <= given[-1] < np.inf:
+            raise DataError(f"times={first_of(given)}: give positive numbers, on the scale of `stop`.")
 
     def horizons(self) -> Floats:
         """Give the times by which probabilities are judged; none for a concordance."""

@@ -1,5 +1,7 @@
 """What a forest refuses, and how it says so."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -279,3 +281,19 @@ def test_out_of_bag_answers_count_in_the_memory(X, y, monkeypatch):
     grown(X, y)
     with pytest.raises(DataError, match="Growing this forest may take"):
         grown(X, y, oob=True)
+
+
+def test_a_column_of_numbers_and_text_is_said_to_mix_them(X, y):
+    for number in (1, 1.5):
+        with pytest.raises(DataError, match=r"Column 'd' mixes numbers and text \(e.g. 'n/a'\)"):
+            grown(X.assign(d=[number, "n/a"] * (N // 2)), y)
+    with pytest.raises(DataError, match=r"times=0, 3: give positive numbers"):
+        cs.scorer("integrated_brier", times=[0, 3])
+
+
+def test_the_largest_numbers_are_cut_without_a_warning(X, y):
+    X = X.assign(x1=np.where(X["x1"] > 0, 1.7e308, -1.7e308))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        forest = grown(X, y)
+    np.testing.assert_array_equal(forest.bin_edges_[forest.columns_.index("x1")], [0.0])
