@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from churnsurv.exceptions import DataError
-from churnsurv.messages import counted, first_of
+from churnsurv.messages import counted, first_of, refuse_mixture
 
 #: text columns with more levels than this, in more than half of the rows, are taken for identifiers
 MOST_LEVELS = 200
@@ -65,6 +65,8 @@ def is_categorical(values: pd.Series) -> bool:
     dtype = values.dtype
     if isinstance(dtype, pd.CategoricalDtype | pd.StringDtype):
         return True
+    if isinstance(dtype, pd.ArrowDtype):
+        return dtype.type is str or str(dtype.pyarrow_dtype).startswith("dictionary")
     if dtype != np.dtype(object):
         return False
     return pd.api.types.infer_dtype(values, skipna=True) in ("string", "mixed", "categorical")
@@ -93,6 +95,7 @@ def refuse_text_that_is_no_category(values: pd.Series, levels: list[Any], column
     """Refuse text that is numbers or an identifier; a categorical type is taken at its word."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         return
+    refuse_mixture(pd.Series(levels, dtype=object), column)
     if pd.to_numeric(pd.Series(levels), errors="coerce").notna().all():
         raise DataError(
             f"Column {column!r} holds numbers as text (e.g. {levels[0]!r}): convert it with pd.to_numeric(X[{column!r}]), "

@@ -219,3 +219,16 @@ def test_rows_without_weight_take_no_part_in_levels_and_columns(splitter):
     assert forest.oob_score(X, y, sample_weight=weight).concordance == forest.oob_concordance_
     with pytest.raises(DataError, match="No row has a value in 1 column 'a'"):
         cs.RandomSurvivalForest(2).fit(X.assign(a=np.where(weight == 0, 1.0, np.nan)), y, sample_weight=weight)
+
+
+@pytest.mark.parametrize("model", [cs.RandomSurvivalForest(5, random_state=0), cs.CoxPH()], ids=["forest", "Cox"])
+def test_text_of_arrow_is_text(model):
+    pa = pytest.importorskip("pyarrow")
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"a": rng.normal(size=80), "c": rng.choice(list("xyz"), 80)})
+    y = cs.Outcome(rng.integers(1, 9, 80), rng.integers(0, 2, 80))
+    expected = model.fit(X, y).predict(X)
+    kinds = [pd.ArrowDtype(t) for t in (pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string()))]
+    for arrow in [X.convert_dtypes(dtype_backend="pyarrow"), *(X.astype({"c": kind}) for kind in kinds)]:
+        np.testing.assert_allclose(model.predict(arrow), expected)
+        np.testing.assert_allclose(model.fit(arrow, y).predict(X), expected)
