@@ -78,6 +78,31 @@ def test_a_node_without_missing_values_sends_later_ones_to_its_larger_side():
     assert seen >= 5
 
 
+@pytest.mark.parametrize("splitter", ["best", "random"])
+def test_the_larger_side_counts_subjects_with_rows_on_both_sides_on_both(splitter):
+    seen = 0
+    for seed in range(12):
+        X, y = small_data("panel", seed, n=80)
+        used = np.any([at_risk(y, t) for t in y.stop[y.event > 0]], axis=0)
+        X, y = X[used].reset_index(drop=True), y[used]
+        forest = one_tree(min_samples_leaf=4, splitter=splitter).fit(X, y)
+        # a later row without any value follows missing_left
+        part = forest.trees_
+        nodes = [(0, np.arange(len(X)))]
+        while nodes:
+            node, rows = nodes.pop()
+            if part["feature"][node] < 0:
+                continue
+            column = forest.columns_[part["feature"][node]]
+            edge = forest.bin_edges_[part["feature"][node]][part["cut"][node]]
+            left = X[column].to_numpy()[rows] <= edge
+            n_left, n_right = (len(np.unique(y.subject[rows[side]])) for side in (left, ~left))
+            assert part["missing_left"][node] == (n_left >= n_right)
+            seen += (n_left >= n_right) != (n_left >= len(np.unique(y.subject[rows])) - n_left)
+            nodes += [(part["child"][node], rows[left]), (part["child"][node] + 1, rows[~left])]
+    assert seen > 0
+
+
 def test_missing_values_everywhere_but_in_one_row_still_part_from_the_known_ones():
     X = pd.DataFrame({"k": [np.nan] * 10 + [1.0] * 10})
     y = cs.Outcome([1] * 10 + [9] * 10, np.ones(20, int))
@@ -194,9 +219,7 @@ def test_columns_of_none_alone_are_missing_values_whatever_their_type():
     expected = forest.predict(pd.DataFrame({"a": [np.nan], "b": [1.0], "c": [np.nan]}))
     assert np.isfinite(expected).all()
     for nothing in (None, pd.NA):
-        np.testing.assert_array_equal(
-            forest.predict(pd.DataFrame([{"a": nothing, "b": 1.0, "c": nothing}])), expected
-        )
+        np.testing.assert_array_equal(forest.predict(pd.DataFrame([{"a": nothing, "b": 1.0, "c": nothing}])), expected)
     np.testing.assert_array_equal(forest.predict(np.array([[None, 1.0, None]], dtype=object)), expected)
     assert np.isnan(forest.predict(pd.DataFrame([{"a": 1.0, "b": None, "c": "x"}]))).all()
 
