@@ -32,7 +32,7 @@ from tqdm import tqdm
 
 from churnsurv.data.features import feature_frame
 from churnsurv.estimators.forest_bags import training_bags
-from churnsurv.estimators.forest_inputs import numeric_columns
+from churnsurv.estimators.forest_inputs import check_whole, numeric_columns
 from churnsurv.estimators.forest_paths import said_unanswered, unanswered
 from churnsurv.estimators.forest_profiles import ROLES, oob_concordance, profiles
 from churnsurv.estimators.inputs import (
@@ -133,9 +133,9 @@ def permutation_importance(
     """Give the importance of columns; see :meth:`churnsurv.RandomSurvivalForest.permutation_importance`."""
     check_is_fitted(forest)
     level, horizon = confidence_level(level), _checked_horizon(metric, horizon)
-    _check_whole(n_repeats, "n_repeats", 2)
+    check_whole("n_repeats", n_repeats, 2)
     if random_state is not None:
-        _check_whole(random_state, "random_state", 0)
+        check_whole("random_state", random_state, 0, 2**32 - 1)
     permuted = _read_groups(forest, groups)
     judged = _judged(forest, X, y, sample_weight, out_of_bag)
     cause = the_cause(judged.y, cause)
@@ -147,21 +147,26 @@ def permutation_importance(
     score = answer(judged.numbers)
     baseline, scorer = _metric(forest, judged, score, cause, horizon, level)
     sign = 1.0 if horizon is None else -1.0
-    value, influence = scorer(score, judged.numbers)
-    own = subjects.sums(influence)
+    value, own_influence = scorer(score, judged.numbers)
+    own = subjects.sums(own_influence)
     seeds = np.random.SeedSequence(random_state).spawn(n_repeats)
     donors = [subjects.donors(np.random.default_rng(seed)) for seed in seeds]
     falls, se, quantile = np.empty((len(permuted), n_repeats)), np.empty(len(permuted)), np.empty(len(permuted))
     for g, columns in enumerate(tqdm(permuted.values(), desc="Permuting", unit="group", disable=not progress)):
         places = [forest.columns_.index(column) for column in columns]
-        moved = np.empty((n_repeats, len(own)))
+        moved, idle = np.empty((n_repeats, len(own))), True
         for r, (giver, rows) in enumerate(donors):
             numbers = judged.numbers.copy()
             numbers[:, places] = judged.numbers[rows][:, places]
-            other, influence = scorer(answer(numbers), numbers)
+            changed = answer(numbers)
+            same = np.array_equal(changed, score)
+            idle &= same
+            other, influence = (value, own_influence) if same else scorer(changed, numbers)
             falls[g, r] = sign * (value - other)
             received = subjects.sums(influence)
             moved[r] = own - received - np.bincount(giver, received, len(own))
+        # where no answer changes there is nothing to be uncertain of
+        moved *= not idle
         se[g], df = _standard_error(moved, falls[g], ROLES if out_of_bag else 1.0)
         quantile[g] = stdtrit(df, (1 + level) / 2)
     importance = falls.mean(axis=1)
@@ -344,8 +349,3 @@ def _checked_horizon(metric: str, horizon: float | None) -> float | None:
     if metric == "brier" and horizon is None:
         raise DataError("metric='brier' needs horizon=, the time at which probabilities are judged.")
     return None if horizon is None else one_number(horizon, "horizon")
-
-
-def _check_whole(value: Any, name: str, least: int) -> None:
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer) or value < least:
-        raise DataError(f"{name}={value!r}: give a whole number of at least {least}.")
