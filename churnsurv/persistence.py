@@ -216,9 +216,9 @@ def _encoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         for k, v in value.items():
             try:
                 items.append([inner(k), inner(v)])
-            except _NotSaved as error:
+            except _NotSavedError as error:
                 # such as the levels of a column, by its name
-                raise _NotSaved(f"Of {k!r}: {error}") from None
+                raise _NotSavedError(f"Of {k!r}: {error}") from None
         return {"kind": "dict", "items": items}
     if isinstance(value, DesignEncoder):
         return {"kind": "encoder", "state": inner(value.state())}
@@ -234,13 +234,13 @@ def _encoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         raise DataError(
             "random_state is a generator, whose state is not saved: fit with a whole number as random_state."
         )
-    raise _NotSaved(
+    raise _NotSavedError(
         f"a value of type {type(value).__name__} ({value!r}) cannot be saved. Make text of such values (e.g. "
         "X[column].astype(str)) and fit again."
     )
 
 
-class _NotSaved(DataError):
+class _NotSavedError(DataError):
     """A value that has no form in a file; the names of what holds it are added on the way up."""
 
 

@@ -96,7 +96,9 @@ def numeric_columns(frame: pd.DataFrame, columns: list[str], levels: dict[str, l
     return numbers
 
 
-def counted_columns(frame: pd.DataFrame, weight: Floats | None, columns: list[str], levels: dict[str, list[Any]]) -> Floats:
+def counted_columns(
+    frame: pd.DataFrame, weight: Floats | None, columns: list[str], levels: dict[str, list[Any]]
+) -> Floats:
     """Give the columns of training rows as numbers (n, p), see :func:`numeric_columns`; rows of weight 0 are NaN, unread."""
     if weight is None or (weight > 0).all():
         return numeric_columns(frame, columns, levels)

@@ -169,7 +169,9 @@ class ForestOutOfBag:
         horizons = None if times is None else requested_times(times, np.empty(0))
         grid = default_horizons(forest.event_times_, bags.y) if horizons is None else horizons
         found = out_of_bag(forest, bags, grid, asked=True)
-        return scores(found, bags, profiles(forest, bags.numbers), horizons, confidence_level(level), NotIdentifiedError)
+        return scores(
+            found, bags, profiles(forest, bags.numbers), horizons, confidence_level(level), NotIdentifiedError
+        )
 
     def _keep_out_of_bag(self, bags: TrainingBags) -> Self:
         """Keep curves and accuracy of the fit, see the attributes."""

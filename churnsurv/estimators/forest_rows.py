@@ -79,9 +79,7 @@ def training_rows(
     ]
     codes = binned(numbers, edges)
     subject = pd.factorize(y.subject)[0]
-    order, rank, n_subjects = _canonical_order(
-        subject, kept, codes, first, last, y.event, n_levels, row_weight
-    )
+    order, rank, n_subjects = _canonical_order(subject, kept, codes, first, last, y.event, n_levels, row_weight)
     owner = rank[subject[order]]
     return TrainingRows(
         codes=np.ascontiguousarray(codes[:, order]),

@@ -82,19 +82,20 @@ def test_the_order_of_rows_changes_nothing_where_customers_tie(weight, kind):
     assert again.digest_ == forest.digest_
     for name, array in forest.trees_.items():
         np.testing.assert_array_equal(again.trees_[name], array)
-    assert fitted(moved, weight, forest).concordance == again.oob_score(
-        moved[["a", "g"]],
-        cs.Outcome(moved["stop"], moved["event"], start=moved["start"], subject=moved["subject"]),
-        **({} if weight is None else {"sample_weight": moved["w"] * weight}),
-    ).concordance
+    assert (
+        fitted(moved, weight, forest).concordance
+        == again.oob_score(
+            moved[["a", "g"]],
+            cs.Outcome(moved["stop"], moved["event"], start=moved["start"], subject=moved["subject"]),
+            **({} if weight is None else {"sample_weight": moved["w"] * weight}),
+        ).concordance
+    )
 
 
 @pytest.mark.parametrize("weight", [None, 1])
 def test_a_spell_in_two_rows_changes_nothing_where_customers_tie(weight):
     rows = coarse()
     late = (rows["stop"] > 4) & (rows["start"] < 4)
-    halves = pd.concat(
-        [rows[~late], rows[late].assign(stop=4, event=0), rows[late].assign(start=4)], ignore_index=True
-    )
+    halves = pd.concat([rows[~late], rows[late].assign(stop=4, event=0), rows[late].assign(start=4)], ignore_index=True)
     new = rows[["a", "g"]].drop_duplicates()
     np.testing.assert_allclose(fitted(halves, weight).predict(new), fitted(rows, weight).predict(new), rtol=1e-9)

@@ -155,7 +155,7 @@ def test_what_cannot_be_explained_is_refused(forest, X):
 
 
 def test_rows_without_a_prediction_alone_are_nan(forest, X):
-    lacking = [column for column in X.columns if column not in forest.missing_columns_][0]
+    lacking = next(column for column in X.columns if column not in forest.missing_columns_)
     for rows in (X.iloc[:2], X.iloc[:30]):
         result = forest.shap_values(rows.assign(**{lacking: None}), horizon=12, cause="attrition")
         assert np.isnan(result.values).all()
