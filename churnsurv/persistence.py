@@ -256,7 +256,7 @@ def _decoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     if kind in _OF_TEXT:
         return _OF_TEXT[kind](value["value"])
     if kind == "Interval":
-        return pd.Interval(*(inner(end) for end in value["ends"]), closed=value["closed"])
+        return pd.Interval(inner(value["ends"][0]), inner(value["ends"][1]), closed=value["closed"])
     if kind == "time":
         return pd.Timestamp(value["value"])
     if kind == "scalar":

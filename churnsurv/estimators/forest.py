@@ -234,8 +234,8 @@ class RandomSurvivalForest(ForestExplanation, ForestPrediction, ScoredByConcorda
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(grown, name)
         grown._grow(X, y, sample_weight)
-        vars(self).clear()
-        vars(self).update(vars(grown))
+        self.__dict__.clear()
+        self.__dict__.update(grown.__dict__)
         return self
 
     def _grow(self, X: pd.DataFrame | ArrayLike, y: Outcome | NDArray[Any], sample_weight: RowArgument) -> None:

@@ -83,7 +83,8 @@ class ForestExplanation:
             receivers and as givers of values, and the random permutations; not that other data would have grown another
             forest. Out of bag the sampling variance is doubled, as subjects also grew the trees that judge the others.
             In simulations with 400 subjects, 97 of 100 intervals of level 0.95 held the 0 of a continuous column that does
-            nothing, 85 of a binary one that 4 % have, 88 to 95 the mean importance over samples of one that does (held-out rows: 90 to 95 that of the forest given).
+            nothing, 85 of a binary one that 4 % have; 88 to 95 held the mean importance over samples of one that does
+            something (held-out rows: 90 to 95 that of the forest given).
 
         Raises
         ------

@@ -159,8 +159,7 @@ def permutation_importance(
             numbers = judged.numbers.copy()
             numbers[:, places] = judged.numbers[rows][:, places]
             changed = answer(numbers)
-            same = np.array_equal(changed, score)
-            idle &= same
+            idle &= (same := np.array_equal(changed, score))
             other, influence = (value, own_influence) if same else scorer(changed, numbers)
             falls[g, r] = sign * (value - other)
             received = subjects.sums(influence)

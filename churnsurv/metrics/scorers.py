@@ -45,10 +45,10 @@ def concordance_scorer(
         own_entry = None if entry is None else entry[rows]
         of = pd.factorize(codes[rows])[0].astype(np.int64)
         n_codes = int(of.max(initial=-1)) + 1
-        own, *places = lay_buckets(own_entry, y.stop[rows], is_event[rows], of, n_codes)
+        own, own_first, own_last, own_death = lay_buckets(own_entry, y.stop[rows], is_event[rows], of, n_codes)
         if not len(own.time):
             return pairs
-        within = count_pairs(score[rows], *places, weight[rows], np.ones(len(own.time)))
+        within = count_pairs(score[rows], own_first, own_last, own_death, weight[rows], np.ones(len(own.time)))
         net = pairs.net_of_row.copy()
         net[rows] -= within.net_of_row
         return pairs._replace(
