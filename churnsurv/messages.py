@@ -38,6 +38,18 @@ def one_number(value: Any, argument: str) -> float:
     return float(value)
 
 
+def refuse_mixture(values: pd.Series, column: str) -> None:
+    """Refuse numbers and text in one column."""
+    if values.dtype != np.dtype(object):
+        return
+    text = next((v for v in values if isinstance(v, str)), None)
+    if text is not None and any(isinstance(v, Real) and not isinstance(v, bool) and v == v for v in values):
+        raise DataError(
+            f"Column {column!r} mixes numbers and text (e.g. {text!r}): make the text missing with "
+            f"pd.to_numeric(df[{column!r}], errors='coerce'), or make all of it text with .astype(str) if these are labels."
+        )
+
+
 def numeric_column(values: ArrayLike, column: str) -> NDArray[np.float64]:
     """Give the values as doubles; text, dates and durations are refused, naming the column and the remedy."""
     series = values if isinstance(values, pd.Series) else pd.Series(np.asarray(values))
@@ -56,6 +68,7 @@ def numeric_column(values: ArrayLike, column: str) -> NDArray[np.float64]:
         "mixed-integer-float",
     ):
         return np.asarray(series.astype(float).to_numpy())
+    refuse_mixture(series, column)
     raise DataError(
         f"Column {column!r} is {dtype}, not numeric (e.g. {series.iloc[0]!r}). "
         f"If it holds numbers as text, convert it with pd.to_numeric(df[{column!r}])."

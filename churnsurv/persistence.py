@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import decimal
 import hashlib
 import io
 import json
@@ -43,6 +44,19 @@ _ROWS_OF_CUSTOMERS = ("oob_curves_",)
 _OF_RISK_SETS = ("hazard_variance_", "hazard_gradient_", "curve_parts_", "variance_parts_")
 #: records that fitted models hold, and where they live
 _RECORDS = {"Curves": "churnsurv.curves", "Estimate": "churnsurv.results", "GroupFit": "churnsurv.nonparametric.base"}
+#: values that are levels of a category at times, written as text and read again
+_TEXT_OF: dict[type, Any] = {
+    datetime.date: datetime.date.isoformat,
+    decimal.Decimal: str,
+    pd.Timedelta: lambda value: f"{value.value} {value.unit}",
+    pd.Period: lambda value: f"{value.ordinal} {value.freqstr}",
+}
+_OF_TEXT: dict[str, Any] = {
+    "date": datetime.date.fromisoformat,
+    "Decimal": decimal.Decimal,
+    "Timedelta": lambda text: pd.Timedelta(np.timedelta64(int(text.split()[0]), text.split()[1])),
+    "Period": lambda text: pd.Period(ordinal=int(text.split()[0]), freq=text.split()[1]),
+}
 _FORMAT = 1
 #: one date for every member of the archive, so that saving the same model twice gives the same bytes
 _DATE = (1980, 1, 1, 0, 0, 0)
@@ -169,6 +183,10 @@ def _encoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
 
     if value is None or isinstance(value, bool | int | str):
         return value
+    if type(value) in _TEXT_OF:
+        return {"kind": type(value).__name__, "value": _TEXT_OF[type(value)](value)}
+    if isinstance(value, pd.Interval):
+        return {"kind": "Interval", "ends": [inner(value.left), inner(value.right)], "closed": value.closed}
     if isinstance(value, datetime.date):
         return {"kind": "time", "value": pd.Timestamp(value).isoformat()}
     if isinstance(value, float):
@@ -194,7 +212,14 @@ def _encoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
             "values": [inner(v) for v in value],
         }
     if isinstance(value, dict):
-        return {"kind": "dict", "items": [[inner(k), inner(v)] for k, v in value.items()]}
+        items = []
+        for k, v in value.items():
+            try:
+                items.append([inner(k), inner(v)])
+            except _NotSavedError as error:
+                # such as the levels of a column, by its name
+                raise _NotSavedError(f"Of {k!r}: {error}") from None
+        return {"kind": "dict", "items": items}
     if isinstance(value, DesignEncoder):
         return {"kind": "encoder", "state": inner(value.state())}
     if type(value).__name__ in _RECORDS:
@@ -209,7 +234,14 @@ def _encoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         raise DataError(
             "random_state is a generator, whose state is not saved: fit with a whole number as random_state."
         )
-    raise DataError(f"A value of type {type(value).__name__} cannot be saved.")
+    raise _NotSavedError(
+        f"a value of type {type(value).__name__} ({value!r}) cannot be saved. Make text of such values (e.g. "
+        "X[column].astype(str)) and fit again."
+    )
+
+
+class _NotSavedError(DataError):
+    """A value that has no form in a file; the names of what holds it are added on the way up."""
 
 
 def _decoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
@@ -221,6 +253,10 @@ def _decoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     kind = value["kind"]
     if kind == "float":
         return float(value["value"])
+    if kind in _OF_TEXT:
+        return _OF_TEXT[kind](value["value"])
+    if kind == "Interval":
+        return pd.Interval(inner(value["ends"][0]), inner(value["ends"][1]), closed=value["closed"])
     if kind == "time":
         return pd.Timestamp(value["value"])
     if kind == "scalar":

@@ -1,5 +1,7 @@
 """Saved models come back the same, tampering is found, and nothing is overwritten."""
 
+import datetime
+import decimal
 import zipfile
 
 import numpy as np
@@ -144,3 +146,36 @@ def test_folders_are_named_when_they_are_missing_or_no_file(data, tmp_path):
         cs.save(model, tmp_path / "absent" / "model")
     with pytest.raises(DataError, match="no file"):
         cs.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        pd.cut(np.arange(4.0), 2).categories,
+        pd.PeriodIndex(["2020-01", "2020-02"], freq="M"),
+        pd.PeriodIndex(["2020Q1", "2020Q2"], freq="Q-JAN"),
+        pd.to_timedelta(["1d", "36h"]),
+        [decimal.Decimal("1.50"), decimal.Decimal("2")],
+        [datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)],
+        pd.to_datetime(["2020-01-01 00:00", "2021-01-01 12:30"]),
+    ],
+    ids=["interval", "month", "quarter", "duration", "decimal", "date", "time"],
+)
+def test_levels_of_any_kind_come_back_as_they_were(levels, data, tmp_path):
+    X, y = data
+    X = X[["rate"]].assign(level=pd.Categorical.from_codes(np.arange(len(X)) % 2, categories=levels))
+    forest = cs.RandomSurvivalForest(3, random_state=0).fit(X, y)
+    again = cs.load(cs.save(forest, tmp_path / "forest"))
+    assert again.levels_ == forest.levels_
+    assert [type(v) for v in again.levels_["level"]] == [type(v) for v in forest.levels_["level"]]
+    np.testing.assert_array_equal(again.predict(X, cause="default"), forest.predict(X, cause="default"))
+
+
+def test_levels_that_cannot_be_saved_are_named_with_the_remedy(data, tmp_path):
+    X, y = data
+    levels = np.array([frozenset("a"), frozenset("b")], dtype=object)
+    X = X[["rate"]].assign(level=pd.Categorical.from_codes(np.arange(len(X)) % 2, categories=levels))
+    forest = cs.RandomSurvivalForest(3, random_state=0).fit(X, y)
+    with pytest.raises(DataError, match="Of 'level': a value of type frozenset .* Make text of such values"):
+        cs.save(forest, tmp_path / "forest")
+    assert not (tmp_path / "forest").exists()

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from churnsurv.exceptions import DataError
-from churnsurv.messages import counted, first_of
+from churnsurv.messages import counted, first_of, refuse_mixture
 
 #: text columns with more levels than this, in more than half of the rows, are taken for identifiers
 MOST_LEVELS = 200
@@ -65,6 +65,8 @@ def is_categorical(values: pd.Series) -> bool:
     dtype = values.dtype
     if isinstance(dtype, pd.CategoricalDtype | pd.StringDtype):
         return True
+    if isinstance(dtype, pd.ArrowDtype):
+        return dtype.type is str or str(dtype.pyarrow_dtype).startswith("dictionary")
     if dtype != np.dtype(object):
         return False
     return pd.api.types.infer_dtype(values, skipna=True) in ("string", "mixed", "categorical")
@@ -74,13 +76,26 @@ def levels_of(values: pd.Series) -> list[Any]:
     """Give the levels that occur: a categorical type's in their order, of other values sorted."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         return values.cat.remove_unused_categories().cat.categories.tolist()
-    return sorted(values.dropna().unique().tolist(), key=lambda v: (str(type(v)), v))
+    try:
+        return sorted(values.dropna().unique().tolist(), key=lambda v: (str(type(v)), v))
+    except TypeError as error:
+        raise no_levels(values) from error
+
+
+def no_levels(values: pd.Series) -> DataError:
+    """Give the error of a column of lists, dicts or the like."""
+    example = next((v for v in values.dropna() if not isinstance(v, str)), None)
+    return DataError(
+        f"Column {values.name!r} holds values that are neither numbers nor levels (e.g. {example!r}): make columns of "
+        "numbers or text of it, or leave it out of X."
+    )
 
 
 def refuse_text_that_is_no_category(values: pd.Series, levels: list[Any], column: str) -> None:
     """Refuse text that is numbers or an identifier; a categorical type is taken at its word."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         return
+    refuse_mixture(pd.Series(levels, dtype=object), column)
     if pd.to_numeric(pd.Series(levels), errors="coerce").notna().all():
         raise DataError(
             f"Column {column!r} holds numbers as text (e.g. {levels[0]!r}): convert it with pd.to_numeric(X[{column!r}]), "

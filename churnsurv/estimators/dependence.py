@@ -187,7 +187,7 @@ def partial_dependence(
     (array([0.2 , 0.45, 0.8 , 1.  ]), array([False, False, False,  True]), 'interval')
     """
     frame = feature_frame(X, names=_names(model))
-    if column not in frame.columns:
+    if not isinstance(column, str) or column not in frame.columns:
         raise DataError(f"No column {column!r} in X; its columns are {first_of(frame.columns, 12)}.")
     known = _names(model)
     if known is not None and column not in known:

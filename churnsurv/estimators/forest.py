@@ -6,6 +6,7 @@ answer by the pooled counts of their leaves (:mod:`churnsurv.kernels.forest_curv
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, Literal, Self
 
@@ -24,14 +25,16 @@ from churnsurv.estimators.forest_fit import Growth, drawn_subjects, grow_forest,
 from churnsurv.estimators.forest_inputs import (
     check_oob_size,
     check_parameters,
+    check_whole,
+    counted_columns,
     features_per_split,
     learn_levels,
     level_offsets,
-    numeric_columns,
     refuse_empty,
+    refuse_uncountable,
     subjects_per_tree,
 )
-from churnsurv.estimators.forest_memory import check_memory, fit_bytes
+from churnsurv.estimators.forest_memory import check_memory, fit_bytes, oob_bytes
 from churnsurv.estimators.forest_prediction import ForestPrediction
 from churnsurv.estimators.forest_rows import TIME_BINS, digest, training_rows
 from churnsurv.estimators.inputs import (
@@ -128,7 +131,7 @@ class RandomSurvivalForest(ForestExplanation, ForestPrediction, ScoredByConcorda
         Hazard of each cause and number at risk in the training sample.
     oob_curves_ : Curves
         With ``oob=True``: out-of-bag curves of the training rows, from each row's entry on. A row whose subject every
-        tree drew is NaN.
+        tree drew, or without weight, is NaN.
     oob_concordance_, oob_brier_ : dict of Estimate
         With ``oob=True``: out-of-bag concordance and integrated Brier score by cause (see :meth:`oob_score`);
         ``oob_absent_`` says why one is missing. They hold no rows and are saved with the forest.
@@ -226,20 +229,29 @@ class RandomSurvivalForest(ForestExplanation, ForestPrediction, ScoredByConcorda
             of them. (Whole amounts of money count as customers: divide them by their mean.) A column so named is no
             covariate, and rows of weight 0 take no part.
         """
-        # a forest fitted again without oob must not keep the curves of other rows
-        for name in ("oob_curves_", "oob_concordance_", "oob_brier_", "oob_absent_"):
-            self.__dict__.pop(name, None)
+        # a fit that fails leaves the forest as it was, and one without oob keeps no curves of other rows
+        grown = copy.copy(self)
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(grown, name)
+        grown._grow(X, y, sample_weight)
+        self.__dict__.clear()
+        self.__dict__.update(grown.__dict__)
+        return self
+
+    def _grow(self, X: pd.DataFrame | ArrayLike, y: Outcome | NDArray[Any], sample_weight: RowArgument) -> None:
+        """Fit a forest that was not fitted before."""
         check_parameters(self.get_params(deep=False))
         frame, outcome = feature_frame(X), as_outcome(y)
         check_rows(frame, outcome)
         if outcome.recurrent:
             raise NotIdentifiedError("A forest models one exit per subject; recurrent events are not supported.")
         weight = weights_argument(sample_weight, frame)
+        refuse_uncountable(weight)
         covariates = frame.drop(columns=list(columns_named(sample_weight, frame)))
         if covariates.shape[1] == 0:
             raise DataError("There is no covariate: X has no column left.")
-        check_memory(self.fit_memory(*covariates.shape, n_causes=len(outcome.causes)), self.n_estimators)
-        numbers = self._learn_columns(covariates)
+        check_memory(self._growing_bytes(*covariates.shape, len(outcome.causes)), self.n_estimators)
+        numbers = self._learn_columns(covariates, weight)
         n_features = features_per_split(self.max_features, len(self.columns_))
         level_begin = level_offsets(covariates, self.columns_, self.levels_)
         rows = training_rows(numbers, outcome, weight, self.max_bins, self.time_bins, level_begin)
@@ -248,6 +260,8 @@ class RandomSurvivalForest(ForestExplanation, ForestPrediction, ScoredByConcorda
         n_drawn = subjects_per_tree(self.max_samples, watched.n_subjects, rows.n_subjects) if self.bootstrap else None
         if self.oob:
             check_oob_size(len(frame), 1 + len(outcome.causes), len(rows.grid))
+            answers = oob_bytes(len(frame), len(outcome.causes), len(rows.grid), self.n_estimators)
+            check_memory(self._growing_bytes(*covariates.shape, len(outcome.causes)) + answers, self.n_estimators)
         seeds = check_random_state(self.random_state).randint(0, np.iinfo(np.int32).max, self.n_estimators)
         self.trees_ = grow_forest(
             rows,
@@ -268,12 +282,12 @@ class RandomSurvivalForest(ForestExplanation, ForestPrediction, ScoredByConcorda
         if self.oob:
             drawn = drawn_subjects(rows.n_subjects, int(n_drawn or 0), seeds)
             self._keep_out_of_bag(TrainingBags(frame, outcome, weight, numbers, drawn, rows.unit))
-        return self
 
     def fit_memory(self, n_rows: int, n_features: int, *, n_causes: int = 1) -> int:
         """Estimate the memory in bytes that :meth:`fit` takes beyond X and y, with the parameters of this forest.
 
-        A fit that would take more than 90 % of what is available is refused before it begins.
+        A fit that would take more than 90 % of what is available is refused before its trees are grown. Out-of-bag curves
+        (``oob=True``) are counted at `time_bins` event times, by default 512; the fit counts those there are.
 
         Examples
         --------
@@ -282,6 +296,13 @@ class RandomSurvivalForest(ForestExplanation, ForestPrediction, ScoredByConcorda
         3.3
         """
         check_parameters(self.get_params(deep=False))
+        for name, value in (("n_rows", n_rows), ("n_features", n_features), ("n_causes", n_causes)):
+            check_whole(name, value, 1)
+        growing = self._growing_bytes(n_rows, n_features, n_causes)
+        n_times = TIME_BINS if self.time_bins is None else self.time_bins
+        return growing + (oob_bytes(n_rows, n_causes, n_times, self.n_estimators) if self.oob else 0)
+
+    def _growing_bytes(self, n_rows: int, n_features: int, n_causes: int) -> int:
         share = 1.0
         if self.max_samples is not None:
             share = min(1.0, self.max_samples if isinstance(self.max_samples, float) else self.max_samples / n_rows)
@@ -298,12 +319,12 @@ class RandomSurvivalForest(ForestExplanation, ForestPrediction, ScoredByConcorda
             n_threads=effective_n_jobs(self.n_jobs),
         )
 
-    def _learn_columns(self, covariates: pd.DataFrame) -> Floats:
-        """Remember names and levels, and give the features in the order of their names."""
+    def _learn_columns(self, covariates: pd.DataFrame, weight: Floats | None) -> Floats:
+        """Remember names and levels, and give the features in the order of their names; of rows without weight nothing."""
         names = list(covariates.columns)
         self.feature_names_in_, self.n_features_in_ = np.array(names, dtype=object), len(names)
         self.columns_ = sorted(names)
-        self.levels_ = learn_levels(covariates)
-        numbers = numeric_columns(covariates, self.columns_, self.levels_)
+        self.levels_ = learn_levels(covariates if weight is None else covariates[weight > 0])
+        numbers = counted_columns(covariates, weight, self.columns_, self.levels_)
         refuse_empty(numbers, self.columns_)
         return numbers

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from churnsurv.data.features import feature_frame
 from churnsurv.estimators.forest_fit import drawn_subjects
-from churnsurv.estimators.forest_inputs import numeric_columns
+from churnsurv.estimators.forest_inputs import counted_columns
 from churnsurv.estimators.forest_rows import digest, training_rows
 from churnsurv.estimators.inputs import RowArgument, as_outcome, check_rows, weights_argument
 from churnsurv.exceptions import DataError, NotIdentifiedError
@@ -63,8 +63,13 @@ def training_bags(
         raise NotIdentifiedError("bootstrap=False: every tree saw all rows, none is out of bag. Use held-out rows.")
     frame, outcome = feature_frame(X, names=forest.feature_names_in_), as_outcome(y)
     check_rows(frame, outcome)
+    if list(outcome.causes) != forest.causes_:
+        raise DataError(
+            f"These are not the rows the forest was fitted on: the outcome has the causes {list(outcome.causes)} (codes 1, 2, "
+            f"…), the fit had {forest.causes_}. Pass the outcome of the fit."
+        )
     weight = weights_argument(sample_weight, frame)
-    numbers = numeric_columns(frame, forest.columns_, forest.levels_)
+    numbers = counted_columns(frame, weight, forest.columns_, forest.levels_)
     level_begin = forest.trees_["level_begin"]
     rows = training_rows(numbers, outcome, weight, forest.max_bins, forest.time_bins, level_begin)
     if digest(rows) != forest.digest_:

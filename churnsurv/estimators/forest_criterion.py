@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,8 @@ def criterion_of(
     NotIdentifiedError
         Gray's criterion where nobody was watched through some age between exits by several causes.
     """
-    causes = list(y.causes) if cause is None else [cause] if isinstance(cause, str) else list(cause)
+    given = list(y.causes) if cause is None else cause
+    causes = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
     unknown = [c for c in causes if c not in y.causes]
     if unknown or not causes:
         raise DataError(f"cause={cause!r}: the causes of y are {list(y.causes)}.")

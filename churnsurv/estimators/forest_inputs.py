@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from churnsurv.curves import SIZE_LIMIT
-from churnsurv.data.features import is_categorical, levels_of, refuse_text_that_is_no_category
+from churnsurv.data.features import is_categorical, levels_of, no_levels, refuse_text_that_is_no_category
 from churnsurv.exceptions import DataError, UnseenCategoryError
 from churnsurv.kernels.forest_split import MISSING
 from churnsurv.messages import counted, first_of, numeric_column
@@ -24,6 +24,8 @@ Floats = NDArray[np.float64]
 
 #: levels that an unordered category may have: each has a cell of its own
 MOST_LEVELS = 254
+#: largest whole number that the kernels take
+MOST_WHOLE = 2**31 - 1
 
 
 def learn_levels(frame: pd.DataFrame) -> dict[str, list[Any]]:
@@ -80,6 +82,9 @@ def numeric_columns(frame: pd.DataFrame, columns: list[str], levels: dict[str, l
     for position, column in enumerate(columns):
         if column in levels:
             numbers[:, position] = _level_positions(frame[column], levels[column])
+        elif frame[column].isna().all():
+            # of None alone (JSON's null, pd.NA) the type tells nothing
+            numbers[:, position] = np.nan
         else:
             numbers[:, position] = numeric_column(frame[column], column)
         infinite = np.flatnonzero(np.isinf(numbers[:, position]))
@@ -91,9 +96,23 @@ def numeric_columns(frame: pd.DataFrame, columns: list[str], levels: dict[str, l
     return numbers
 
 
+def counted_columns(
+    frame: pd.DataFrame, weight: Floats | None, columns: list[str], levels: dict[str, list[Any]]
+) -> Floats:
+    """Give the columns of training rows as numbers (n, p), see :func:`numeric_columns`; rows of weight 0 are NaN, unread."""
+    if weight is None or (weight > 0).all():
+        return numeric_columns(frame, columns, levels)
+    numbers = np.full((len(frame), len(columns)), np.nan, order="F")
+    numbers[weight > 0] = numeric_columns(frame[weight > 0], columns, levels)
+    return numbers
+
+
 def _level_positions(values: pd.Series, known: list[Any]) -> Floats:
     given = values.astype(object)
-    position = pd.Index(known, dtype=object).get_indexer(pd.Index(given, dtype=object)).astype(np.float64)
+    try:
+        position = pd.Index(known, dtype=object).get_indexer(pd.Index(given, dtype=object)).astype(np.float64)
+    except TypeError as error:
+        raise no_levels(values) from error
     unseen = np.flatnonzero((position < 0) & given.notna().to_numpy())
     if len(unseen):
         raise UnseenCategoryError(
@@ -115,37 +134,57 @@ def refuse_empty(numbers: Floats, columns: list[str]) -> None:
 def check_parameters(parameters: dict[str, Any]) -> None:
     """Refuse parameters of a forest outside their range, naming them."""
     for name, least, most in (
-        ("n_estimators", 1, None),
-        ("min_samples_leaf", 1, None),
-        ("max_depth", 1, None),
+        ("n_estimators", 1, MOST_WHOLE),
+        ("min_samples_leaf", 1, MOST_WHOLE),
+        ("max_depth", 1, MOST_WHOLE),
         ("max_bins", 2, MISSING),
         ("time_bins", 1, 65_535),
     ):
-        value = parameters[name]
-        if value is None and name in ("max_depth", "time_bins"):
-            continue
-        if not _is_whole(value) or value < least or (most is not None and value > most):
-            span = f"from {least} to {most:,}" if most is not None else f"of at least {least}"
-            raise DataError(f"{name}={value!r}: give a whole number {span}.")
+        if parameters[name] is not None or name not in ("max_depth", "time_bins"):
+            check_whole(name, parameters[name], least, most)
     for name, known in (("criterion", ("logrank", "gray")), ("splitter", ("best", "random"))):
         if parameters[name] not in known:
             raise DataError(f"{name}={parameters[name]!r} is not known: use {known[0]!r} or {known[1]!r}.")
-    n_jobs = parameters["n_jobs"]
-    if n_jobs is not None and (not _is_whole(n_jobs) or n_jobs == 0):
-        raise DataError(f"n_jobs={n_jobs!r}: give the number of threads, -1 for all cores, or None for one.")
-    try:
-        check_random_state(parameters["random_state"])
-    except ValueError:
-        raise DataError(
-            f"random_state={parameters['random_state']!r}: give a whole number from 0 to 4,294,967,295, a RandomState, or "
-            "None."
-        ) from None
+    check_n_jobs(parameters["n_jobs"])
+    checked_random_state(parameters["random_state"])
     if not parameters["bootstrap"]:
         for name, unset in (("max_samples", None), ("oob", False)):
             if parameters[name] != unset:
                 raise DataError(
                     f"{name}={parameters[name]!r} needs bootstrap=True: without it every tree sees all rows."
                 )
+
+
+def check_whole(name: str, value: Any, least: int, most: int = MOST_WHOLE) -> None:
+    """Refuse what is no whole number within a range, naming it."""
+    if not _is_whole(value) or not least <= value <= most:
+        span = f"of at least {least}" if most == MOST_WHOLE else f"from {least} to {most:,}"
+        beyond = " (at most 2,147,483,647)" if _is_whole(value) and value > most == MOST_WHOLE else ""
+        raise DataError(f"{name}={value!r}: give a whole number {span}{beyond}.")
+
+
+def check_n_jobs(n_jobs: Any) -> None:
+    """Refuse what is no number of threads."""
+    if n_jobs is not None and (not _is_whole(n_jobs) or n_jobs == 0):
+        raise DataError(f"n_jobs={n_jobs!r}: give the number of threads, -1 for all cores, or None for one.")
+
+
+def checked_random_state(seed: Any) -> np.random.RandomState:
+    """Give the generator of a seed."""
+    try:
+        return check_random_state(seed)  # type: ignore[no-any-return]
+    except ValueError:
+        raise DataError(
+            f"random_state={seed!r}: give a whole number from 0 to 4,294,967,295, a RandomState, or None."
+        ) from None
+
+
+def refuse_uncountable(weight: Floats | None) -> None:
+    """Refuse whole weights, which count customers, that sum to more than doubles count exactly."""
+    if weight is not None and np.array_equal(weight, np.floor(weight)) and not weight.sum() <= 2**53:
+        raise DataError(
+            f"sample_weight sums to {weight.sum():.3g}, and whole weights count customers: divide them by their mean."
+        )
 
 
 def features_per_split(max_features: Any, n_features: int) -> int:

@@ -35,6 +35,11 @@ def fit_bytes(
     return rows + n_threads * thread + 2 * n_trees * tree
 
 
+def oob_bytes(n_rows: int, n_causes: int, n_times: int, n_trees: int) -> int:
+    """Estimate the bytes that out-of-bag answers of all rows take: curves, who was drawn, and what judging them takes."""
+    return n_rows * (8 * (1 + n_causes) * n_times + n_trees + 8 * n_causes + 2_000)
+
+
 def available_memory() -> int | None:
     """Give the bytes that programs can still get, from the system's own estimate or its free pages; None where unknown."""
     try:

@@ -19,6 +19,7 @@ from churnsurv.estimators.inputs import RowArgument, requested_start, requested_
 from churnsurv.estimators.path_rows import path_rows
 from churnsurv.kernels.forest_paths import LeafCounts, fill_leaves, path_states
 from churnsurv.kernels.times import slack, steps_until
+from churnsurv.messages import counted, first_of
 
 if TYPE_CHECKING:
     from churnsurv.estimators.forest_prediction import ForestPrediction
@@ -133,6 +134,19 @@ def unanswered(forest: ForestPrediction, numbers: Floats) -> NDArray[np.bool_]:
     """Tell which rows the forest has no answer for: those with a missing value where the training rows had none."""
     known = [f for f, column in enumerate(forest.columns_) if column not in forest.missing_columns_]
     return np.asarray(np.isnan(numbers[:, known]).any(axis=1))
+
+
+def said_unanswered(forest: ForestPrediction, numbers: Floats, rows: NDArray[np.int64]) -> str:
+    """Say of rows without an answer which values they lack."""
+    lacking = [
+        repr(column)
+        for column, values in zip(forest.columns_, numbers[rows].T, strict=True)
+        if column not in forest.missing_columns_ and np.isnan(values).any()
+    ]
+    return (
+        f"{counted(len(rows), 'row')} (row {first_of(rows)}) without a prediction: a value is missing in {first_of(lacking)}, "
+        "where no row that the trees were grown on lacked one"
+    )
 
 
 def _until_missing(forest: ForestPrediction, curves: Curves, pieces: Pieces, start: Floats) -> Curves:

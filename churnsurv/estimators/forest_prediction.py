@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from churnsurv.curves import Curves, check_size, within_support
 from churnsurv.data.features import feature_frame
 from churnsurv.estimators.forest_fit import TREE_ARRAYS
-from churnsurv.estimators.forest_inputs import numeric_columns
+from churnsurv.estimators.forest_inputs import check_n_jobs, numeric_columns
 from churnsurv.estimators.forest_intervals import with_bounds
 from churnsurv.estimators.forest_oob import ForestOutOfBag
 from churnsurv.estimators.forest_paths import predicted_paths, standing, unanswered
@@ -198,6 +198,7 @@ class ForestPrediction(ForestOutOfBag):
         unit: NDArray[np.int32] | None = None,
     ) -> tuple[Floats, Floats]:
         """Give state probabilities (n, 1 + K, m) at `times` and mortality (n, K), by threads over chunks of rows."""
+        check_n_jobs(self.n_jobs)
         n, n_causes = len(numbers), len(self.causes_)
         missing = unanswered(self, numbers)
         pick = steps_until(self.event_times_, times) - 1

@@ -79,7 +79,7 @@ def training_rows(
     ]
     codes = binned(numbers, edges)
     subject = pd.factorize(y.subject)[0]
-    order, rank, n_subjects = _canonical_order(subject, kept, codes, first, last, y.event, n_levels)
+    order, rank, n_subjects = _canonical_order(subject, kept, codes, first, last, y.event, n_levels, row_weight)
     owner = rank[subject[order]]
     return TrainingRows(
         codes=np.ascontiguousarray(codes[:, order]),
@@ -114,8 +114,8 @@ def binned(numbers: Floats, edges: list[Floats]) -> Bytes:
     return codes
 
 
-def _mixed(key: NDArray[np.uint64], part: NDArray[Any]) -> NDArray[np.uint64]:
-    # one round of a multiplicative hash (Fibonacci hashing), wrapping around in 64 bits
+def mixed(key: NDArray[np.uint64], part: NDArray[Any]) -> NDArray[np.uint64]:
+    """Give one round of a multiplicative hash (Fibonacci hashing), wrapping around in 64 bits."""
     key = (key ^ part.astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
     return key ^ (key >> np.uint64(29))
 
@@ -128,29 +128,55 @@ def _canonical_order(
     last: NDArray[np.int32],
     event: NDArray[np.int64],
     n_levels: NDArray[np.int32],
+    weight: Floats,
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], int]:
     """Give the kept rows in order, the rank of each subject (number of subjects for those left out), and that number.
 
-    Subjects are ranked by a hash of their last row and their entry, which neither the order of rows nor the splitting of
-    a spell in two changes; in it the levels of an unordered category go by what happened in them, not by their names,
-    which decide only between subjects that are alike otherwise. Subjects with the same hashes are interchangeable, but
-    for their earlier covariates.
+    Subjects are ranked by a hash of their last row and their entry, and where that ties, of all their rows and weights; neither
+    the order of rows nor the splitting of a spell in two changes them. In them the levels of an unordered category go by
+    what happened in them, not by their names, which decide only between subjects that are alike otherwise. Subjects with
+    the same hashes are interchangeable.
     """
     by_time = kept[np.lexsort((last[kept], subject[kept]))]
     begins = np.flatnonzero(np.diff(subject[by_time], prepend=-1))
-    final = by_time[np.append(begins[1:], len(by_time)) - 1]
-    key, named = np.zeros(len(begins), dtype=np.uint64), np.zeros(len(begins), dtype=np.uint64)
-    for part in (first[by_time[begins]], last[final], event[final]):
-        key = _mixed(key, part)
+    final = np.append(begins[1:], len(by_time)) - 1
+    key, named = np.zeros(len(by_time), dtype=np.uint64), np.zeros(len(by_time), dtype=np.uint64)
+    entry = np.repeat(first[by_time[begins]], np.diff(begins, append=len(by_time)))
+    for part in (entry, last[by_time], event[by_time]):
+        key = mixed(key, part)
+    # without the times: what a row is, and with names
+    profile, plain = np.zeros(len(by_time), dtype=np.uint64), np.zeros(len(by_time), dtype=np.uint64)
     for column, size in zip(codes, n_levels, strict=True):
+        cells = column[by_time]
         if size:
             known = _fates(column[kept], first[kept], last[kept], event[kept])
-            key, named = _mixed(key, known[column[final]]), _mixed(named, column[final])
+            key, named, profile = mixed(key, known[cells]), mixed(named, cells), mixed(profile, known[cells])
         else:
-            key = _mixed(key, column[final])
+            key, profile = mixed(key, cells), mixed(profile, cells)
+        plain = mixed(plain, cells)
+    # multiples of the weights are the same weights
+    size_rank = np.unique(weight[by_time], return_inverse=True)[1]
+    profile, plain = mixed(profile, size_rank), mixed(plain, size_rank)
+    begin, end = first[by_time], last[by_time]
+    path, plain_path = (_paths(of, begins, begin, end) for of in (profile, plain))
+    # where a spell was cut changes nothing but the checksum
+    rows = np.add.reduceat(mixed(mixed(plain, begin), end), begins)
     rank = np.full(int(subject.max()) + 1, len(begins), dtype=np.int32)
-    rank[subject[final][np.lexsort((named, key))]] = np.arange(len(begins), dtype=np.int32)
+    order = np.lexsort((rows, plain_path, named[final], path, key[final]))
+    rank[subject[by_time[final]][order]] = np.arange(len(begins), dtype=np.int32)
     return by_time[np.argsort(rank[subject[by_time]], kind="stable")], rank, len(begins)
+
+
+def _paths(
+    profile: NDArray[np.uint64], begins: NDArray[np.int64], first: NDArray[np.int32], last: NDArray[np.int32]
+) -> NDArray[np.uint64]:
+    """Give a hash of each subject's rows (sorted by subject and time), adjacent rows with the same `profile` taken as one."""
+    same = np.append(False, (profile[1:] == profile[:-1]) & (first[1:] == last[:-1]))
+    same[begins] = False
+    piece = np.flatnonzero(~same)
+    end = np.append(piece[1:], len(first)) - 1
+    part = mixed(mixed(profile[piece], first[piece]), last[end])
+    return np.add.reduceat(part, np.searchsorted(piece, begins))
 
 
 def _fates(
@@ -165,7 +191,7 @@ def _fates(
         end**2 - begin**2,
         *((event == cause).astype(float) for cause in np.unique(event[event > 0])),
     ):
-        key = _mixed(key, np.bincount(cells, total, MISSING + 1))
+        key = mixed(key, np.bincount(cells, total, MISSING + 1))
     return key
 
 

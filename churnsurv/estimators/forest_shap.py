@@ -34,6 +34,8 @@ Floats = NDArray[np.float64]
 
 #: customers that others are compared with by default, and at most
 BACKGROUND, MOST_BACKGROUND = 100, 1_000
+#: fewest customers with a prediction that serve as their own background: of one alone all contributions are 0
+LEAST_OWN = 20
 _WALK = ("node_begin", "leaf_begin", "level_begin", "feature", "cut", "child", "missing_left", "level_rank")
 _COUNTS = ("risk_begin", "risk_time", "risk_change", "event_begin", "event_time", "event_cause", "event_count")
 
@@ -78,7 +80,8 @@ class ShapValues:
     @property
     def mean_absolute_difference(self) -> float:
         """Mean absolute difference of what is explained from the forest's prediction."""
-        return float(np.nanmean(np.abs(self.explained - self.pooled)))
+        known = np.isfinite(self.explained)
+        return float(np.abs(self.explained - self.pooled)[known].mean()) if known.any() else np.nan
 
     def to_frame(self) -> pd.DataFrame:
         """Give the values with a row per customer and a column per column."""
@@ -131,6 +134,17 @@ def shap_values(
     cause = forest.causes_[0] if cause is None else cause
     codes = binned(numeric_columns(frame, forest.columns_, forest.levels_), forest.bin_edges_)
     known = np.isfinite(pooled)
+    names = list(forest.feature_names_in_)
+    if not known.any():
+        silent = np.full(len(frame), np.nan)
+        return ShapValues(
+            np.full((len(frame), len(names)), np.nan), np.nan, frame[names], silent, silent, cause, horizon, 0
+        )
+    if background is None and known.sum() < LEAST_OWN:
+        raise DataError(
+            f"X has {counted(int(known.sum()), 'row')} with a prediction, too few to compare each with the others: pass "
+            f"background=, a sample of some {BACKGROUND} customers such as the training rows."
+        )
     compared = _background(
         forest, frame[known] if background is None else background, pooled[known], background is None
     )
@@ -151,7 +165,6 @@ def shap_values(
     explained = mean_leaf_value(codes, *walk, leaf_risk)  # type: ignore[call-arg]
     base = mean_leaf_value(compared, *walk, leaf_risk).mean()  # type: ignore[call-arg]
     values[~known], explained[~known] = np.nan, np.nan
-    names = list(forest.feature_names_in_)
     return ShapValues(
         values=values[:, [forest.columns_.index(name) for name in names]],
         base_value=float(base),

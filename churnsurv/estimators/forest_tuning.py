@@ -13,16 +13,17 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid, ParameterSampler
-from sklearn.utils import check_random_state
 from tqdm import tqdm
 
 from churnsurv.data.features import feature_frame
 from churnsurv.data.splits import CustomerKFold
 from churnsurv.estimators.forest import RandomSurvivalForest
 from churnsurv.estimators.forest_bags import training_bags
+from churnsurv.estimators.forest_inputs import checked_random_state
+from churnsurv.estimators.forest_profiles import oob_concordance, profiles
 from churnsurv.estimators.inputs import RowArgument, as_outcome, check_rows, columns_named, row_values, weights_argument
 from churnsurv.estimators.scoring import ScoreName, Scorer, scorer
-from churnsurv.exceptions import DataError
+from churnsurv.exceptions import ChurnSurvError, DataError
 from churnsurv.metrics.inputs import the_cause
 from churnsurv.outcome import Outcome
 
@@ -120,8 +121,9 @@ def tune_forest(
     Returns
     -------
     ForestTuning
-        Standard errors are those of the metric out of bag (infinitesimal jackknife by subject; the trees taken as given),
-        and by folds the standard deviation of their scores divided by the square root of their number.
+        Standard errors are those of the metric out of bag (see ``oob_score``: by subject, and for a concordance of twice the
+        variance, as subjects also grew each other's trees), and by folds the standard deviation of their scores divided by
+        the square root of their number.
 
     Raises
     ------
@@ -149,6 +151,9 @@ def tune_forest(
     4
     """
     judge = scorer(scoring) if isinstance(scoring, str) else scoring
+    if not isinstance(judge, Scorer):
+        raise DataError(f"scoring={scoring!r}: give 'concordance' or a scorer of churnsurv.scorer.")
+    generator = checked_random_state(random_state)
     template = _template(forest, n_jobs)
     frame, outcome = feature_frame(X), as_outcome(y)
     check_rows(frame, outcome)
@@ -156,7 +161,7 @@ def tune_forest(
     weight = weights_argument(sample_weight, frame)
     customer = row_values(groups, frame, "groups")
     frame = frame.drop(columns=list({*columns_named(sample_weight, frame), *columns_named(groups, frame)}))
-    seed = int(check_random_state(random_state).randint(0, np.iinfo(np.int32).max))
+    seed = int(generator.randint(0, np.iinfo(np.int32).max))
     template.set_params(random_state=seed)
     candidates = _candidates(template, _ranges(outcome) if search is None else search, n_candidates, seed)
     parts: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
@@ -180,7 +185,8 @@ def tune_forest(
     method = (
         f"{len(parts)} folds of whole {unit}; standard error of their mean"
         if parts
-        else "out of bag by subject; standard error by infinitesimal jackknife, the trees as given"
+        else "out of bag by subject; standard error by infinitesimal jackknife"
+        + (", variance doubled (they also grew each other's trees)" if judge.name == "concordance" else "")
     )
     table, best, simplest = _ranked(rows, candidates)
     return ForestTuning(
@@ -243,10 +249,15 @@ def _out_of_bag(
     bags = training_bags(forest.fit(frame, y, sample_weight=weight), frame, y, weight)
     probability, mortality = forest._answers(bags.numbers, judge.horizons(), None, bags.drawn, bags.unit)
     code = y.cause_code(cause)
-    predicted = mortality[:, code - 1] if judge.name == "concordance" else probability[:, code]
     # with few trees some rows are in every bag, and nothing can be said of them
     known = np.flatnonzero(~np.isnan(mortality[:, 0]))
-    estimate = judge.estimate(y[known], predicted[known], None if weight is None else weight[known])
+    known_weight = None if weight is None else weight[known]
+    if judge.name == "concordance":
+        alike = profiles(forest, bags.numbers)[known]
+        risk = mortality[known, code - 1]
+        estimate = oob_concordance(y[known], risk, alike, cause, weight=known_weight, tau=judge.horizon)
+    else:
+        estimate = judge.estimate(y[known], probability[known, code], known_weight)
     return {"score": judge.signed(estimate), "se": estimate.se, "leaves": _leaves(forest)}
 
 
@@ -259,10 +270,17 @@ def _by_folds(
     parts: list[tuple[NDArray[np.int64], NDArray[np.int64]]],
 ) -> dict[str, float]:
     scores, leaves = [], []
-    for train, test in parts:
+    for number, (train, test) in enumerate(parts, start=1):
         of_train, of_test = (None, None) if weight is None else (weight[train], weight[test])
-        forest.fit(frame.iloc[train], y[train], sample_weight=of_train)
-        scores.append(judge(forest, frame.iloc[test], y[test], of_test))
+        try:
+            forest.fit(frame.iloc[train], y[train], sample_weight=of_train)
+            scores.append(judge(forest, frame.iloc[test], y[test], of_test))
+        except ChurnSurvError as error:
+            raise type(error)(
+                f"Fold {number} of {len(parts)} (rows counted within it): {error} What is rare may fall into one fold alone: "
+                "join rare levels into one (e.g. 'other'), fill in rare missing values, take fewer folds, or leave out folds= "
+                "and groups= to compare out of bag, where every candidate has seen all levels."
+            ) from error
         leaves.append(_leaves(forest))
     se = float(np.std(scores, ddof=1) / np.sqrt(len(scores)))
     return {"score": float(np.mean(scores)), "se": se, "leaves": float(np.mean(leaves))}

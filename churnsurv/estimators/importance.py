@@ -19,9 +19,9 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -32,7 +32,9 @@ from tqdm import tqdm
 
 from churnsurv.data.features import feature_frame
 from churnsurv.estimators.forest_bags import training_bags
-from churnsurv.estimators.forest_inputs import numeric_columns
+from churnsurv.estimators.forest_inputs import check_whole, numeric_columns
+from churnsurv.estimators.forest_paths import said_unanswered, unanswered
+from churnsurv.estimators.forest_profiles import ROLES, oob_concordance, profiles
 from churnsurv.estimators.inputs import (
     RowArgument,
     as_outcome,
@@ -41,7 +43,7 @@ from churnsurv.estimators.inputs import (
     requested_start,
     weights_argument,
 )
-from churnsurv.exceptions import DataError, SmallSampleWarning
+from churnsurv.exceptions import DataError, SmallSampleWarning, SupportWarning
 from churnsurv.messages import confidence_level, counted, first_of, one_number
 from churnsurv.metrics import brier_score, concordance_index
 from churnsurv.metrics.inputs import the_cause
@@ -131,9 +133,9 @@ def permutation_importance(
     """Give the importance of columns; see :meth:`churnsurv.RandomSurvivalForest.permutation_importance`."""
     check_is_fitted(forest)
     level, horizon = confidence_level(level), _checked_horizon(metric, horizon)
-    _check_whole(n_repeats, "n_repeats", 2)
+    check_whole("n_repeats", n_repeats, 2)
     if random_state is not None:
-        _check_whole(random_state, "random_state", 0)
+        check_whole("random_state", random_state, 0, 2**32 - 1)
     permuted = _read_groups(forest, groups)
     judged = _judged(forest, X, y, sample_weight, out_of_bag)
     cause = the_cause(judged.y, cause)
@@ -143,24 +145,28 @@ def permutation_importance(
     answer = _answer(forest, judged, cause, horizon)
     subjects = _Subjects(judged)
     score = answer(judged.numbers)
-    baseline, scorer = _metric(judged, score, cause, horizon, level)
+    baseline, scorer = _metric(forest, judged, score, cause, horizon, level)
     sign = 1.0 if horizon is None else -1.0
-    value, influence = scorer(score)
-    own = subjects.sums(influence)
+    value, own_influence = scorer(score, judged.numbers)
+    own = subjects.sums(own_influence)
     seeds = np.random.SeedSequence(random_state).spawn(n_repeats)
     donors = [subjects.donors(np.random.default_rng(seed)) for seed in seeds]
     falls, se, quantile = np.empty((len(permuted), n_repeats)), np.empty(len(permuted)), np.empty(len(permuted))
     for g, columns in enumerate(tqdm(permuted.values(), desc="Permuting", unit="group", disable=not progress)):
         places = [forest.columns_.index(column) for column in columns]
-        moved = np.empty((n_repeats, len(own)))
+        moved, idle = np.empty((n_repeats, len(own))), True
         for r, (giver, rows) in enumerate(donors):
             numbers = judged.numbers.copy()
             numbers[:, places] = judged.numbers[rows][:, places]
-            other, influence = scorer(answer(numbers))
+            changed = answer(numbers)
+            idle &= (same := np.array_equal(changed, score))
+            other, influence = (value, own_influence) if same else scorer(changed, numbers)
             falls[g, r] = sign * (value - other)
             received = subjects.sums(influence)
             moved[r] = own - received - np.bincount(giver, received, len(own))
-        se[g], df = _standard_error(moved, falls[g], 2.0 if out_of_bag else 1.0)
+        # where no answer changes there is nothing to be uncertain of
+        moved *= not idle
+        se[g], df = _standard_error(moved, falls[g], ROLES if out_of_bag else 1.0)
         quantile[g] = stdtrit(df, (1 + level) / 2)
     importance = falls.mean(axis=1)
     lower, upper = importance - quantile * se, importance + quantile * se
@@ -255,6 +261,13 @@ def _judged(forest: RandomSurvivalForest, X: Any, y: Any, sample_weight: RowArgu
                 SmallSampleWarning,
                 stacklevel=4,
             )
+        # rows censored before the first event took no part, and may lack what no other does
+        silent = np.flatnonzero(unanswered(forest, numbers) & (given is None or given > 0))
+        if len(silent):
+            judged[silent] = False
+            warnings.warn(
+                f"{said_unanswered(forest, numbers, silent)}: left out of the importance.", SupportWarning, stacklevel=4
+            )
     else:
         frame, outcome = feature_frame(X, names=forest.feature_names_in_), as_outcome(y)
         check_rows(frame, outcome)
@@ -263,6 +276,9 @@ def _judged(forest: RandomSurvivalForest, X: Any, y: Any, sample_weight: RowArgu
         given = weights_argument(sample_weight, frame)
         frame = frame.drop(columns=list(columns_named(sample_weight, frame)))
         numbers, judged = numeric_columns(frame, forest.columns_, forest.levels_), np.ones(len(frame), dtype=bool)
+        silent = np.flatnonzero(unanswered(forest, numbers))
+        if len(silent):
+            raise DataError(f"{said_unanswered(forest, numbers, silent)}. Fill it in, or leave these rows out.")
     weight = np.ones(len(outcome)) if given is None else given
     rows = np.flatnonzero(judged & (weight > 0))
     kept = {"drawn": bags.drawn, "unit": bags.unit[rows]} if out_of_bag else {}
@@ -288,15 +304,21 @@ def _answer(
 
 
 def _metric(
-    judged: _Judged, score: Floats, cause: str, horizon: float | None, level: float
-) -> tuple[Estimate, Callable[[Floats], tuple[float, Floats]]]:
-    """Give the metric without permutation (which checks the rows), and the function that scores others."""
+    forest: RandomSurvivalForest, judged: _Judged, score: Floats, cause: str, horizon: float | None, level: float
+) -> tuple[Estimate, Callable[[Floats, Floats], tuple[float, Floats]]]:
+    """Give the metric without permutation (which checks the rows), and the function of scores and features for others."""
     y, weight = judged.y, judged.weight
-    if horizon is None:
+    if horizon is not None:
+        estimate = brier_score(y, score, horizon, cause=cause, sample_weight=weight, level=level)
+        of_risk = brier_scorer(y, horizon, cause, weight)
+        return cast(Estimate, estimate), lambda risk, _: of_risk(risk)
+    of_score = concordance_scorer(y, cause, weight)
+    if not judged.bags:
         estimate = concordance_index(y, score, cause=cause, sample_weight=weight, level=level)
-        return estimate, concordance_scorer(y, cause, weight)
-    estimate = brier_score(y, score, horizon, cause=cause, sample_weight=weight, level=level)  # type: ignore[assignment]
-    return estimate, brier_scorer(y, horizon, cause, weight)
+        return estimate, lambda risk, _: of_score(risk, None)
+    alike = profiles(forest, judged.numbers)
+    estimate = oob_concordance(y, score, alike, cause, weight=weight, level=level)
+    return estimate, lambda risk, numbers: of_score(risk, profiles(forest, numbers))
 
 
 def _read_groups(
@@ -306,6 +328,9 @@ def _read_groups(
         return {str(column): (column,) for column in forest.columns_}
     if not isinstance(groups, Mapping) or not groups:
         raise DataError("groups: give a mapping from names to columns, such as {'rates': ['incentive', 'spread']}.")
+    alone = [name for name, of in groups.items() if not isinstance(of, Iterable)]
+    if alone:
+        raise DataError(f"groups[{alone[0]!r}]={groups[alone[0]]!r}: give the name of a column, or a list of names.")
     read = {str(name): (of,) if isinstance(of, str) else tuple(of) for name, of in groups.items()}
     for name, columns in read.items():
         unknown = [column for column in columns if column not in forest.columns_]
@@ -323,8 +348,3 @@ def _checked_horizon(metric: str, horizon: float | None) -> float | None:
     if metric == "brier" and horizon is None:
         raise DataError("metric='brier' needs horizon=, the time at which probabilities are judged.")
     return None if horizon is None else one_number(horizon, "horizon")
-
-
-def _check_whole(value: Any, name: str, least: int) -> None:
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer) or value < least:
-        raise DataError(f"{name}={value!r}: give a whole number of at least {least}.")

@@ -15,11 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.metadata_routing import UNUSED
 
+from churnsurv.data.features import feature_frame
 from churnsurv.estimators.predict import last_step
 from churnsurv.exceptions import DataError
-from churnsurv.messages import numeric_column, one_number
+from churnsurv.messages import counted, first_of, numeric_column, one_number
 from churnsurv.metrics import brier_score, concordance_index, integrated_brier_score
-from churnsurv.metrics.inputs import the_cause
+from churnsurv.metrics.inputs import judged_rows, require_cohort, the_cause
 from churnsurv.outcome import Outcome
 from churnsurv.results import Estimate
 from churnsurv.rows import as_outcome
@@ -112,6 +113,9 @@ class Scorer(BaseEstimator):  # type: ignore[misc]
         """Give the score of a fitted model on (X, y); more is better."""
         self.check()
         outcome = as_outcome(y)
+        if len(self.horizons()):
+            # before the model is asked: its curves begin where rows enter
+            require_cohort(judged_rows(outcome, sample_weight, None), "a Brier score")
         return self.signed(self.estimate(outcome, self._predicted(estimator, X, outcome), sample_weight))
 
     score = __call__  # by this name scikit-learn finds what may be routed here
@@ -142,6 +146,8 @@ class Scorer(BaseEstimator):  # type: ignore[misc]
         given = np.asarray([] if self.times is None else self.times)
         if given.ndim != 1 or len(given) < 2 or not np.all(np.diff(numeric_column(given, "times")) > 0):
             raise DataError("integrated_brier averages over times: pass times=, two or more, increasing.")
+        if not 0 < given[0] <= given[-1] < np.inf:
+            raise DataError(f"times={first_of(given)}: give positive numbers, on the scale of `stop`.")
 
     def horizons(self) -> Floats:
         """Give the times by which probabilities are judged; none for a concordance."""
@@ -182,20 +188,36 @@ class Scorer(BaseEstimator):  # type: ignore[misc]
         cause = the_cause(y, self.cause)
         _refuse_another_cause(model, cause)
         if self.name == "concordance":
-            return predicted_risk(model, rows, cause)
+            return _complete(predicted_risk(model, rows, cause), model, rows)
         if not hasattr(model, "predict_curves"):
             raise DataError(f"{type(model).__name__} predicts no probabilities over time: use scorer('concordance').")
         times = self.horizons()
         curves = model.predict_curves(rows, times)
         # a model of one outcome may call its only cause otherwise
         named = None if len(curves.causes) == 1 == len(y.causes) else cause
-        return np.column_stack([curves.risk(named, float(t), strict=True) for t in times])
+        return _complete(np.column_stack([curves.risk(named, float(t), strict=True) for t in times]), model, rows)
 
 
 def predicted_risk(model: Any, X: pd.DataFrame | ArrayLike, cause: str) -> Floats:
     """Give what ``predict`` gives for the cause; higher leaves sooner."""
     several = len(getattr(model, "causes_", ())) > 1 and "cause" in signature(model.predict).parameters
     return np.asarray(model.predict(X, cause=cause) if several else model.predict(X), dtype=np.float64)
+
+
+def _complete(predicted: Floats, model: Any, X: pd.DataFrame | ArrayLike) -> Floats:
+    """Give the predictions; rows without one are refused, with the columns that they lack values in."""
+    silent = np.flatnonzero(np.isnan(predicted).reshape(len(predicted), -1).any(axis=1))
+    if not len(silent):
+        return predicted
+    frame = feature_frame(X, names=getattr(model, "feature_names_in_", None)).iloc[silent]
+    learnt = getattr(model, "missing_columns_", [])
+    used = [c for c in frame.columns if c in getattr(model, "feature_names_in_", frame.columns) and c not in learnt]
+    lacking = [repr(c) for c in used if frame[c].isna().any()]
+    raise DataError(
+        f"{counted(len(silent), 'row')} (row {first_of(silent)}) without a prediction cannot be judged"
+        + (f": a value is missing in {first_of(lacking)}, unlike in the fit" if lacking else "")
+        + ". Fill it in, or leave these rows out of X and y, and say so."
+    )
 
 
 def _refuse_another_cause(model: Any, cause: str) -> None:

@@ -29,6 +29,15 @@ def sample_size(rows, sample):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def holds_missing(rows, cell_of):  # type: ignore[no-untyped-def]
+    """Tell whether one of the rows lacks a value."""
+    for i in rows:  # noqa: SIM110 (numba has no any of a generator)
+        if cell_of[i] == MISSING:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
 def split_rows(rows, cell_of, cut, missing_left, buffer):  # type: ignore[no-untyped-def]
     """Reorder rows so that those that go left come first, keeping their order otherwise; give how many."""
     n_left, n_right = 0, 0
@@ -146,6 +155,9 @@ def grow_tree(  # type: ignore[no-untyped-def]
         feature[node] = found
         if found >= 0:
             middle = begin + split_rows(inside, sample.codes[found], cell, left, buffer)
+            if not sample.single and not holds_missing(inside, sample.codes[found]):
+                # subjects with rows on both sides count on both
+                left = int(sample_size(rows[begin:middle], sample) >= sample_size(rows[middle:end], sample))
             cut[node], child[node], missing_left[node] = cell, n_nodes, left
             todo.append((n_nodes + 1, middle, end, depth + 1))
             todo.append((n_nodes, begin, middle, depth + 1))

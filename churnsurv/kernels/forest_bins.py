@@ -38,7 +38,9 @@ def bin_edges(values: Floats, weight: Floats, max_bins: int) -> Floats:
     lower = cut_values(values, weight, max_bins)[:-1]
     upper = distinct[np.searchsorted(distinct, lower, side="right")]
     # a midpoint that rounds to the upper value would put both values into one cell
-    middle = lower + (upper - lower) / 2
+    with np.errstate(over="ignore"):  # of the largest numbers of opposite sign, whose midpoint is that of their halves
+        middle = lower + (upper - lower) / 2
+    middle = np.where(np.isfinite(middle), middle, lower / 2 + upper / 2)
     return np.where(middle < upper, middle, lower)
 
 

@@ -139,7 +139,7 @@ def concordance_index(
     value, influence = value_and_influence(pairs, weight)
     sums, units = cluster_sums(influence, judged)
     se = float(np.sqrt(sums @ sums))
-    lower, upper = _interval(value, se, level)
+    lower, upper = concordance_interval(value, se, level)
     tied = 1 - (pairs.concordant + pairs.discordant) / pairs.comparable
     return Estimate(
         name=_NAMES.get(weighting, f"Concordance weighted by {weighting}")
@@ -211,7 +211,7 @@ def _survival_before(y: Outcome, weight: Floats, times: Floats) -> tuple[Floats,
     return before(kaplan_meier(table).survival, 1.0)[position], table.n_risk[position]
 
 
-def _interval(value: float, se: float, level: float) -> tuple[float, float]:
+def concordance_interval(value: float, se: float, level: float) -> tuple[float, float]:
     """Give the interval on the logit scale; without it at 0 and 1, where the jackknife sees no variation."""
     if value in (0.0, 1.0):
         warnings.warn(

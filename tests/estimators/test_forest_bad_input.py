@@ -1,5 +1,7 @@
 """What a forest refuses, and how it says so."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -224,3 +226,74 @@ def test_the_estimate_covers_the_forest_that_comes_out():
     forest = cs.RandomSurvivalForest(20, min_samples_leaf=5, random_state=0).fit(X, y)
     size = sum(part.nbytes for part in forest.trees_.values())
     assert size < forest.fit_memory(3_000, 4) < 20 * size
+
+
+def test_a_fit_that_fails_leaves_the_forest_as_it_was(X, y):
+    forest = grown(X[["x1", "x2"]], y, oob=True, n_estimators=30)
+    before = forest.predict(X, cause="attrition")
+    with pytest.raises(NoEventsError):
+        forest.fit(X[["x2", "segment"]], cs.Outcome(y.stop, np.zeros(N, int), causes=y.causes))
+    assert list(forest.feature_names_in_) == ["x1", "x2"]
+    np.testing.assert_array_equal(forest.predict(X, cause="attrition"), before)
+    assert "attrition" in forest.oob_concordance_
+    unfitted = cs.RandomSurvivalForest(2)
+    with pytest.raises(NoEventsError):
+        unfitted.fit(X, cs.Outcome(y.stop, np.zeros(N, int)))
+    assert not [name for name in vars(unfitted) if name.endswith("_")]
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda X, y: grown(X.assign(d=[[1]] * N), y), "Column 'd' holds values that are neither numbers nor levels"),
+        (lambda X, y: grown(X.assign(d=[{}] * N), y), r"Column 'd' holds .*\(e.g. \{\}\)"),
+        (lambda X, y: grown(X, y).predict(X.assign(segment=[[1]] * N), cause="default"), "Column 'segment' holds"),
+        (lambda X, y: grown(X, y).set_params(n_jobs=0).predict(X, cause="default"), "n_jobs=0: give the number"),
+        (
+            lambda X, y: grown(X, y, n_estimators=30).permutation_importance(X, y, cause="default", n_jobs=0),
+            "n_jobs=0: give the number",
+        ),
+        (lambda X, y: grown(X, y).permutation_importance(X, y, groups={"g": 5}), r"groups\['g'\]=5: give the name"),
+        (lambda X, y: grown(X, y, cause=5), "cause=5: the causes of y are"),
+        (lambda X, y: cs.tune_forest(X, y, random_state="a"), "random_state='a': give a whole number"),
+        (lambda X, y: cs.tune_forest(X, y, scoring=5), "scoring=5: give 'concordance'"),
+        (lambda X, y: cs.partial_dependence(grown(X, y), X, ["x1", "x2"], horizon=5), r"No column \['x1', 'x2'\]"),
+        (lambda X, y: cs.RandomSurvivalForest(max_samples=5).fit_memory(0, 1), "n_rows=0: give a whole number"),
+        (lambda X, y: grown(X, y, min_samples_leaf=2**70), "min_samples_leaf=.*at most 2,147,483,647"),
+        (lambda X, y: grown(X, y, max_depth=2**40), "max_depth=.*at most 2,147,483,647"),
+        (
+            lambda X, y: cs.RandomSurvivalForest(2).fit(X, y, sample_weight=np.full(N, 1e300)),
+            "sample_weight sums to 6e.301",
+        ),
+    ],
+)
+def test_arguments_of_another_kind_are_refused_by_name(ask, message, X, y):
+    with pytest.raises(DataError, match=message):
+        ask(X, y)
+
+
+def test_out_of_bag_answers_count_in_the_memory(X, y, monkeypatch):
+    plain, judged = cs.RandomSurvivalForest(time_bins=100), cs.RandomSurvivalForest(time_bins=100, oob=True)
+    # curves of 3 states and 100 times
+    assert judged.fit_memory(10_000, 5, n_causes=2) - plain.fit_memory(10_000, 5, n_causes=2) > 8 * 10_000 * 300
+    needed = grown(X, y).fit_memory(*X.shape, n_causes=2)
+    monkeypatch.setattr("churnsurv.estimators.forest_memory.available_memory", lambda: needed / 0.9 + 1)
+    grown(X, y)
+    with pytest.raises(DataError, match="Growing this forest may take"):
+        grown(X, y, oob=True)
+
+
+def test_a_column_of_numbers_and_text_is_said_to_mix_them(X, y):
+    for number in (1, 1.5):
+        with pytest.raises(DataError, match=r"Column 'd' mixes numbers and text \(e.g. 'n/a'\)"):
+            grown(X.assign(d=[number, "n/a"] * (N // 2)), y)
+    with pytest.raises(DataError, match=r"times=0, 3: give positive numbers"):
+        cs.scorer("integrated_brier", times=[0, 3])
+
+
+def test_the_largest_numbers_are_cut_without_a_warning(X, y):
+    X = X.assign(x1=np.where(X["x1"] > 0, 1.7e308, -1.7e308))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        forest = grown(X, y)
+    np.testing.assert_array_equal(forest.bin_edges_[forest.columns_.index("x1")], [0.0])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import churnsurv as cs
 from churnsurv.estimators.forest_bags import training_bags
-from churnsurv.exceptions import SmallSampleWarning
+from churnsurv.exceptions import DataError, SmallSampleWarning, UnseenCategoryError
 from churnsurv.kernels.forest_levels import rank_levels
 from tests.estimators.forest_twins import at_risk, best_cut, level_ranks, logrank_statistics, walk
 from tests.estimators.test_forest_exact import one_tree, small_data
@@ -76,6 +76,31 @@ def test_a_node_without_missing_values_sends_later_ones_to_its_larger_side():
                 assert left[~others].tolist() == [heavier]
                 seen += 1
     assert seen >= 5
+
+
+@pytest.mark.parametrize("splitter", ["best", "random"])
+def test_the_larger_side_counts_subjects_with_rows_on_both_sides_on_both(splitter):
+    seen = 0
+    for seed in range(12):
+        X, y = small_data("panel", seed, n=80)
+        used = np.any([at_risk(y, t) for t in y.stop[y.event > 0]], axis=0)
+        X, y = X[used].reset_index(drop=True), y[used]
+        forest = one_tree(min_samples_leaf=4, splitter=splitter).fit(X, y)
+        # a later row without any value follows missing_left
+        part = forest.trees_
+        nodes = [(0, np.arange(len(X)))]
+        while nodes:
+            node, rows = nodes.pop()
+            if part["feature"][node] < 0:
+                continue
+            column = forest.columns_[part["feature"][node]]
+            edge = forest.bin_edges_[part["feature"][node]][part["cut"][node]]
+            left = X[column].to_numpy()[rows] <= edge
+            n_left, n_right = (len(np.unique(y.subject[rows[side]])) for side in (left, ~left))
+            assert part["missing_left"][node] == (n_left >= n_right)
+            seen += (n_left >= n_right) != (n_left >= len(np.unique(y.subject[rows])) - n_left)
+            nodes += [(part["child"][node], rows[left]), (part["child"][node] + 1, rows[~left])]
+    assert seen > 0
 
 
 def test_missing_values_everywhere_but_in_one_row_still_part_from_the_known_ones():
@@ -184,3 +209,49 @@ def test_every_tree_may_draw_a_row(tmp_path):
         forest = cs.RandomSurvivalForest(1, min_samples_leaf=3, oob=True, random_state=5).fit(X, y)
     again = cs.load(cs.save(forest, tmp_path / "forest"))
     np.testing.assert_array_equal(again.predict(X), forest.predict(X))
+
+
+def test_columns_of_none_alone_are_missing_values_whatever_their_type():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"a": rng.normal(size=80), "b": rng.normal(size=80), "c": rng.choice(list("xy"), 80)})
+    X.loc[:10, "a"], X.loc[5:20, "c"] = np.nan, None
+    forest = cs.RandomSurvivalForest(10, random_state=0).fit(X, cs.Outcome(rng.integers(1, 9, 80), np.ones(80, int)))
+    expected = forest.predict(pd.DataFrame({"a": [np.nan], "b": [1.0], "c": [np.nan]}))
+    assert np.isfinite(expected).all()
+    for nothing in (None, pd.NA):
+        np.testing.assert_array_equal(forest.predict(pd.DataFrame([{"a": nothing, "b": 1.0, "c": nothing}])), expected)
+    np.testing.assert_array_equal(forest.predict(np.array([[None, 1.0, None]], dtype=object)), expected)
+    assert np.isnan(forest.predict(pd.DataFrame([{"a": 1.0, "b": None, "c": "x"}]))).all()
+
+
+@pytest.mark.parametrize("splitter", ["best", "random"])
+def test_rows_without_weight_take_no_part_in_levels_and_columns(splitter):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"a": rng.normal(size=120), "c": rng.choice(list("xyz"), 120)})
+    y = cs.Outcome(rng.integers(1, 9, 120), rng.integers(0, 2, 120))
+    weight = np.repeat([0.0, 1.0], [3, 117])
+    X.loc[:2, "c"] = "ghost"
+    forest = cs.RandomSurvivalForest(30, splitter=splitter, random_state=0, oob=True)
+    forest.fit(X, y, sample_weight=weight)
+    alone = cs.RandomSurvivalForest(30, splitter=splitter, random_state=0).fit(X[3:], y[np.arange(3, 120)])
+    assert forest.levels_ == {"c": ["x", "y", "z"]}
+    np.testing.assert_array_equal(forest.predict(X[3:]), alone.predict(X[3:]))
+    with pytest.raises(UnseenCategoryError, match="ghost"):
+        forest.predict(X)
+    assert np.isnan(forest.oob_curves_.survival[:3]).all()
+    assert forest.oob_score(X, y, sample_weight=weight).concordance == forest.oob_concordance_
+    with pytest.raises(DataError, match="No row has a value in 1 column 'a'"):
+        cs.RandomSurvivalForest(2).fit(X.assign(a=np.where(weight == 0, 1.0, np.nan)), y, sample_weight=weight)
+
+
+@pytest.mark.parametrize("model", [cs.RandomSurvivalForest(5, random_state=0), cs.CoxPH()], ids=["forest", "Cox"])
+def test_text_of_arrow_is_text(model):
+    pa = pytest.importorskip("pyarrow")
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"a": rng.normal(size=80), "c": rng.choice(list("xyz"), 80)})
+    y = cs.Outcome(rng.integers(1, 9, 80), rng.integers(0, 2, 80))
+    expected = model.fit(X, y).predict(X)
+    kinds = [pd.ArrowDtype(t) for t in (pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string()))]
+    for arrow in [X.convert_dtypes(dtype_backend="pyarrow"), *(X.astype({"c": kind}) for kind in kinds)]:
+        np.testing.assert_allclose(model.predict(arrow), expected)
+        np.testing.assert_allclose(model.fit(arrow, y).predict(X), expected)

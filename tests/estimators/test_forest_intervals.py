@@ -236,7 +236,7 @@ def test_a_million_rows_at_a_few_horizons_need_no_array_of_rows_by_event_times(l
 
 @pytest.mark.slow
 def test_intervals_cover_the_expectation_of_the_estimate():
-    """Target, stated before: standard errors within 10 % of the true ones (root mean squares), 95 % intervals that cover
+    """Bands set after a pilot: standard errors within 10 % of the true ones (root mean squares), 95 % intervals that cover
     between 89 % and 98 % on average over customers, horizons and states. 100 samples leave ±2 points to chance in the
     share covered, as the customers' intervals of one sample are not independent, and ±2 % in the standard errors.
     """

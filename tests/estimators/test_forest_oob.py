@@ -64,7 +64,7 @@ def test_accuracy_is_that_of_the_out_of_bag_answers(forest, data):
         risk = mortality(forest, forest.oob_curves_, cause)
         expected = cs.metrics.concordance_index(y, risk, cause=cause)
         assert forest.oob_concordance_[cause].value == pytest.approx(expected.value, abs=1e-12)
-        assert forest.oob_concordance_[cause].se == pytest.approx(expected.se, abs=1e-12)
+        assert forest.oob_concordance_[cause].se == pytest.approx(np.sqrt(2) * expected.se, abs=1e-12)
     times = [6.0, 12.0, 24.0, 30.0]
     scores = forest.oob_score(X, y, times=times, level=0.9)
     assert scores.absent == {}
@@ -76,6 +76,57 @@ def test_accuracy_is_that_of_the_out_of_bag_answers(forest, data):
     frame = scores.to_frame()
     assert list(frame["measure"]) == ["concordance"] * 2 + ["brier"] * 2
     assert list(frame["cause"]) == [*CAUSES, *CAUSES]
+
+
+def one_column(values, hazard_ratio, seed):
+    rng = np.random.default_rng(seed)
+    k = np.asarray(values(rng), dtype=float)
+    stop = np.minimum(np.ceil(rng.exponential(20, len(k)) * hazard_ratio**-k), 36)
+    return pd.DataFrame({"k": k}), cs.Outcome(stop, stop < 36)
+
+
+def test_customers_alike_in_all_features_tie_out_of_bag():
+    X, y = one_column(lambda rng: np.ones(300), 1, 0)
+    forest = cs.RandomSurvivalForest(50, oob=True, random_state=0).fit(X, y)
+    assert forest.oob_concordance_["event"].value == 0.5
+    X, y = one_column(lambda rng: rng.integers(0, 2, 300), 2, 1)
+    forest = cs.RandomSurvivalForest(50, oob=True, random_state=0).fit(X, y)
+    found = forest.oob_concordance_["event"]
+    assert "rows alike in all features tie" in found.method
+    # as one score per value, here a higher hazard at 1, is judged: the pairs within a value do not count
+    expected = cs.metrics.concordance_index(y, X["k"])
+    assert found.value == pytest.approx(expected.value, abs=1e-12)
+    assert found.se == pytest.approx(np.sqrt(2) * expected.se, rel=0.01)
+    tuned = cs.tune_forest(X, y, forest=forest, search={"max_depth": [None]}, random_state=0, progress=False)
+    assert tuned.table["score"][0] == pytest.approx(expected.value, abs=1e-12)
+    importance = forest.permutation_importance(X, y, random_state=0)
+    assert importance.baseline.value == found.value
+    # permuted, the column tells nothing
+    assert importance.value[0] == pytest.approx(found.value - 0.5, abs=0.02)
+
+
+def test_few_customers_of_a_kind_do_not_know_their_own_outcomes():
+    # eight samples of 300, nothing to learn: the standard error of the mean is 0.007
+    found = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        X = pd.DataFrame({"g": rng.integers(0, 10, 300), "h": rng.integers(0, 6, 300)})
+        _, y = one_column(lambda rng: np.zeros(300), 1, seed)
+        forest = cs.RandomSurvivalForest(40, random_state=seed).fit(X, y)
+        found.append(forest.oob_score(X, y).concordance["event"].value)
+    assert 0.45 < np.mean(found) < 0.52
+
+
+@pytest.mark.slow
+def test_intervals_of_the_concordance_hold_one_half_where_nothing_is_to_be_learnt():
+    # B = 200: 95 % − 3 Monte-Carlo standard errors of 1.5 points; every sample grows its own forest
+    hits = []
+    for seed in range(200):
+        rng = np.random.default_rng([17, seed])
+        X, y = pd.DataFrame(rng.normal(size=(300, 3))), cs.Outcome(rng.integers(1, 37, 300), rng.random(300) < 0.6)
+        found = cs.RandomSurvivalForest(60, random_state=seed).fit(X, y).oob_score(X, y).concordance["event"]
+        hits.append(found.lower <= 0.5 <= found.upper)
+    assert np.mean(hits) >= 0.905, np.mean(hits)
 
 
 def test_the_fit_keeps_what_oob_score_gives_later_and_after_loading(forest, data, tmp_path):

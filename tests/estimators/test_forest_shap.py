@@ -138,6 +138,7 @@ def test_a_row_without_a_prediction_has_no_values(forest, X):
 def test_what_cannot_be_explained_is_refused(forest, X):
     late = {"horizon": 12, "cause": "attrition"}
     for options, error, message in (
+        ({}, DataError, "X has 3 rows with a prediction.* pass background="),
         ({"horizon": 99}, DataError, "past the last time known"),
         ({"horizon": "year"}, DataError, "horizon='year'"),
         ({"cause": None}, DataError, "Name the cause"),
@@ -151,6 +152,17 @@ def test_what_cannot_be_explained_is_refused(forest, X):
     y = cs.Outcome(np.arange(11, N + 11), np.ones(N, int), start=np.full(N, 10))
     with pytest.raises(NotIdentifiedError, match="nobody was watched"):
         cs.RandomSurvivalForest(2, random_state=0).fit(X, y).shap_values(X, horizon=5, start=3)
+
+
+def test_rows_without_a_prediction_alone_are_nan(forest, X):
+    lacking = next(column for column in X.columns if column not in forest.missing_columns_)
+    for rows in (X.iloc[:2], X.iloc[:30]):
+        result = forest.shap_values(rows.assign(**{lacking: None}), horizon=12, cause="attrition")
+        assert np.isnan(result.values).all()
+        assert result.values.shape == (len(rows), X.shape[1])
+        assert np.isnan(result.correlation)
+        assert np.isnan(result.mean_absolute_difference)
+        assert "0, base nan" in repr(result)
 
 
 def test_without_shap_the_remedy_is_named(forest, X, monkeypatch):

@@ -56,7 +56,7 @@ def test_leaving_out_entry_times_is_visibly_worse():
 
 @pytest.mark.slow
 def test_the_squared_error_goes_to_zero_with_the_number_of_loans_but_not_when_entry_times_are_left_out():
-    """Target, stated before: with leaves of √n customers every fourfold number of loans takes away a quarter of the mean
+    """Band set after a pilot: with leaves of √n customers every fourfold number of loans takes away a quarter of the mean
     integrated squared error at least, with and without late entry; without the entry times it stays at least 1.7 times
     as large at n = 500, 4 times at n = 8,000, and above a quarter of the variance of the true incidences.
     """

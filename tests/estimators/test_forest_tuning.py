@@ -8,7 +8,7 @@ import pytest
 from sklearn.base import clone
 
 import churnsurv as cs
-from churnsurv.exceptions import DataError, NotIdentifiedError
+from churnsurv.exceptions import DataError, NotIdentifiedError, UnseenCategoryError
 
 CAUSES = ("attrition", "default")
 N = 300
@@ -203,3 +203,13 @@ def test_out_of_bag_scores_need_bags(X, y):
         tune(X, y, forest=cs.RandomSurvivalForest(5, bootstrap=False), search={"max_depth": [2]})
     by_folds = tune(X, y, forest=cs.RandomSurvivalForest(5, bootstrap=False), search={"max_depth": [2]}, folds=2)
     assert np.isfinite(by_folds.table["score"]).all()
+
+
+def test_what_is_in_one_fold_alone_is_said_with_the_fold_and_a_remedy(X, y):
+    rare = X.assign(segment=np.where(np.arange(N) == 5, "rare", np.where(np.arange(N) % 2, "a", "b")))
+    with pytest.raises(UnseenCategoryError, match=r"Fold \d of 3 .*'rare'.* join rare levels"):
+        tune(rare, y, search={"max_depth": [2]}, folds=3)
+    hole = X.assign(rate=X["rate"].where(X.index != 7))
+    with pytest.raises(DataError, match=r"Fold \d of 3 .*missing in 'rate'.* fill in rare missing values"):
+        tune(hole, y, search={"max_depth": [2]}, folds=3)
+    assert np.isfinite(tune(rare, y, search={"max_depth": [2]}).table["score"]).all()

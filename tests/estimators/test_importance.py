@@ -8,7 +8,7 @@ import pytest
 
 import churnsurv as cs
 from churnsurv.estimators.importance import _Judged, _Subjects
-from churnsurv.exceptions import DataError, NoEventsError, NotIdentifiedError, SmallSampleWarning
+from churnsurv.exceptions import DataError, NoEventsError, NotIdentifiedError, SmallSampleWarning, SupportWarning
 from churnsurv.metrics.scorers import brier_scorer, concordance_scorer
 
 
@@ -92,11 +92,14 @@ def test_the_order_of_rows_and_columns_and_the_number_of_threads_do_not_matter(f
     assert forest.n_jobs is None
 
 
-def test_columns_no_tree_uses_have_exactly_none(data):
-    X, y = data
-    X = X.assign(constant=1.0)
-    table = importance(cs.RandomSurvivalForest(30, random_state=0).fit(X, y), X, y).to_frame()
-    assert table.loc["constant"].tolist() == [0, 0, 0, 0]
+@pytest.mark.parametrize("out_of_bag", [True, False])
+def test_columns_no_tree_uses_have_exactly_none(out_of_bag):
+    for seed in range(3):
+        X, y = customers(np.random.default_rng(seed), 200)
+        X = X.assign(constant=1.0)
+        forest = cs.RandomSurvivalForest(20, random_state=0).fit(X, y)
+        table = importance(forest, X, y, groups={"constant": "constant"}, out_of_bag=out_of_bag).to_frame()
+        assert table.loc["constant"].tolist() == [0, 0, 0, 0]
 
 
 def test_two_columns_that_tell_the_same_matter_together(data):
@@ -224,6 +227,7 @@ def test_standard_errors_are_those_of_new_samples(metric, horizon):
 @pytest.mark.slow
 @pytest.mark.parametrize(("metric", "horizon"), [("concordance", None), ("brier", 12)])
 def test_intervals_cover_the_importance_of_the_forest(metric, horizon):
+    # bands set after a pilot
     # B = 400: 92 to 95 % ± 3 Monte-Carlo standard errors of 1.1 points, for a column that matters, one that does less, and none
     *_, lower, upper, truth = falls_of_new_samples(400, 400, metric, horizon)
     covered = ((lower <= truth) & (truth <= upper)).mean(axis=0)
@@ -286,3 +290,18 @@ def test_other_rows_few_rows_and_forests_without_bags_are_refused(forest, data):
         importance(cs.RandomSurvivalForest(2, bootstrap=False).fit(X, y), X, y)
     with pytest.raises(NotIdentifiedError, match="begin after time 0"):
         importance(forest, X, y, metric="brier", horizon=12)
+
+
+def test_rows_that_took_no_part_and_lack_a_value_are_left_out_with_a_warning_and_new_ones_refused(data):
+    X, y = customers(np.random.default_rng(0), 120, entry=False)
+    stop, event = y.stop.astype(float), y.event.copy()
+    stop[0], event[0] = 0.5, 0
+    X.loc[0, "b"] = np.nan
+    y = cs.Outcome(stop, event, causes=y.causes)
+    forest = cs.RandomSurvivalForest(30, random_state=0).fit(X, y)
+    assert forest.missing_columns_ == []
+    with pytest.warns(SupportWarning, match=r"1 row \(row 0\) without a prediction: a value is missing in 'b'"):
+        result = importance(forest, X, y)
+    assert result.n == 119
+    with pytest.raises(DataError, match=r"1 row \(row 0\) without a prediction: a value is missing in 'b'"):
+        importance(forest, X, y, out_of_bag=False)

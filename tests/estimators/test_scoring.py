@@ -318,3 +318,25 @@ def test_what_cannot_be_judged_is_refused(numbers, y, one):
     assert cs.scorer("concordance")(peer, numbers, one) > 0.5
     with pytest.raises(DataError, match="predicts no probabilities over time"):
         cs.scorer("brier", horizon=5)(peer, numbers, one)
+
+
+def test_rows_without_a_prediction_are_refused_with_the_column_that_lacks_a_value():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(80, 2)), columns=["a", "b"])
+    y = cs.Outcome(rng.integers(1, 20, 80), rng.integers(0, 2, 80))
+    forest = cs.RandomSurvivalForest(5, random_state=0).fit(X, y)
+    holes = X.assign(b=X["b"].where(X.index != 7))
+    for ask in (forest.score, lambda X, y: cs.scorer("brier", horizon=6)(forest, X, y)):
+        with pytest.raises(DataError, match=r"1 row \(row 7\) without a prediction .* missing in 'b'"):
+            ask(holes, y)
+
+
+def test_a_brier_score_of_rows_that_enter_late_is_not_identified():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(80, 2)), columns=["a", "b"])
+    start = rng.integers(0, 5, 80)
+    y = cs.Outcome(start + rng.integers(1, 20, 80), rng.integers(0, 2, 80), start=start)
+    forest = cs.RandomSurvivalForest(5, random_state=0).fit(X, y)
+    for score in (cs.scorer("brier", horizon=6), cs.scorer("integrated_brier", times=[3, 6])):
+        with pytest.raises(NotIdentifiedError, match="begin after time 0"):
+            score(forest, X, y)
