@@ -77,7 +77,7 @@ def test_calls_that_do_nothing_seem_to_keep_customers_until_time_is_counted_righ
 @pytest.mark.slow
 @pytest.mark.parametrize("design", [DATED, SEQUENCE], ids=["time-varying", "landmarks"])
 def test_designs_of_dated_treatments_cover_no_effect_where_the_naive_comparison_never_does(design):
-    # 200 portfolios of 2,000 loans; three Monte-Carlo errors, fixed before any run: 0.904 to 0.996
+    # 200 portfolios of 2,000 loans; three Monte-Carlo errors, 0.904 to 0.996 (a pilot of 16 came first)
     n, covered, false = 200, 0, 0
     for seed in range(n):
         spells, table = contacts(1_000 + seed, 2_000, 0.05)
