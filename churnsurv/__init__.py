@@ -29,6 +29,7 @@ _HOME = {
     "CauseSpecificCox": "estimators.cause_specific",
     "FineGray": "estimators.fine_gray",
     "RandomSurvivalForest": "estimators.forest",
+    "NullModel": "estimators.null",
     "compare_nested": "estimators.nested",
     "bootstrap_intervals": "estimators.bootstrap",
     "partial_dependence": "estimators.dependence",
@@ -60,6 +61,7 @@ __all__ = [
     "FineGray",
     "KaplanMeier",
     "NelsonAalen",
+    "NullModel",
     "Outcome",
     "RandomSurvivalForest",
     "StandardisedCurves",
@@ -102,6 +104,7 @@ if TYPE_CHECKING:
     from churnsurv.estimators.forest import RandomSurvivalForest
     from churnsurv.estimators.forest_tuning import tune_forest
     from churnsurv.estimators.nested import compare_nested
+    from churnsurv.estimators.null import NullModel
     from churnsurv.estimators.ph_test import proportional_hazards_test
     from churnsurv.estimators.predict import predict_curves
     from churnsurv.estimators.profile import profile_intervals

@@ -33,6 +33,7 @@ _CLASSES = {
     "CauseSpecificCox": "churnsurv.estimators.cause_specific",
     "FineGray": "churnsurv.estimators.fine_gray",
     "RandomSurvivalForest": "churnsurv.estimators.forest",
+    "NullModel": "churnsurv.estimators.null",
     "KaplanMeier": "churnsurv.nonparametric",
     "NelsonAalen": "churnsurv.nonparametric",
     "AalenJohansen": "churnsurv.nonparametric",

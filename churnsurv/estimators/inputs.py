@@ -5,7 +5,7 @@ Strata, weights, clusters and offsets are arrays of n values, or names of column
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ __all__ = [
     "columns_named",
     "known_codes",
     "offset_argument",
+    "remembered",
     "requested_start",
     "requested_times",
     "resolved",
@@ -91,6 +92,17 @@ def codes_argument(value: RowArgument, X: pd.DataFrame, argument: str) -> tuple[
         return None
     codes, labels = row_labels(resolved(value, X), len(X), argument)
     return codes, labels.tolist()
+
+
+def remembered(columns: Mapping[str, list[str]], argument: str, value: RowArgument, frame: pd.DataFrame) -> RowArgument:
+    """Give the argument, or the column(s) of X that had this role in the fit; `columns` holds their names by argument."""
+    names = columns.get(argument, [])
+    if value is not None or not names:
+        return value
+    absent = [c for c in names if c not in frame.columns]
+    if absent:
+        raise DataError(f"X lacks the column {absent[0]!r}, which was {argument} in the fit.")
+    return names
 
 
 def known_codes(value: RowArgument, X: pd.DataFrame, labels: list[Any], argument: str) -> NDArray[np.int64]:
