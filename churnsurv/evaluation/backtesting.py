@@ -122,8 +122,8 @@ def backtest(
     >>> portfolio = cs.data.load_example()
     >>> spells = cs.data.build_spells(portfolio.loans, portfolio.performance, portfolio.rules, macro=portfolio.macro)
     >>> found = cs.evaluation.backtest(
-    ...     {"cox": cs.CauseSpecificCox("rate_incentive + utilisation")}, spells.complete(), "2025-09-30", horizon=6,
-    ...     features=["rate_incentive", "utilisation"], cause="attrition", metrics=["auc"],
+    ...     {"cox": cs.CauseSpecificCox("rate_incentive + credit_score")}, spells.complete(), "2025-09-30", horizon=6,
+    ...     features=["rate_incentive", "credit_score"], cause="attrition", metrics=["auc"],
     ... )
     >>> found.table["model"].tolist()
     ['cox', 'null']

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from tqdm import tqdm
 
 from churnsurv.estimators.predict import last_step, predict_curves
 from churnsurv.estimators.scoring import predicted_risk
-from churnsurv.exceptions import ChurnSurvError, DataError
+from churnsurv.exceptions import ChurnSurvError, DataError, SupportWarning
 from churnsurv.outcome import Outcome
 
 Floats = NDArray[np.float64]
@@ -161,13 +162,15 @@ def _risks(model: Any, rows: Rows, asked: Asked) -> dict[str, Floats | str]:
 def _risks_of(model: Any, rows: Rows, chunk: NDArray[np.int64], asked: Asked) -> dict[str, Floats | str]:
     """Give the probabilities of some rows by cause."""
     X, horizons = rows.X.iloc[chunk], asked.horizons
+    start = None if rows.start is None else rows.start[chunk]
+    times = horizons if start is None else np.unique(start[:, None] + horizons)
+    options = {} if start is None else {"start": start}
     try:
         last = last_step(model, X)[0]
-        if rows.start is None:
-            curves = predict_curves(model, X, horizons)
-        else:
-            start = rows.start[chunk]
-            curves = predict_curves(model, X, np.unique(start[:, None] + horizons), start=start)
+        with warnings.catch_warnings():
+            # rows that are not known so long are the error of strict=True below
+            warnings.simplefilter("ignore", SupportWarning)
+            curves = predict_curves(model, X, times, **options)
     except ChurnSurvError as error:
         return dict.fromkeys(asked.causes, str(error))
     found: dict[str, Floats | str] = {}

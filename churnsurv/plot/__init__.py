@@ -1,12 +1,13 @@
 """Figures of results, by matplotlib: every function takes ``ax`` and returns ``ax``.
 
-Lives here: :func:`survival`, :func:`cumulative_incidence`, :func:`forest`, :func:`rates`,
-:func:`hazard_ratio_over_time`, :func:`functional_form`, :func:`importance`, :func:`love_plot`,
+Lives here: :func:`comparison`, :func:`rolling_origin`, :func:`survival`, :func:`cumulative_incidence`, :func:`forest`,
+:func:`rates`, :func:`hazard_ratio_over_time`, :func:`functional_form`, :func:`importance`, :func:`love_plot`,
 :func:`partial_dependence`, :func:`power_curve`, :func:`subgroup_forest` and the one theme they share
 (:mod:`churnsurv.plot.theme`). Nothing is estimated here; a figure shows what a result already holds.
 """
 
 from churnsurv.plot.balance import love_plot
+from churnsurv.plot.comparison import comparison, rolling_origin
 from churnsurv.plot.curves import cumulative_incidence, survival
 from churnsurv.plot.dependence import partial_dependence
 from churnsurv.plot.diagnostics import functional_form, hazard_ratio_over_time
@@ -17,6 +18,7 @@ from churnsurv.plot.rates import rates
 from churnsurv.plot.subgroups import subgroup_forest
 
 __all__ = [
+    "comparison",
     "cumulative_incidence",
     "forest",
     "forest_height",
@@ -27,6 +29,7 @@ __all__ = [
     "partial_dependence",
     "power_curve",
     "rates",
+    "rolling_origin",
     "subgroup_forest",
     "survival",
 ]
