@@ -63,7 +63,9 @@ def brier_score(
     cause : str, optional
         Cause to be measured; needed when there are several.
     censoring : CensoringModel, optional
-        G, taken as known; default: Kaplan–Meier of the given y, whose estimation is part of the standard error.
+        G, taken as known in the standard error; default: Kaplan–Meier of the given y, whose estimation is part of it. One with
+        strata or a model gives each row its own weights, 1/G(T−|x) and 1/G(t|x): fitted on these rows, or made theirs by
+        ``censoring.at(X)``.
     sample_weight : (n,), optional
         Case weights; 0 leaves a row out.
     cluster : (n,) labels, optional
@@ -76,7 +78,8 @@ def brier_score(
     Estimate for a single number, else a frame with one row per time
         ``time``, the fields of Estimate, and ``null_value``: the score of predicting for everybody the Aalen–Johansen
         estimate of the given y, and ``ipa``: 1 − value / null_value (with an interval:
-        :func:`churnsurv.metrics.index_of_prediction_accuracy`). Standard errors come from the influence function, the predictions taken as given;
+        :func:`churnsurv.metrics.index_of_prediction_accuracy`).
+        Standard errors come from the influence function, the predictions taken as given;
         intervals are value ± z·se, cut to [0, 1].
 
     Raises
