@@ -25,6 +25,7 @@ from churnsurv.metrics.inputs import (
     events_until,
     finite_numbers,
     judged_rows,
+    own_probability_uncensored,
     probability_uncensored,
     require_cohort,
     the_cause,
@@ -51,7 +52,7 @@ class Cohort(NamedTuple):
     judged: Judged
     cause: str
     at_event: Floats
-    at_horizon: dict[float, float]
+    at_horizon: dict[float, float | Floats]  #: one number, or one per row where G differs between customers
     censoring: CensoringTimes | None  #: None where G is given, so that it is taken as known
 
     @property
@@ -78,19 +79,28 @@ def scored_cohort(
     refuse_recurrent(y, metric[0].upper() + metric[1:])
     judged = judged_rows(y, sample_weight, cluster)
     require_cohort(judged, metric)
-    y, cause = judged.y, the_cause(y, cause)
+    given, y, cause = y, judged.y, the_cause(y, cause)
     for t in horizons:
         events_until(y, cause, float(t), "times")
     model = CensoringModel().fit(y, sample_weight=judged.weight) if censoring is None else censoring
-    left = (y.event > 0) & (y.stop <= horizons.max())
+    model.require_rows_of(given)
+    left = np.flatnonzero((y.event > 0) & (y.stop <= horizons.max()))
     at_event = np.zeros(len(y))
-    at_event[left] = 1 / probability_uncensored(model, y.stop[left], before=True)
-    # who is censored at the very end of follow-up is known to have stayed until then: weight 1/G(t−), as G(t) is 0
-    at_horizon = {
-        t: float(1 / probability_uncensored(model, np.array([t]), before=bool(t >= y.stop.max()))[0])
-        for t in horizons.tolist()
-        if t < y.stop.max() or np.any((y.stop == t) & (y.event == 0))
-    }
+    among = np.arange(len(given))[judged.rows]
+    at_event[left] = 1 / own_probability_uncensored(model, among[left], y.stop[left], before=True)
+    at_horizon: dict[float, float | Floats] = {}
+    for t in horizons.tolist():
+        end = bool(t >= y.stop.max())
+        # who is censored at the very end of follow-up is known to have stayed until then: weight 1/G(t−), as G(t) is 0
+        stays = np.flatnonzero((y.stop > t) | (end & (y.stop == t) & (y.event == 0)))
+        if not len(stays):
+            continue
+        if model.conditional:
+            of_row = np.zeros(len(y))
+            of_row[stays] = 1 / own_probability_uncensored(model, among[stays], np.full(len(stays), t), before=end)
+            at_horizon[t] = of_row
+        else:
+            at_horizon[t] = float(1 / probability_uncensored(model, np.array([t]), before=end)[0])
     return Cohort(judged, cause, at_event, at_horizon, _censoring_times(y) if censoring is None else None)
 
 
@@ -189,14 +199,29 @@ def censoring_influence(cohort: Cohort, part: Floats, t: float) -> Floats:
     return np.asarray(weight * influence)
 
 
+def sandwich_error(influence: Floats, judged: Judged) -> tuple[float, str]:
+    """Give the standard error of a mean from the rows' influence on it, and the number of independent units in words."""
+    sums, units = cluster_sums(influence, judged)
+    return float(np.sqrt(len(sums) / (len(sums) - 1) * (sums @ sums))), units
+
+
+def weighting_in_words(cohort: Cohort) -> str:
+    """Say what the censored rows are made up for with."""
+    known = "Kaplan–Meier of this outcome" if cohort.censoring is not None else "as given, taken as known"
+    return f"weighted by the inverse probability of being uncensored ({known})"
+
+
+def events_in(cohort: Cohort, horizon: float) -> int:
+    """Count the rows with an event of the cause by the horizon."""
+    return int(np.count_nonzero(events_until(cohort.y, cohort.cause, horizon, "times")))
+
+
 def metric_estimate(
     name: str, value: float, influence: Floats, level: float, cohort: Cohort, horizon: float
 ) -> Estimate:
     """Give a metric with the standard error of its influence function, its interval cut to [0, 1]."""
-    sums, units = cluster_sums(influence, cohort.judged)
-    se = float(np.sqrt(len(sums) / (len(sums) - 1) * (sums @ sums)))
+    se, units = sandwich_error(influence, cohort.judged)
     lower, upper = interval(np.array([value]), np.array([se]), level, "plain")
-    known = "Kaplan–Meier of this outcome" if cohort.censoring is not None else "as given, taken as known"
     return Estimate(
         name=name + (f" of {cohort.cause}" if len(cohort.y.causes) > 1 else ""),
         value=value,
@@ -205,7 +230,6 @@ def metric_estimate(
         upper=float(upper[0]),
         level=level,
         n=len(cohort.y),
-        n_events=int(np.count_nonzero(events_until(cohort.y, cohort.cause, horizon, "times"))),
-        method=f"weighted by the inverse probability of being uncensored ({known}); influence function over {units}; "
-        "predictions taken as given",
+        n_events=events_in(cohort, horizon),
+        method=f"{weighting_in_words(cohort)}; influence function over {units}; predictions taken as given",
     )
