@@ -14,15 +14,13 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from churnsurv.exceptions import DataError, NotIdentifiedError, TooFewEventsError
-from churnsurv.kernels.buckets import lay_buckets
-from churnsurv.kernels.concordance import count_pairs
 from churnsurv.kernels.nonparametric import interval
 from churnsurv.kernels.pseudo import pseudo_values
 from churnsurv.messages import counted, first_of
-from churnsurv.metrics.auc import _auc
-from churnsurv.metrics.brier import score_at
-from churnsurv.metrics.discrimination import Weighting, _time_weight, value_and_influence
-from churnsurv.metrics.inputs import events_until, finite_numbers, has_late_entry, null_risk
+from churnsurv.metrics.auc import auc_at
+from churnsurv.metrics.brier import integrated_at, score_at, time_shares
+from churnsurv.metrics.discrimination import Weighting, read_pairs, value_and_influence
+from churnsurv.metrics.inputs import finite_numbers, has_late_entry, null_risk
 from churnsurv.metrics.ipcw import Cohort, predicted_risk, scored_cohort
 from churnsurv.metrics.recalibration import fit_link, inverse_link, link
 from churnsurv.outcome import Outcome
@@ -84,16 +82,8 @@ class Metric(NamedTuple):
 
 
 def _pairs(held: Held, tau: float | None, k: int | None, weighting: Weighting) -> Found:
-    y = held.y
-    if tau is not None:
-        tau = float(meant_times(np.array([tau]), y)[0])
-    is_event = events_until(y, held.cause, tau, "horizon")
-    buckets, first, last, death = lay_buckets(None if y.from_origin else y.start, y.stop, is_event, None, 1)
-    time_weight = _time_weight(y, buckets, None, held.weight, weighting, None)
-    pairs = count_pairs(held.ranking(k), first, last, death, held.weight, time_weight)
-    if pairs.comparable <= 0:
-        raise TooFewEventsError(f"No two rows can be compared by {held.cause!r}: nobody is left just after an event.")
-    return value_and_influence(pairs, held.weight)
+    compared = read_pairs(held.y, held.cause, tau, weighting, None, held.weight, None, None)
+    return value_and_influence(compared.pairs(held.ranking(k)), held.weight)
 
 
 def _concordance(held: Held, _: int | None) -> Found:
@@ -111,7 +101,7 @@ def _uno(held: Held, k: int | None) -> Found:
 def _area(held: Held, k: int | None) -> Found:
     assert k is not None
     cohort, horizons, risk = held.cohort(k, "the AUC")
-    return _auc(cohort, risk[:, 0], np.argsort(risk[:, 0], kind="stable"), float(horizons[0]))
+    return auc_at(cohort, risk[:, 0], np.argsort(risk[:, 0], kind="stable"), float(horizons[0]))
 
 
 def _brier(held: Held, k: int | None) -> Found:
@@ -123,14 +113,8 @@ def _brier(held: Held, k: int | None) -> Found:
 
 def _integrated_brier(held: Held, _: int | None) -> Found:
     cohort, horizons, risk = held.cohort(slice(None), "the Brier score")
-    widths = np.diff(horizons)
-    share = (np.append(widths, 0.0) + np.append(0.0, widths)) / (2 * widths.sum())
-    value, influence = 0.0, np.zeros(len(held.y))
-    for t, part, predicted in zip(horizons.tolist(), share.tolist(), risk.T, strict=True):
-        score = score_at(cohort, predicted, t)
-        value += part * score.value
-        influence = influence + part * score.influence
-    return value, influence
+    score = integrated_at(cohort, risk, horizons, time_shares(horizons))
+    return score.value, score.influence
 
 
 def _ipa(held: Held, k: int | None) -> Found:

@@ -15,7 +15,7 @@ from tests.evaluation.samples import competing, entering_late, single
 class RecordingFolds(BaseEstimator):
     """A null model that notes on which rows it was fitted."""
 
-    seen = []  # noqa: RUF012
+    seen = []
 
     def fit(self, X, y):
         self.model_ = cs.NullModel().fit(X, y)
@@ -51,7 +51,9 @@ def test_a_difference_has_the_variance_of_the_pairs():
     """Per fold, by hand, from leaving each customer out of the held-out rows (a jackknife), then pooled."""
     X, y, groups = competing(240, seed=2)
     models = {"cox": cs.CauseSpecificCox(), "b": cs.CauseSpecificCox("b")}
-    found = cs.evaluation.compare(models, X, y, groups=groups, cv=2, null=False, cause="attrition", metrics=["concordance"])
+    found = cs.evaluation.compare(
+        models, X, y, groups=groups, cv=2, null=False, cause="attrition", metrics=["concordance"]
+    )
     values, variance, weights = [], 0.0, []
     parts = list(CustomerKFold(2, random_state=0).split(X, y, groups))
     for train, test in parts:
@@ -71,6 +73,36 @@ def test_a_difference_has_the_variance_of_the_pairs():
     row = found.differences.iloc[0]
     np.testing.assert_allclose(row["difference"], np.average(values, weights=weights), rtol=1e-12)
     np.testing.assert_allclose(row["se"], np.sqrt(variance) / np.sum(weights), rtol=0.03)
+
+
+def test_differences_are_those_of_the_metrics_fold_by_fold():
+    X, y, groups = competing(300)
+    models = {"cox": cs.CauseSpecificCox(), "b": cs.CauseSpecificCox("b")}
+    found = cs.evaluation.compare(
+        models, X, y, groups=groups, cv=3, null=False, cause="attrition", horizons=[6, 12],
+        metrics=["concordance", "auc", "brier", "integrated_brier"],
+    )  # fmt: skip
+    folds = {name: [] for name in ("concordance", "auc", "brier", "integrated_brier")}
+    for train, test in CustomerKFold(3, random_state=0).split(X, y, groups):
+        fits = [models[name].fit(X.iloc[train], y[train]) for name in ("b", "cox")]
+        options = {"cause": "attrition", "cluster": groups[test]}
+        scores = [fit.predict(X.iloc[test], cause="attrition") for fit in fits]
+        curves = [fit.predict_curves(X.iloc[test], [6, 12]) for fit in fits]
+        n, n_events = len(test), (y.event[test] == 1).sum()
+        early = ((y.event[test] == 1) & (y.stop[test] <= 12)).sum()
+        folds["concordance"].append((cs.metrics.concordance_difference(y[test], *scores, **options), n_events))
+        folds["auc"].append((cs.metrics.auc_difference(y[test], *curves, 12, **options), early))
+        folds["brier"].append((cs.metrics.brier_difference(y[test], *curves, 12, **options), n))
+        folds["integrated_brier"].append(
+            (cs.metrics.integrated_brier_difference(y[test], *curves, [6, 12], **options), n)
+        )
+    table = found.differences[found.differences["horizon"] != 6].set_index("metric")
+    for name, given in folds.items():
+        weight = np.array([w for _, w in given]) / sum(w for _, w in given)
+        values, errors = (np.array([getattr(each, field) for each, _ in given]) for field in ("value", "se"))
+        np.testing.assert_allclose(table.loc[name, "difference"], weight @ values, rtol=1e-9)
+        # G/(G - 1) is of all customers, not of each fold's
+        np.testing.assert_allclose(table.loc[name, "se"], np.sqrt(weight**2 @ errors**2), rtol=0.01)
 
 
 def test_a_model_does_not_differ_from_itself():
@@ -167,7 +199,9 @@ def test_the_wide_table_is_text_to_paste():
     X, y = single(200)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = cs.evaluation.compare({"cox": cs.CoxPH(), "b": cs.CoxPH("b")}, X, y, horizons=[12], metrics=["auc", "brier"])
+        found = cs.evaluation.compare(
+            {"cox": cs.CoxPH(), "b": cs.CoxPH("b")}, X, y, horizons=[12], metrics=["auc", "brier"]
+        )
     wide = found.to_frame(wide=True)
     assert wide.index.tolist() == ["cox", "b", "null"]
     assert wide.columns.tolist() == ["AUC at 12", "AUC at 12 − cox", "Brier score at 12", "Brier score at 12 − cox"]

@@ -29,7 +29,9 @@ def customer_sums(parts, groups, n):
 
 def test_values_are_those_of_a_loop_by_hand_over_the_same_folds():
     X, y, groups = competing()
-    found = cs.evaluation.cross_validate(cs.CauseSpecificCox(), X, y, groups=groups, horizons=[6, 12], metrics=EVERYTHING)
+    found = cs.evaluation.cross_validate(
+        cs.CauseSpecificCox(), X, y, groups=groups, horizons=[6, 12], metrics=EVERYTHING
+    )
     by_hand = {name: [] for name in EVERYTHING}
     for train, test in CustomerKFold(5, random_state=0).split(X, y, groups):
         model, seen = cs.CauseSpecificCox().fit(X.iloc[train], y[train]), y[test]
@@ -41,8 +43,7 @@ def test_values_are_those_of_a_loop_by_hand_over_the_same_folds():
         by_hand["auc"].append(cs.metrics.cumulative_dynamic_auc(seen, curves, 12, **options))
         by_hand["brier"].append(cs.metrics.brier_score(seen, curves, 12, **options))
         by_hand["integrated_brier"].append(cs.metrics.integrated_brier_score(seen, curves, [6, 12], **options))
-        table = cs.metrics.brier_score(seen, curves, [12], **options)
-        by_hand["ipa"].append(1 - table["value"][0] / table["null_value"][0])
+        by_hand["ipa"].append(cs.metrics.index_of_prediction_accuracy(seen, curves, 12, **options))
         calibration = cs.metrics.calibration(seen, curves, 12, cause="attrition", cluster=groups[test])
         by_hand["observed_expected"].append(calibration.observed_expected.value)
         by_hand["calibration_slope"].append(calibration.slope)
@@ -74,7 +75,9 @@ def test_a_pooled_estimate_weighs_the_folds_and_adds_their_variances():
         pooled = found.estimate(name)
         np.testing.assert_allclose(pooled.value, weight @ folds["value"], rtol=1e-12)
         # whole customers: folds are independent
-        np.testing.assert_allclose(pooled.se, np.sqrt(weight**2 @ folds["se"] ** 2), rtol=1e-2 if name == "brier" else 1e-9)
+        np.testing.assert_allclose(
+            pooled.se, np.sqrt(weight**2 @ folds["se"] ** 2), rtol=1e-2 if name == "brier" else 1e-9
+        )
 
 
 def test_customers_held_out_repeatedly_are_one_unit():
@@ -151,7 +154,9 @@ def test_row_order_changes_nothing_beyond_rounding():
     order = np.random.default_rng(3).permutation(len(X))
     options = {"horizons": [12], "metrics": EVERYTHING[:4]}
     one = cs.evaluation.cross_validate(cs.CauseSpecificCox(), X, y, groups=groups, **options)
-    other = cs.evaluation.cross_validate(cs.CauseSpecificCox(), X.iloc[order], y[order], groups=groups[order], **options)
+    other = cs.evaluation.cross_validate(
+        cs.CauseSpecificCox(), X.iloc[order], y[order], groups=groups[order], **options
+    )
     np.testing.assert_allclose(one.table["value"], other.table["value"], rtol=1e-8)
     np.testing.assert_allclose(one.table["se"], other.table["se"], rtol=1e-8)
 
@@ -175,7 +180,9 @@ def test_pipelines_searches_columns_and_structured_arrays_are_taken():
 def test_strata_are_passed_to_the_fit_by_name():
     X, y = single(300)
     X = X.assign(vintage=np.arange(len(X)) % 3)
-    found = cs.evaluation.cross_validate(cs.CoxPH(), X, y, horizons=[12], metrics="brier", fit_params={"strata": "vintage"})
+    found = cs.evaluation.cross_validate(
+        cs.CoxPH(), X, y, horizons=[12], metrics="brier", fit_params={"strata": "vintage"}
+    )
     train, test = next(CustomerKFold(5, random_state=0).split(X, y, y.subject))
     model = cs.CoxPH().fit(X.iloc[train], y[train], strata="vintage")
     expected = cs.metrics.brier_score(y[test], model.predict_curves(X.iloc[test], [12]), 12)
@@ -193,7 +200,9 @@ def test_functions_are_metrics_with_an_interval_where_they_give_the_influence():
         share = sample_weight / sample_weight.sum()
         return float(share @ risk), share * (risk - share @ risk)
 
-    found = cs.evaluation.cross_validate(cs.CoxPH(), X, y, horizons=[12], metrics=["brier", brier_with(brier), mean_risk])
+    found = cs.evaluation.cross_validate(
+        cs.CoxPH(), X, y, horizons=[12], metrics=["brier", brier_with(brier), mean_risk]
+    )
     table = found.table.set_index("metric")
     np.testing.assert_allclose(table.loc["own", "value"], table.loc["brier", "value"])
     assert np.isnan(table.loc["own", ["se", "lower", "upper"]].astype(float)).all()
@@ -297,7 +306,9 @@ def test_a_fold_without_the_event_says_nothing_and_is_left_out():
 def test_bad_arguments_are_refused_in_words(options, words):
     X, y = single(60)
     with pytest.raises(DataError, match=words):
-        cs.evaluation.cross_validate(cs.CoxPH(), X, y, **({"metrics": ["brier"]} if "horizons" in options else {}) | options)
+        cs.evaluation.cross_validate(
+            cs.CoxPH(), X, y, **({"metrics": ["brier"]} if "horizons" in options else {}) | options
+        )
 
 
 def test_results_read_well():
