@@ -21,6 +21,7 @@ from churnsurv.metrics.auc import auc_at
 from churnsurv.metrics.brier import integrated_at, score_at, time_shares
 from churnsurv.metrics.discrimination import Weighting, read_pairs, value_and_influence
 from churnsurv.metrics.inputs import finite_numbers, has_late_entry, null_risk
+from churnsurv.metrics.ipa import null_scores
 from churnsurv.metrics.ipcw import Cohort, predicted_risk, scored_cohort
 from churnsurv.metrics.recalibration import fit_link, inverse_link, link
 from churnsurv.outcome import Outcome
@@ -118,12 +119,10 @@ def _integrated_brier(held: Held, _: int | None) -> Found:
 
 
 def _ipa(held: Held, k: int | None) -> Found:
-    """1 − BS/BS₀; that BS₀ is estimated at its minimum adds nothing to the error of first order."""
+    """1 − BS/BS₀."""
     assert k is not None
     cohort, horizons, risk = held.cohort(k, "the Brier score")
-    t = float(horizons[0])
-    everybody = np.full(len(held.y), null_risk(cohort.y, cohort.weight, cohort.cause, horizons)[0])
-    own, null = score_at(cohort, risk[:, 0], t), score_at(cohort, everybody, t)
+    own, null = score_at(cohort, risk[:, 0], float(horizons[0])), null_scores(cohort, horizons)[0]
     return 1 - own.value / null.value, (own.value / null.value * null.influence - own.influence) / null.value
 
 

@@ -90,7 +90,7 @@ def comparison(
         margin = 0.06 * max(float(np.ptp(ends)), 1e-9)
         ax.set_xlim(float(ends.min()) - margin, float(ends.max()) + margin)
         way = METRICS[name].better if name in METRICS else "higher"
-        subject = f"{_title(rows.iloc[0])}{_of_cause(rows, result)}"
+        subject = f"{_title(rows.iloc[0])}{_of_cause(rows)}"
         if differences:
             subject += f": difference from {(labels or {}).get(str(result.reference), str(result.reference))}"
         hint = "near 1 is right" if way == "near 1" else f"{way} is better"
@@ -132,7 +132,7 @@ def rolling_origin(
     ...     horizon=6, features=["rate_incentive", "credit_score"], cause="attrition", metrics=["auc"],
     ... )
     >>> cs.plot.rolling_origin(found).get_ylabel()
-    'AUC at 6'
+    'AUC at 6 of attrition'
     """
     rows = _chosen(_require(result).folds, metric, cause, horizon)
     if not pd.api.types.is_datetime64_any_dtype(rows["fold"]):
@@ -153,12 +153,12 @@ def rolling_origin(
             ax.plot(when, known["value"], color=tone, ls=style, marker="o", ms=4, zorder=3)
             ends.append((float(known["value"].iloc[-1]), (labels or {}).get(str(model), str(model)), tone))
         _name_lines(ax, ends)
-        locator = AutoDateLocator(minticks=3, maxticks=8)
+        locator = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
         ax.xaxis.set_major_locator(locator)
-        ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
         ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         ax.set_xlabel("Date of the fit and of the cohort")
-        ax.set_ylabel(_title(rows.iloc[0]) + _of_cause(rows, result), parse_math=False)
+        ax.set_ylabel(_title(rows.iloc[0]) + _of_cause(rows), parse_math=False)
     return ax
 
 
@@ -193,8 +193,10 @@ def _title(row: Any) -> str:
     return str(label) if np.isnan(row["horizon"]) else f"{label} at {row['horizon']:g}"
 
 
-def _of_cause(rows: pd.DataFrame, result: Evaluation) -> str:
-    return f" of {rows['cause'].iloc[0]}" if len(result.table["cause"].unique()) > 1 else ""
+def _of_cause(rows: pd.DataFrame) -> str:
+    cause = rows["cause"].iloc[0]
+    # the name of an only cause says nothing
+    return "" if cause == "event" else f" of {cause}"
 
 
 def _words(name: str, value: float, lower: float, upper: float) -> str:
