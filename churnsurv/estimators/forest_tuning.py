@@ -153,6 +153,8 @@ def tune_forest(
     judge = scorer(scoring) if isinstance(scoring, str) else scoring
     if not isinstance(judge, Scorer):
         raise DataError(f"scoring={scoring!r}: give 'concordance' or a scorer of churnsurv.scorer.")
+    if judge.name == "uno" and groups is None and folds is None:
+        raise DataError("Out of bag there is Harrell's concordance only: pass folds=5, or scorer('concordance').")
     generator = checked_random_state(random_state)
     template = _template(forest, n_jobs)
     frame, outcome = feature_frame(X), as_outcome(y)
@@ -161,8 +163,6 @@ def tune_forest(
     weight = weights_argument(sample_weight, frame)
     customer = row_values(groups, frame, "groups")
     frame = frame.drop(columns=list({*columns_named(sample_weight, frame), *columns_named(groups, frame)}))
-    if judge.name == "uno" and customer is None and folds is None:
-        raise DataError("Out of bag there is Harrell's concordance only: pass folds=5, or scorer('concordance').")
     seed = int(generator.randint(0, np.iinfo(np.int32).max))
     template.set_params(random_state=seed)
     candidates = _candidates(template, _ranges(outcome) if search is None else search, n_candidates, seed)

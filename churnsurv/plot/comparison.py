@@ -66,7 +66,8 @@ def comparison(
     >>> [tick.get_text() for tick in cs.plot.comparison(found).get_yticklabels()]
     ['cox', 'noise', 'null']
     """
-    table = _require(result).differences if differences else result.table
+    given = _require(result)
+    table = given.differences if differences else given.table
     rows = _chosen(table, metric, cause, horizon)
     name, column = str(rows["metric"].iloc[0]), "difference" if differences else "value"
     value, lower, upper = (rows[c].to_numpy(dtype=float) for c in (column, "lower", "upper"))
