@@ -29,6 +29,7 @@ _HOME = {
     "CauseSpecificCox": "estimators.cause_specific",
     "FineGray": "estimators.fine_gray",
     "RandomSurvivalForest": "estimators.forest",
+    "DiscreteHazard": "estimators.discrete",
     "NullModel": "estimators.null",
     "compare_nested": "estimators.nested",
     "bootstrap_intervals": "estimators.bootstrap",
@@ -57,6 +58,7 @@ __all__ = [
     "CensoringModel",
     "CoxPH",
     "Curves",
+    "DiscreteHazard",
     "Estimate",
     "FineGray",
     "KaplanMeier",
@@ -100,6 +102,7 @@ if TYPE_CHECKING:
     from churnsurv.estimators.dependence import partial_dependence
     from churnsurv.estimators.diagnosis import diagnose
     from churnsurv.estimators.diagnostics import events_per_parameter, influence, variance_inflation
+    from churnsurv.estimators.discrete import DiscreteHazard
     from churnsurv.estimators.fine_gray import FineGray
     from churnsurv.estimators.forest import RandomSurvivalForest
     from churnsurv.estimators.forest_tuning import tune_forest

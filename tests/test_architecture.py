@@ -20,7 +20,7 @@ def test_imports_go_downward_only():
 
 def test_the_public_names_are_these():
     assert sorted(cs.__all__) == [
-        "AalenJohansen", "CauseSpecificCox", "CensoringModel", "CoxPH", "Curves", "Estimate",
+        "AalenJohansen", "CauseSpecificCox", "CensoringModel", "CoxPH", "Curves", "DiscreteHazard", "Estimate",
         "FineGray", "KaplanMeier", "NelsonAalen", "NullModel", "Outcome", "RandomSurvivalForest", "StandardisedCurves",
         "TestResult", "bootstrap_intervals", "compare_nested", "data", "diagnose", "effects",
         "events_per_parameter", "exceptions", "functional_form", "hazard_ratio_over_time", "influence", "load",

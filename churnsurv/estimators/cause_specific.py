@@ -195,8 +195,12 @@ class CauseSpecificCox(BaseEstimator):  # type: ignore[misc]
 
 def aalen_johansen_of(hazards: Floats) -> Floats:
     """Turn cumulative hazards (n, K, T) into state probabilities (n, 1 + K, 1 + T); column 0 is the time before all steps."""
-    n, k, t = hazards.shape
-    increments = np.diff(hazards, axis=2, prepend=0.0)
+    return states_of(np.diff(hazards, axis=2, prepend=0.0))
+
+
+def states_of(increments: Floats) -> Floats:
+    """Turn increments of hazards (n, K, T) into state probabilities (n, 1 + K, 1 + T), as :func:`aalen_johansen_of`."""
+    n, k, t = increments.shape
     total = increments.sum(axis=1)
     excess = total > 1.0
     if excess.any():
