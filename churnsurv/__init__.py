@@ -31,6 +31,7 @@ _HOME = {
     "RandomSurvivalForest": "estimators.forest",
     "DiscreteHazard": "estimators.discrete",
     "NullModel": "estimators.null",
+    "Recalibrated": "estimators.recalibrated",
     "compare_nested": "estimators.nested",
     "bootstrap_intervals": "estimators.bootstrap",
     "partial_dependence": "estimators.dependence",
@@ -66,6 +67,7 @@ __all__ = [
     "NullModel",
     "Outcome",
     "RandomSurvivalForest",
+    "Recalibrated",
     "StandardisedCurves",
     "TestResult",
     "bootstrap_intervals",
@@ -111,6 +113,7 @@ if TYPE_CHECKING:
     from churnsurv.estimators.ph_test import proportional_hazards_test
     from churnsurv.estimators.predict import predict_curves
     from churnsurv.estimators.profile import profile_intervals
+    from churnsurv.estimators.recalibrated import Recalibrated
     from churnsurv.estimators.scoring import scorer
     from churnsurv.estimators.smooths import functional_form, hazard_ratio_over_time
     from churnsurv.estimators.standardise import StandardisedCurves, standardised_curves

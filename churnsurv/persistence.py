@@ -35,6 +35,7 @@ _CLASSES = {
     "RandomSurvivalForest": "churnsurv.estimators.forest",
     "NullModel": "churnsurv.estimators.null",
     "DiscreteHazard": "churnsurv.estimators.discrete",
+    "Recalibrated": "churnsurv.estimators.recalibrated",
     "KaplanMeier": "churnsurv.nonparametric",
     "NelsonAalen": "churnsurv.nonparametric",
     "AalenJohansen": "churnsurv.nonparametric",

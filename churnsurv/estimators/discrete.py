@@ -30,6 +30,7 @@ from churnsurv.estimators.inputs import (
     RowArgument,
     as_outcome,
     columns_named,
+    formulas_of_causes,
     known_codes,
     offset_argument,
     remembered,
@@ -107,8 +108,8 @@ class DiscreteHazard(BaseEstimator):  # type: ignore[misc]
 
     References
     ----------
-    Prentice and Gloeckler (1978), Biometrics 34; Allison (1982), Sociol. Methodol. 13; Tutz and Schmid (2016), Modeling Discrete
-    Time-to-Event Data; Lee, Feuer and Fine (2018), Biometrics 74.
+    Prentice and Gloeckler (1978), Biometrics 34; Allison (1982), Sociol. Methodol. 13; Tutz and Schmid (2016), Modeling
+    Discrete Time-to-Event Data; Lee, Feuer and Fine (2018), Biometrics 74.
 
     Examples
     --------
@@ -166,7 +167,7 @@ class DiscreteHazard(BaseEstimator):  # type: ignore[misc]
         refuse_parts_of_months(outcome)
         arguments = {"strata": strata, "sample_weight": sample_weight, "cluster": cluster, "offset": offset}
         self.argument_columns_ = {k: list(columns_named(v, frame)) for k, v in arguments.items() if v is not None}
-        formulas = self._formulas(outcome.causes)
+        formulas = formulas_of_causes(self.formula, outcome.causes)
         self.fits_: dict[str, CauseFit] = {}
         ends: list[tuple[list[float], list[float]]] = []
         for cause in outcome.causes:
@@ -187,7 +188,8 @@ class DiscreteHazard(BaseEstimator):  # type: ignore[misc]
     def coef_(self) -> pd.Series:
         """Log hazard ratios by cause and term."""
         check_is_fitted(self)
-        return pd.concat({cause: fit.coef for cause, fit in self.fits_.items()}, names=["cause", "term"])
+        found: pd.Series = pd.concat({cause: fit.coef for cause, fit in self.fits_.items()}, names=["cause", "term"])
+        return found
 
     @property
     def covariance_(self) -> pd.DataFrame:
@@ -217,7 +219,8 @@ class DiscreteHazard(BaseEstimator):  # type: ignore[misc]
     def n_events_(self) -> pd.Series:
         """Events by cause."""
         check_is_fitted(self)
-        return pd.Series({cause: fit.n_events for cause, fit in self.fits_.items()}).rename_axis("cause")
+        events = [fit.n_events for fit in self.fits_.values()]
+        return pd.Series(events, index=pd.Index(self.causes_, name="cause"))
 
     @property
     def n_iter_(self) -> int:
@@ -290,7 +293,8 @@ class DiscreteHazard(BaseEstimator):  # type: ignore[misc]
             As in :meth:`fit`; column names are remembered from there.
         level : float, optional
             Adds pointwise confidence bounds on the log(−log) scale by the delta method, for the uncertainty of baseline and
-            coefficients (the robust covariance where the fit has one; the baseline's own part is that of independent customers).
+            coefficients (the robust covariance where the fit has one; the baseline's own part is that of independent
+            customers).
         """
         check_is_fitted(self)
         frame = feature_frame(X, self.feature_names_in_)
@@ -308,9 +312,7 @@ class DiscreteHazard(BaseEstimator):  # type: ignore[misc]
         check_size(len(frame), 1 + len(self.causes_), len(grid), asked=times is not None)
         # at age 0 those at risk from the closed origin are at risk in "month 0" too
         since = np.where(origin == 0, -1.0, origin) if start is None else origin
-        probability, lower, upper = states(
-            list(self.fits_.values()), frame, stratum, shift, since, months, grid, level
-        )
+        probability, lower, upper = states(list(self.fits_.values()), frame, stratum, shift, since, months, grid, level)
         last = np.asarray(self.last_)[stratum]
         curves = Curves(
             grid, probability, origin, last, tuple(self.causes_), frame.index, lower=lower, upper=upper, level=level
@@ -333,14 +335,6 @@ class DiscreteHazard(BaseEstimator):  # type: ignore[misc]
             raise DataError(f"missing={self.missing!r} is not known: use 'raise' or 'drop'.")
         if isinstance(self.df, bool) or not isinstance(self.df, int | np.integer) or self.df < 2:
             raise DataError(f"df={self.df!r}: give a whole number of at least 2.")
-
-    def _formulas(self, causes: tuple[str, ...]) -> dict[str, str | None]:
-        if self.formula is None or isinstance(self.formula, str):
-            return dict.fromkeys(causes, self.formula)
-        unknown = [c for c in self.formula if c not in causes]
-        if unknown:
-            raise DataError(f"formula names the cause {unknown[0]!r}; the outcome has {list(causes)}.")
-        return {cause: self.formula.get(cause) for cause in causes}
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "has_offset_")

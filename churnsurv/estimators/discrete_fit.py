@@ -115,7 +115,7 @@ def fit_cause(
     refuse_combinations(information, float(weight[event].sum()), terms)
     found = kernel.maximise(grouped, basis, null.theta, max_iter, tol, information)
     _report_end(found, terms, max_iter, stacklevel + 1)
-    inverse = np.linalg.inv(found.slopes.profile())
+    inverse = np.asarray(np.linalg.inv(found.slopes.profile()), dtype=np.float64)
     mean = found.slopes.solved(found.slopes.both)
     mean = mean if basis is None else basis @ mean
     covariance = inverse / factor

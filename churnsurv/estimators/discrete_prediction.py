@@ -61,7 +61,8 @@ def states(
             variance = _variance(fits, causes, stratum[rows], months, mu, hazard, every, until)
             with np.errstate(over="ignore", invalid="ignore"):
                 lower, upper = interval(probability[rows], np.sqrt(variance), level, "log-log")
-            sure = ((probability[rows] == 0) | (probability[rows] == 1)) & (variance == 0)
+            near = np.minimum(probability[rows], 1 - probability[rows]) < 1e-12
+            sure = near & (variance < 1e-20)
             bounds[0][rows] = np.where(sure, probability[rows], lower)
             bounds[1][rows] = np.where(sure, probability[rows], upper)
     return (probability, None, None) if bounds is None else (probability, *bounds)

@@ -1,8 +1,8 @@
 r"""The likelihood of proportional hazards seen in whole periods, maximised without a row per period.
 
 A customer at risk in a cell c (a period of a stratum) leaves in it with probability :math:`1 - \exp(-g_c e^{\eta_i})`,
-:math:`g_c = e^{\alpha_c}`, :math:`\eta_i = x_i'\beta` + offset: binary regression with the complementary log-log link (Prentice &
-Gloeckler 1978). Of a row that stays through the cells :math:`a \le c < b` and leaves in cell e
+:math:`g_c = e^{\alpha_c}`, :math:`\eta_i = x_i'\beta` + offset: binary regression with the complementary log-log link (Prentice
+& Gloeckler 1978). Of a row that stays through the cells :math:`a \le c < b` and leaves in cell e
 
 .. math:: \ell_i = -e^{\eta_i} \{A(b) - A(a)\} + \log(1 - \exp(-g_e e^{\eta_i})), \qquad A(b) = \sum_{c < b} g_c,
 
@@ -41,7 +41,8 @@ class Rows(NamedTuple):
     def part(self, begin: int) -> Rows:
         """Give the chunk of rows from `begin` on."""
         cut = slice(begin, begin + CHUNK)
-        return Rows(*(field[cut] for field in self[:-1]), self.n_cells)  # type: ignore[index]
+        first, last, event = self.first[cut], self.last[cut], self.event[cut]
+        return Rows(self.x[cut], self.weight[cut], self.offset[cut], first, last, event, self.n_cells)
 
 
 class Point(NamedTuple):
@@ -117,7 +118,9 @@ def slopes_at(rows: Rows, basis: Floats | None, point: Point) -> Slopes:
         score_beta += part.x.T @ (slope - staying)
         beta += part.x.T @ ((staying + bend)[:, None] * part.x)
         at_risk += np.bincount(part.first, weighted, size + 1) - np.bincount(part.last, weighted, size + 1)
-        at_risk_x += _by_cell(part.first, weighted, size + 1) @ part.x - _by_cell(part.last, weighted, size + 1) @ part.x
+        at_risk_x += (
+            _by_cell(part.first, weighted, size + 1) @ part.x - _by_cell(part.last, weighted, size + 1) @ part.x
+        )
         leaves = part.event >= 0
         cell = part.event[leaves]
         score += np.bincount(cell, slope[leaves], size)
@@ -148,7 +151,9 @@ def _by_cell(cell: Ints, values: Floats, size: int) -> sparse.csc_matrix:
     return sparse.csc_matrix((values, cell, np.arange(len(cell) + 1)), shape=(size, len(cell)))
 
 
-def maximise(rows: Rows, basis: Floats | None, theta: Floats, max_iter: int, tol: float, null: Floats | None) -> Maximum:
+def maximise(
+    rows: Rows, basis: Floats | None, theta: Floats, max_iter: int, tol: float, null: Floats | None
+) -> Maximum:
     """Climb from (θ, β = 0) by Newton's method until the step is below `tol` standard errors.
 
     `null` (p, p) is the information of β at β = 0, against which a likelihood without maximum is told; None: not looked for.
@@ -208,7 +213,9 @@ def still_rising(rows: Rows, basis: Floats | None, point: Point, slopes: Slopes,
         for sign in (1.0, -1.0):
             distance = np.sqrt(2.0 / information)
             for _ in range(MOST_HALVINGS):
-                there = evaluate(rows, basis, point.theta + sign * distance * theta, point.beta + sign * distance * beta)
+                there = evaluate(
+                    rows, basis, point.theta + sign * distance * theta, point.beta + sign * distance * beta
+                )
                 if np.isfinite(there.log_likelihood):
                     break
                 distance /= 4.0
