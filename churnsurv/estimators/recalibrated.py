@@ -30,7 +30,6 @@ from churnsurv.estimators.recalibrated_fit import (
     log_hazards,
     risk_map,
     risks,
-    support_end,
 )
 from churnsurv.estimators.recalibrated_prediction import WHOLE_CURVES, RecalibratedPrediction
 from churnsurv.exceptions import DataError, NotIdentifiedError
@@ -230,8 +229,8 @@ class Recalibrated(RecalibratedPrediction, BaseEstimator):  # type: ignore[misc]
         score = None
         self.edges_, self.score_center_, self.score_until_ = edges, np.zeros(len(y.causes)), np.nan
         if self.method == "slope":
-            ends = [support_end(model, frame.iloc[rows]) for model, rows in judged]
-            self.score_until_ = min([*ends, *([] if self.cv is None else [support_end(self.model_, frame)])])
+            # up to an age that all models know for all rows
+            self.score_until_ = float(known.min())
             score = np.zeros((len(y), len(y.causes)))
             for model, rows in judged:
                 score[rows] = log_hazards(model, frame.iloc[rows], self.score_until_)

@@ -92,11 +92,6 @@ def refuse_missing(curves: Curves, begin: int) -> None:
         )
 
 
-def support_end(model: Any, X: pd.DataFrame) -> float:
-    """Give the age up to which the model knows the hazards of all rows."""
-    return min(float(curves.last.min()) for _, curves in chunks_of_curves(model, X, None))
-
-
 def log_hazards(model: Any, X: pd.DataFrame, end: float) -> Floats:
     """Give log Λ_k of each row from the first age to `end`, (n, K): with proportional hazards x'β_k and a constant."""
     total = [
