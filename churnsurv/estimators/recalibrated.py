@@ -115,7 +115,7 @@ class Recalibrated(RecalibratedPrediction, BaseEstimator):  # type: ignore[misc]
     >>> model = cs.CoxPH().fit(X[:600], y[:600])
     >>> lately = cs.Recalibrated(model).fit(X[600:], y[600:])
     >>> lately.recalibration_["value"].round(1).tolist()  # twice as many leave
-    [0.7]
+    [0.6]
     """
 
     def __init__(

@@ -350,3 +350,44 @@ def test_formulas_may_differ_between_causes():
     assert model.coef_["attrition"].index.tolist() == ["rate"]
     assert len(model.coef_["default"]) == 2
     np.testing.assert_allclose(model.predict(X, cause="attrition"), X["rate"] * model.coef_["attrition"]["rate"])
+
+
+@pytest.mark.slow
+def test_intervals_of_coefficients_and_curves_cover():
+    # 400 portfolios of 1,000: with a true coverage of 95 % the count of misses has a standard error of 1.1 points; band ± 3
+    n_runs, at = 400, 12.0
+    row = pd.DataFrame({"x": [0.5]})
+    # time = weibull(1.2)/monthly exp(−0.7 x/1.2), so that S(t|x) = exp(−(monthly t)^1.2 exp(0.7 x))
+    truth = 1 - np.exp(-((0.05 * at) ** 1.2) * np.exp(0.7 * 0.5))
+    covered = np.zeros((n_runs, 4), dtype=bool)
+    for run in range(n_runs):
+        X, y = grouped(10_000 + run, 1_000, 0.05)
+        for j, baseline in enumerate(("month", "spline")):
+            model = cs.DiscreteHazard(baseline=baseline, df=4).fit(X, y)
+            coef, se = model.summary()[["coef", "se"]].iloc[0]
+            covered[run, 2 * j] = abs(coef - 0.7) < 1.96 * se
+            curves = model.predict_curves(row, [at], level=0.95)
+            covered[run, 2 * j + 1] = curves.lower[0, 1, 0] <= truth <= curves.upper[0, 1, 0]
+    share = covered.mean(axis=0)
+    assert np.all(np.abs(share - 0.95) < 3 * np.sqrt(0.95 * 0.05 / n_runs)), share
+
+
+@pytest.mark.slow
+def test_bounds_of_competing_causes_cover():
+    # as above; two causes with hazards that do not depend on age, and exits in whole months
+    n_runs, at = 400, 12.0
+    row = pd.DataFrame({"x": [0.5]})
+    rates = np.array([0.04 * np.exp(0.6 * 0.5), 0.02 * np.exp(-0.4 * 0.5)])
+    truth = rates / rates.sum() * (1 - np.exp(-rates.sum() * at))
+    covered = np.zeros((n_runs, 2), dtype=bool)
+    for run in range(n_runs):
+        rng = np.random.default_rng(20_000 + run)
+        x = rng.normal(size=1_000)
+        first, second = rng.exponential(np.exp(-0.6 * x) / 0.04), rng.exponential(np.exp(0.4 * x) / 0.02)
+        end, months = rng.integers(6, 25, 1_000), np.ceil(np.minimum(first, second))
+        event = np.where(months <= end, np.where(first < second, 1, 2), 0)
+        y = cs.Outcome(np.minimum(months, end), event, causes=CAUSES)
+        curves = cs.DiscreteHazard().fit(pd.DataFrame({"x": x}), y).predict_curves(row, [at], level=0.95)
+        covered[run] = (curves.lower[0, 1:, 0] <= truth) & (truth <= curves.upper[0, 1:, 0])
+    share = covered.mean(axis=0)
+    assert np.all(np.abs(share - 0.95) < 3 * np.sqrt(0.95 * 0.05 / n_runs)), share
