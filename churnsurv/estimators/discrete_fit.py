@@ -258,8 +258,8 @@ def _report_end(found: kernel.Maximum, terms: list[str], max_iter: int, stacklev
         together = "" if len(found.monotone) == 1 else ", alone or in combination"
         warnings.warn(
             f"The likelihood is monotone in {first_of([repr(terms[j]) for j in found.monotone])}{together}: the estimate is "
-            "infinite, and so the number given is only where the iterations stopped; Wald's intervals are not valid. Merge "
-            "the level with another, leave the column out, or use CoxPH(penalty='firth').",
+            "infinite, and so the number given is only where the iterations stopped. The likelihood-ratio test is valid, "
+            "Wald's is not. Merge the level with another, leave the column out, or use CoxPH(penalty='firth').",
             SeparationWarning,
             stacklevel=stacklevel + 1,
         )
