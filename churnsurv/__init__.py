@@ -29,7 +29,9 @@ _HOME = {
     "CauseSpecificCox": "estimators.cause_specific",
     "FineGray": "estimators.fine_gray",
     "RandomSurvivalForest": "estimators.forest",
+    "DiscreteHazard": "estimators.discrete",
     "NullModel": "estimators.null",
+    "Recalibrated": "estimators.recalibrated",
     "compare_nested": "estimators.nested",
     "bootstrap_intervals": "estimators.bootstrap",
     "partial_dependence": "estimators.dependence",
@@ -57,6 +59,7 @@ __all__ = [
     "CensoringModel",
     "CoxPH",
     "Curves",
+    "DiscreteHazard",
     "Estimate",
     "FineGray",
     "KaplanMeier",
@@ -64,6 +67,7 @@ __all__ = [
     "NullModel",
     "Outcome",
     "RandomSurvivalForest",
+    "Recalibrated",
     "StandardisedCurves",
     "TestResult",
     "bootstrap_intervals",
@@ -101,6 +105,7 @@ if TYPE_CHECKING:
     from churnsurv.estimators.dependence import partial_dependence
     from churnsurv.estimators.diagnosis import diagnose
     from churnsurv.estimators.diagnostics import events_per_parameter, influence, variance_inflation
+    from churnsurv.estimators.discrete import DiscreteHazard
     from churnsurv.estimators.fine_gray import FineGray
     from churnsurv.estimators.forest import RandomSurvivalForest
     from churnsurv.estimators.forest_tuning import tune_forest
@@ -109,6 +114,7 @@ if TYPE_CHECKING:
     from churnsurv.estimators.ph_test import proportional_hazards_test
     from churnsurv.estimators.predict import predict_curves
     from churnsurv.estimators.profile import profile_intervals
+    from churnsurv.estimators.recalibrated import Recalibrated
     from churnsurv.estimators.scoring import scorer
     from churnsurv.estimators.smooths import functional_form, hazard_ratio_over_time
     from churnsurv.estimators.standardise import StandardisedCurves, standardised_curves

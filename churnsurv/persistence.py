@@ -34,6 +34,8 @@ _CLASSES = {
     "FineGray": "churnsurv.estimators.fine_gray",
     "RandomSurvivalForest": "churnsurv.estimators.forest",
     "NullModel": "churnsurv.estimators.null",
+    "DiscreteHazard": "churnsurv.estimators.discrete",
+    "Recalibrated": "churnsurv.estimators.recalibrated",
     "KaplanMeier": "churnsurv.nonparametric",
     "NelsonAalen": "churnsurv.nonparametric",
     "AalenJohansen": "churnsurv.nonparametric",
@@ -44,7 +46,12 @@ _ROWS_OF_CUSTOMERS = ("oob_curves_", "bound_")
 #: fitted attributes that tell the mean covariates of risk sets
 _OF_RISK_SETS = ("hazard_variance_", "hazard_gradient_", "curve_parts_", "variance_parts_")
 #: records that fitted models hold, and where they live
-_RECORDS = {"Curves": "churnsurv.curves", "Estimate": "churnsurv.results", "GroupFit": "churnsurv.nonparametric.base"}
+_RECORDS = {
+    "Curves": "churnsurv.curves",
+    "Estimate": "churnsurv.results",
+    "GroupFit": "churnsurv.nonparametric.base",
+    "CauseFit": "churnsurv.estimators.discrete_fit",
+}
 #: values that are levels of a category at times, written as text and read again
 _TEXT_OF: dict[type, Any] = {
     datetime.date: datetime.date.isoformat,

@@ -20,6 +20,7 @@ PAGES = (
     "effect-estimates.md",
     "evaluation.md",
     "validation.md",
+    "discrete-and-recalibration.md",
 )
 GUIDES = [*(DOCS / page for page in PAGES), *sorted((DOCS / "adapters").glob("*.md"))]
 

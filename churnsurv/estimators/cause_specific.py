@@ -19,7 +19,14 @@ from churnsurv.curves import Curves, check_size, within_support
 from churnsurv.data.features import feature_frame
 from churnsurv.estimators.cause_specific_bounds import state_bounds, variance_parts
 from churnsurv.estimators.cox import CoxPH
-from churnsurv.estimators.inputs import RowArgument, as_outcome, requested_start, requested_times, row_values
+from churnsurv.estimators.inputs import (
+    RowArgument,
+    as_outcome,
+    formulas_of_causes,
+    requested_start,
+    requested_times,
+    row_values,
+)
 from churnsurv.exceptions import DataError, NotIdentifiedError
 from churnsurv.kernels.times import steps_until
 from churnsurv.messages import confidence_level
@@ -93,7 +100,7 @@ class CauseSpecificCox(BaseEstimator):  # type: ignore[misc]
         """Fit a Cox model to each cause of the outcome; arguments as in :meth:`CoxPH.fit`."""
         frame, outcome = feature_frame(X), as_outcome(y)
         self.feature_names_in_, self.n_features_in_ = np.asarray(frame.columns, dtype=object), frame.shape[1]
-        formulas = self._formulas(outcome.causes)
+        formulas = formulas_of_causes(self.formula, outcome.causes)
         options = {k: v for k, v in self.get_params(deep=False).items() if k != "formula"}
         self.models_ = {
             cause: CoxPH(formulas[cause], cause=cause, **options).fit(
@@ -181,22 +188,18 @@ class CauseSpecificCox(BaseEstimator):  # type: ignore[misc]
         )
         return within_support(curves, times is not None, steps, stacklevel=2)
 
-    def _formulas(self, causes: tuple[str, ...]) -> dict[str, str | None]:
-        if self.formula is None or isinstance(self.formula, str):
-            return dict.fromkeys(causes, self.formula)
-        unknown = [c for c in self.formula if c not in causes]
-        if unknown:
-            raise DataError(f"formula names the cause {unknown[0]!r}; the outcome has {list(causes)}.")
-        return {cause: self.formula.get(cause) for cause in causes}
-
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "models_")
 
 
 def aalen_johansen_of(hazards: Floats) -> Floats:
     """Turn cumulative hazards (n, K, T) into state probabilities (n, 1 + K, 1 + T); column 0 is the time before all steps."""
-    n, k, t = hazards.shape
-    increments = np.diff(hazards, axis=2, prepend=0.0)
+    return states_of(np.diff(hazards, axis=2, prepend=0.0))
+
+
+def states_of(increments: Floats) -> Floats:
+    """Turn increments of hazards (n, K, T) into state probabilities (n, 1 + K, 1 + T), as :func:`aalen_johansen_of`."""
+    n, k, t = increments.shape
     total = increments.sum(axis=1)
     excess = total > 1.0
     if excess.any():

@@ -24,6 +24,7 @@ __all__ = [
     "check_rows",
     "codes_argument",
     "columns_named",
+    "formulas_of_causes",
     "known_codes",
     "offset_argument",
     "remembered",
@@ -118,6 +119,16 @@ def known_codes(value: RowArgument, X: pd.DataFrame, labels: list[Any], argument
             f"(known: {first_of(labels, 12)}); there is no baseline hazard for it."
         )
     return np.asarray(known[codes], dtype=np.int64)
+
+
+def formulas_of_causes(formula: str | Mapping[str, str] | None, causes: Sequence[str]) -> dict[str, str | None]:
+    """Give the formula of each cause: one for all, or by the name of the cause (None: every column)."""
+    if formula is None or isinstance(formula, str):
+        return dict.fromkeys(causes, formula)
+    unknown = [c for c in formula if c not in causes]
+    if unknown:
+        raise DataError(f"formula names the cause {unknown[0]!r}; the outcome has {list(causes)}.")
+    return {cause: formula.get(cause) for cause in causes}
 
 
 def requested_times(times: ArrayLike | None, default: NDArray[np.float64]) -> NDArray[np.float64]:
