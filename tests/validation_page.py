@@ -24,6 +24,10 @@ WORDS = {
     "rmst": "restricted means, their differences and ratios",
     "km-difference": "differences of Kaplan–Meier curves at a horizon",
     "logrank": "log-rank tests and their components",
+    "concordance": "concordances: every weighting, horizon, weights, strata, clusters, with standard errors",
+    "auc": "cumulative/dynamic AUC and differences of two models",
+    "brier": "Brier scores, indices of prediction accuracy, differences of two models",
+    "calibration": "calibration by bins of the predictions",
     "value": "single quantities: nested models, time-varying effects, edge cases, identities",
 }
 
