@@ -96,14 +96,14 @@ def cumulative_dynamic_auc(
     level, y, asked = confidence_level(level), as_outcome(y), read_horizons(times)
     horizons = meant_times(asked, y)
     cohort = scored_cohort(y, horizons, cause, censoring, sample_weight, cluster, "the AUC")
-    scores = _scores(risk_or_curves, y, cohort, horizons)
+    scores = scores_of(risk_or_curves, y, cohort, horizons)
     order: NDArray[np.int64] | None = None
     estimates = []
     for k, t in enumerate(horizons.tolist()):
         score = scores[:, min(k, scores.shape[1] - 1)]
         if order is None or scores.shape[1] > 1:
             order = np.argsort(score, kind="stable")
-        value, influence = _auc(cohort, score, order, t)
+        value, influence = auc_at(cohort, score, order, t)
         estimates.append(metric_estimate(f"AUC at {t:g}", value, influence, level, cohort, t))
     if np.ndim(times) == 0:
         return estimates[0]
@@ -112,7 +112,7 @@ def cumulative_dynamic_auc(
     return table
 
 
-def _scores(risk_or_curves: Curves | ArrayLike, y: Outcome, cohort: Cohort, horizons: Floats) -> Floats:
+def scores_of(risk_or_curves: Curves | ArrayLike, y: Outcome, cohort: Cohort, horizons: Floats) -> Floats:
     """Give the scores of the cohort's rows, (n, T), or (n, 1) where they are the same for all times."""
     if isinstance(risk_or_curves, Curves):
         return predicted_risk(risk_or_curves, y, cohort, horizons)
@@ -123,7 +123,7 @@ def _scores(risk_or_curves: Curves | ArrayLike, y: Outcome, cohort: Cohort, hori
     return finite_numbers(risk_or_curves if given.ndim < 2 else given, len(y), "The score")[cohort.judged.rows, None]
 
 
-def _auc(cohort: Cohort, score: Floats, order: NDArray[np.int64], t: float) -> tuple[float, Floats]:
+def auc_at(cohort: Cohort, score: Floats, order: NDArray[np.int64], t: float) -> tuple[float, Floats]:
     """Give the AUC at t and each row's influence on it. order sorts the scores; O(n) beyond that."""
     by_then, known = known_by(cohort, t)
     is_case = by_then & (cohort.y.event == cohort.y.cause_code(cohort.cause))

@@ -147,23 +147,26 @@ def integrated_brier_score(
     level, y = confidence_level(level), as_outcome(y)
     horizons = meant_times(read_horizons(times), y)
     cohort = scored_cohort(y, horizons, cause, censoring, sample_weight, cluster, "the Brier score")
-    if len(horizons) < 2 or np.any(np.diff(horizons) <= 0):
-        raise DataError(
-            f"times={first_of([f'{t:g}' for t in horizons])}: give two or more increasing times to average over."
-        )
+    share = time_shares(horizons)
     risk = predicted_risk(curves_or_risk, y, cohort, horizons)
-    widths = np.diff(horizons)
-    share = (np.append(widths, 0.0) + np.append(0.0, widths)) / (2 * widths.sum())
-    value, influence = 0.0, np.zeros(len(cohort.y))
-    for t, weight, predicted in zip(horizons, share, risk.T, strict=True):
-        score = score_at(cohort, predicted, float(t))
-        value += float(weight) * score.value
-        influence += weight * score.influence
+    value, influence = integrated_at(cohort, risk, horizons, share)
     name = f"Integrated Brier score, {horizons[0]:g} to {horizons[-1]:g}"
     return metric_estimate(name, value, influence, level, cohort, float(horizons[-1]))
 
 
-class _Score(NamedTuple):
+def time_shares(horizons: Floats) -> Floats:
+    """Give the weights of the trapezoid rule for the average over the span of two or more increasing times."""
+    if len(horizons) < 2 or np.any(np.diff(horizons) <= 0):
+        raise DataError(
+            f"times={first_of([f'{t:g}' for t in horizons])}: give two or more increasing times to average over."
+        )
+    widths = np.diff(horizons)
+    return np.asarray((np.append(widths, 0.0) + np.append(0.0, widths)) / (2 * widths.sum()))
+
+
+class Score(NamedTuple):
+    """A score, and what each row moves it by."""
+
     value: float
     influence: Floats  #: of each row, its weight included, (n,)
 
@@ -175,11 +178,21 @@ def _losses(cohort: Cohort, risk: Floats | float, t: float) -> Floats:
     return np.asarray(known * (left - risk) ** 2)
 
 
-def score_at(cohort: Cohort, risk: Floats, t: float) -> _Score:
+def score_at(cohort: Cohort, risk: Floats, t: float) -> Score:
     """Score predictions at one horizon. O(n + number of censoring times)."""
     share = cohort.weight / cohort.weight.sum()
     losses = _losses(cohort, risk, t)
     value = float(share @ losses)
     influence = share * (losses - value)
     influence += censoring_influence(cohort, share * losses, t)
-    return _Score(value, influence)
+    return Score(value, influence)
+
+
+def integrated_at(cohort: Cohort, risk: Floats, horizons: Floats, share: Floats) -> Score:
+    """Average the scores of predictions (n, T) over the horizons, weighted by `share`."""
+    value, influence = 0.0, np.zeros(len(cohort.y))
+    for t, weight, predicted in zip(horizons.tolist(), share, risk.T, strict=True):
+        score = score_at(cohort, predicted, t)
+        value += float(weight) * score.value
+        influence += weight * score.influence
+    return Score(value, influence)

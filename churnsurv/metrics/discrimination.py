@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +15,7 @@ from churnsurv.kernels.cox import Buckets
 from churnsurv.kernels.nonparametric import before, interval, kaplan_meier, risk_table
 from churnsurv.messages import confidence_level, one_number
 from churnsurv.metrics.inputs import (
+    Judged,
     cluster_sums,
     events_until,
     finite_numbers,
@@ -112,16 +113,70 @@ def concordance_index(
     >>> cs.metrics.concordance_index(y, risk=[0.9, 0.2, 0.5, 0.1]).value
     0.8
     """
+    level = confidence_level(level)
+    compared = read_pairs(y, cause, tau, weighting, censoring, sample_weight, strata, cluster)
+    pairs = compared.pairs(compared.score(risk, "risk"))
+    value, influence = value_and_influence(pairs, compared.judged.weight)
+    sums, units = cluster_sums(influence, compared.judged)
+    se = float(np.sqrt(sums @ sums))
+    lower, upper = concordance_interval(value, se, level)
+    tied = 1 - (pairs.concordant + pairs.discordant) / pairs.comparable
+    return Estimate(
+        name=compared.name,
+        value=value,
+        se=se,
+        lower=lower,
+        upper=upper,
+        level=level,
+        n=compared.n,
+        n_events=compared.n_events,
+        method=f"{compared.method}, {max(tied, 0):.1%} tied in score; infinitesimal jackknife over {units}; logit interval",
+    )
+
+
+class ComparedPairs(NamedTuple):
+    """The comparable pairs of an outcome, laid out once for any number of scores."""
+
+    judged: Judged
+    n_given: int  #: rows given, those of weight 0 included
+    first: NDArray[np.int32]
+    last: NDArray[np.int32]
+    death: NDArray[np.int32]
+    time_weight: Floats
+    name: str  #: what is estimated
+    method: str
+    n: int
+    n_events: int
+
+    def score(self, risk: ArrayLike, argument: str) -> Floats:
+        """Read a score of all rows; give it for those that are judged."""
+        return finite_numbers(risk, self.n_given, argument)[self.judged.rows]
+
+    def pairs(self, score: Floats) -> Pairs:
+        """Count the pairs of a score, O(n log n)."""
+        return count_pairs(score, self.first, self.last, self.death, self.judged.weight, self.time_weight)
+
+
+def read_pairs(
+    y: Outcome | NDArray[Any],
+    cause: str | None,
+    tau: float | None,
+    weighting: Weighting,
+    censoring: CensoringModel | None,
+    sample_weight: ArrayLike | None,
+    strata: ArrayLike | None,
+    cluster: ArrayLike | None,
+) -> ComparedPairs:
+    """Read the arguments of a concordance, see :func:`concordance_index`."""
     y = as_outcome(y)
     refuse_recurrent(y, "A concordance")
-    cause, level = the_cause(y, cause), confidence_level(level)
+    cause, n_given = the_cause(y, cause), len(y)
     if weighting not in get_args(Weighting):
         raise DataError(f"weighting={weighting!r} is not known; choose one of {list(get_args(Weighting))}.")
-    score = finite_numbers(risk, len(y), "risk")
-    stratum, labels = (None, [cause]) if strata is None else row_labels(strata, len(y), "strata")
+    stratum, labels = (None, [cause]) if strata is None else row_labels(strata, n_given, "strata")
     judged = judged_rows(y, sample_weight, cluster)
     y, weight = judged.y, judged.weight
-    score, stratum = score[judged.rows], None if stratum is None else stratum[judged.rows]
+    stratum = None if stratum is None else stratum[judged.rows]
     if "G" in weighting and has_late_entry(y):
         raise NotIdentifiedError(
             f"weighting={weighting!r} divides by the probability of not being censored, which does not undo delayed "
@@ -133,28 +188,19 @@ def concordance_index(
     layout = lay_buckets(None if y.from_origin else y.start, y.stop, is_event, stratum, len(labels))
     buckets, first, last, death = layout
     _require_pairs(np.where(is_event, last - 1, last) > first, len(labels))
-    time_weight = _time_weight(y, buckets, stratum, weight, weighting, censoring)
-    pairs = count_pairs(score, first, last, death, weight, time_weight)
-
-    value, influence = value_and_influence(pairs, weight)
-    sums, units = cluster_sums(influence, judged)
-    se = float(np.sqrt(sums @ sums))
-    lower, upper = concordance_interval(value, se, level)
-    tied = 1 - (pairs.concordant + pairs.discordant) / pairs.comparable
-    return Estimate(
-        name=_NAMES.get(weighting, f"Concordance weighted by {weighting}")
-        + (f" of {cause}" if len(y.causes) > 1 else "")
-        + ("" if tau is None else f" up to {tau:g}"),
-        value=value,
-        se=se,
-        lower=lower,
-        upper=upper,
-        level=level,
+    of_cause, until = f" of {cause}" if len(y.causes) > 1 else "", "" if tau is None else f" up to {tau:g}"
+    return ComparedPairs(
+        judged=judged,
+        n_given=n_given,
+        first=first,
+        last=last,
+        death=death,
+        time_weight=_time_weight(y, buckets, stratum, weight, weighting, censoring),
+        name=_NAMES.get(weighting, f"Concordance weighted by {weighting}") + of_cause + until,
+        method=("cause-specific (other causes censored); " if of_cause else "")
+        + f"{'entry-adjusted ' if buckets.late else ''}pairs weighted by {weighting}",
         n=len(y) if one_row_each(y) else y.n_subjects,
         n_events=int(np.count_nonzero(is_event)),
-        method=("cause-specific (other causes censored); " if len(y.causes) > 1 else "")
-        + f"{'entry-adjusted ' if buckets.late else ''}pairs weighted by {weighting}, {max(tied, 0):.1%} tied in score; "
-        + f"infinitesimal jackknife over {units}; logit interval",
     )
 
 

@@ -189,14 +189,29 @@ def censoring_influence(cohort: Cohort, part: Floats, t: float) -> Floats:
     return np.asarray(weight * influence)
 
 
+def sandwich_error(influence: Floats, judged: Judged) -> tuple[float, str]:
+    """Give the standard error of a mean from the rows' influence on it, and the number of independent units in words."""
+    sums, units = cluster_sums(influence, judged)
+    return float(np.sqrt(len(sums) / (len(sums) - 1) * (sums @ sums))), units
+
+
+def weighting_in_words(cohort: Cohort) -> str:
+    """Say what the censored rows are made up for with."""
+    known = "Kaplan–Meier of this outcome" if cohort.censoring is not None else "as given, taken as known"
+    return f"weighted by the inverse probability of being uncensored ({known})"
+
+
+def events_in(cohort: Cohort, horizon: float) -> int:
+    """Count the rows with an event of the cause by the horizon."""
+    return int(np.count_nonzero(events_until(cohort.y, cohort.cause, horizon, "times")))
+
+
 def metric_estimate(
     name: str, value: float, influence: Floats, level: float, cohort: Cohort, horizon: float
 ) -> Estimate:
     """Give a metric with the standard error of its influence function, its interval cut to [0, 1]."""
-    sums, units = cluster_sums(influence, cohort.judged)
-    se = float(np.sqrt(len(sums) / (len(sums) - 1) * (sums @ sums)))
+    se, units = sandwich_error(influence, cohort.judged)
     lower, upper = interval(np.array([value]), np.array([se]), level, "plain")
-    known = "Kaplan–Meier of this outcome" if cohort.censoring is not None else "as given, taken as known"
     return Estimate(
         name=name + (f" of {cohort.cause}" if len(cohort.y.causes) > 1 else ""),
         value=value,
@@ -205,7 +220,6 @@ def metric_estimate(
         upper=float(upper[0]),
         level=level,
         n=len(cohort.y),
-        n_events=int(np.count_nonzero(events_until(cohort.y, cohort.cause, horizon, "times"))),
-        method=f"weighted by the inverse probability of being uncensored ({known}); influence function over {units}; "
-        "predictions taken as given",
+        n_events=events_in(cohort, horizon),
+        method=f"{weighting_in_words(cohort)}; influence function over {units}; predictions taken as given",
     )
