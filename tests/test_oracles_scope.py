@@ -26,8 +26,8 @@ LEAST = {
     "value": 345,
     "fine-gray": 7,
     "concordance": 28,
-    "auc": 3,
-    "brier": 3,
+    "auc": 4,
+    "brier": 4,
     "calibration": 5,
 }
 

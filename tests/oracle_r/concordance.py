@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from functools import cached_property
 from typing import Any
@@ -10,9 +11,7 @@ import numpy as np
 
 import churnsurv as cs
 from churnsurv.exceptions import SmallSampleWarning
-from churnsurv.kernels.buckets import lay_buckets
-from churnsurv.kernels.concordance import count_pairs
-from churnsurv.metrics.discrimination import _time_weight, value_and_influence
+from churnsurv.metrics.discrimination import ComparedPairs, read_pairs
 from tests.oracle_r.formula import ModelFrame, outcome_of
 from tests.oracle_r.values import Later, Outside, Pack, Record, settled
 
@@ -44,14 +43,18 @@ class Concordance(Record):
         """Give the weights."""
         return np.asarray(self.frame.extra.get("weights", np.ones(len(self.outcome))), dtype=float)
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """Give the options of churnsurv's functions."""
+        return {"weighting": self.weighting, "tau": self.tau, "cluster": self.cluster, "strata": self.frame.strata}
+
     @cached_property
     def estimates(self) -> list[cs.Estimate]:
         """Give churnsurv's estimate of each score."""
-        options = {"weighting": self.weighting, "tau": self.tau, "cluster": self.cluster, "strata": self.frame.strata}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SmallSampleWarning)
             return [
-                cs.metrics.concordance_index(self.outcome, score, sample_weight=self.weight, **options)
+                cs.metrics.concordance_index(self.outcome, score, sample_weight=self.weight, **self.options)
                 for score in self.scores
             ]
 
@@ -61,47 +64,44 @@ class Concordance(Record):
         strata = self.frame.strata
         return np.zeros(len(self.outcome), int) if strata is None else np.unique(strata, return_inverse=True)[1]
 
-    def pairs(self, score: np.ndarray, rows: np.ndarray) -> tuple[Any, np.ndarray]:
-        """Give the sums over pairs of some rows, and each row's influence."""
-        y, weight = self.outcome[rows], self.weight[rows]
-        is_event = (y.event == 1) & (y.stop <= (np.inf if self.tau is None else self.tau))
-        codes = self.stratum[rows]
-        layout = lay_buckets(None if y.from_origin else y.start, y.stop, is_event, codes, int(codes.max()) + 1)
-        time_weight = _time_weight(y, layout[0], codes, weight, self.weighting, None)
-        pairs = count_pairs(score[rows], *layout[1:], weight, time_weight)
-        return pairs, value_and_influence(pairs, weight)[1]
+    def laid_out(self, rows: np.ndarray) -> ComparedPairs:
+        """Give the comparable pairs of some rows."""
+        return read_pairs(self.outcome[rows], None, self.tau, self.weighting, None, self.weight[rows], None, None)
 
     def counts(self) -> np.ndarray:
         """Give R's counts by stratum, (strata, 5); pairs of events at one time are none here, and are counted for R."""
         found = []
         for s in range(self.stratum.max() + 1):
             rows = np.flatnonzero(self.stratum == s)
-            pairs, _ = self.pairs(self.scores[0], rows)
+            compared = self.laid_out(rows)
+            pairs = compared.pairs(compared.score(self.scores[0][rows], "risk"))
             tied = pairs.comparable - pairs.concordant - pairs.discordant
-            found.append([pairs.concordant, pairs.discordant, tied, *self._tied_events(rows)])
+            found.append([pairs.concordant, pairs.discordant, tied, *self._tied_events(compared, rows)])
         return np.array(found)
 
-    def _tied_events(self, rows: np.ndarray) -> tuple[float, float]:
-        y, weight, score = self.outcome[rows], self.weight[rows], self.scores[0][rows]
+    def _tied_events(self, compared: ComparedPairs, rows: np.ndarray) -> tuple[float, float]:
+        """Give the weight of pairs of events at one time: of unequal and of equal scores."""
+        weight, score = compared.judged.weight, self.scores[0][rows][compared.judged.rows]
         apart = alike = 0.0
-        is_event = (y.event == 1) & (y.stop <= (np.inf if self.tau is None else self.tau))
-        layout = lay_buckets(None, y.stop, is_event, None, 1)
-        factor = _time_weight(y, layout[0], None, weight, self.weighting, None)
-        for time, times in zip(layout[0].time, factor, strict=True):
-            here = np.flatnonzero(is_event & (y.stop == time))
+        for number, factor in enumerate(compared.time_weight):
+            here = np.flatnonzero(compared.death == number)
             for k, i in enumerate(here):
                 same = score[here[:k]] == score[i]
-                both = times * weight[i] * weight[here[:k]]
+                both = factor * weight[i] * weight[here[:k]]
                 alike += both[same].sum()
                 apart += both[~same].sum()
         return apart, alike
 
     def covariance(self) -> np.ndarray:
-        """Give the covariance of the scores' concordances."""
-        everybody = np.arange(len(self.outcome))
-        rows = np.column_stack([self.pairs(score, everybody)[1] for score in self.scores])
-        sums = rows if self.cluster is None else np.array([rows[self.cluster == c].sum(0) for c in set(self.cluster)])
-        return sums.T @ sums
+        """Give the covariance of the scores' concordances, from the errors of their differences."""
+        variance = np.array([estimate.se**2 for estimate in self.estimates])
+        between = np.zeros((len(variance), len(variance)))
+        for i, j in itertools.combinations(range(len(variance)), 2):
+            difference = cs.metrics.concordance_difference(
+                self.outcome, self.scores[i], self.scores[j], sample_weight=self.weight, **self.options
+            )
+            between[i, j] = between[j, i] = difference.se**2
+        return (variance[:, None] + variance - between) / 2
 
     def component(self, name: str) -> Any:
         """Give a component as R names it."""

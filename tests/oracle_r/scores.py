@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from functools import cached_property
 from typing import Any
@@ -120,6 +121,24 @@ class Scored:
             values["IBS"] = Outside(_LEFT_RECTANGLES)
         return Pack(kind, values)
 
+    def contrasts(self, kind: str, metric: Any, column: str, names: list[str]) -> Pack:
+        """Give R's table of differences: at each time every model minus every one named before it."""
+        pairs = sorted(itertools.combinations(names, 2), key=lambda pair: names.index(pair[0]))
+
+        def table() -> pd.DataFrame:
+            parts = [
+                metric(self.outcome, self.risks[model], self.risks[reference], self.times, cause=self.cause)
+                for reference, model in pairs
+            ]
+            return pd.concat(parts).sort_values("time", kind="stable")
+
+        found = Later(table)
+        labels = [np.array([pair[k] for pair in pairs] * len(self.times), dtype=object) for k in (0, 1)]
+        columns = {column: "value", "se": "se", "lower": "lower", "upper": "upper", "p": "p_value"}
+        values: dict[str, Any] = {"times": self.times, "reference": labels[0], "model": labels[1]}
+        values |= {name: Later(lambda c=c: np.asarray(found.value()[c])) for name, c in columns.items()}
+        return Pack(kind, values)
+
 
 _THREEFOLD = (
     "riskRegression 2022.11 gives about three times the error of leaving rows out, for causes but the first: the formula "
@@ -128,7 +147,6 @@ _THREEFOLD = (
 _LEFT_RECTANGLES = (
     "riskRegression sums left rectangles from its first time and divides by the last: ibs_trapezoid is compared"
 )
-_CONTRASTS = "capability paired comparison"
 
 
 def _score(
@@ -142,11 +160,11 @@ def _score(
     return {
         "AUC": {
             "score": scored.table("auc", metrics.cumulative_dynamic_auc, "AUC", names),
-            "contrasts": Outside(_CONTRASTS),
+            "contrasts": scored.contrasts("auc", metrics.auc_difference, "delta.AUC", names),
         },
         "Brier": {
             "score": scored.table("brier", metrics.brier_score, "Brier", ["Null model", *names]),
-            "contrasts": Outside(_CONTRASTS),
+            "contrasts": scored.contrasts("brier", metrics.brier_difference, "delta.Brier", ["Null model", *names]),
         },
     }
 
