@@ -12,6 +12,7 @@ from churnsurv.metrics.brier import brier_score, integrated_brier_score
 from churnsurv.metrics.calibration import Calibration, calibration
 from churnsurv.metrics.d_calibration import d_calibration
 from churnsurv.metrics.discrimination import concordance_index
+from churnsurv.metrics.ipa import index_of_prediction_accuracy
 from churnsurv.metrics.observed_expected import observed_expected
 from churnsurv.metrics.paired import (
     Difference,
@@ -32,6 +33,7 @@ __all__ = [
     "concordance_index",
     "cumulative_dynamic_auc",
     "d_calibration",
+    "index_of_prediction_accuracy",
     "integrated_brier_difference",
     "integrated_brier_score",
     "observed_expected",

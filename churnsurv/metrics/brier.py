@@ -75,7 +75,8 @@ def brier_score(
     -------
     Estimate for a single number, else a frame with one row per time
         ``time``, the fields of Estimate, and ``null_value``: the score of predicting for everybody the Aalen–Johansen
-        estimate of the given y. Standard errors come from the influence function, the predictions taken as given;
+        estimate of the given y, and ``ipa``: 1 − value / null_value (with an interval:
+        :func:`churnsurv.metrics.index_of_prediction_accuracy`). Standard errors come from the influence function, the predictions taken as given;
         intervals are value ± z·se, cut to [0, 1].
 
     Raises
@@ -116,7 +117,9 @@ def brier_score(
         return estimates[0]
     table = pd.concat([estimate.to_frame() for estimate in estimates], ignore_index=True)
     table.insert(0, "time", asked)
-    table.insert(list(table.columns).index("level"), "null_value", null_values)
+    at = list(table.columns).index("level")
+    table.insert(at, "null_value", null_values)
+    table.insert(at + 1, "ipa", 1 - table["value"] / np.where(table["null_value"] > 0, table["null_value"], np.nan))
     return table
 
 
