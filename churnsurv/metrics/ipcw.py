@@ -9,6 +9,7 @@ With G the probability of not being censored yet, row i is known at t with weigh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from churnsurv.curves import Curves
 from churnsurv.exceptions import DataError
 from churnsurv.kernels.nonparametric import interval
+from churnsurv.kernels.weighted_scores import Censorings, Rows, Sums
 from churnsurv.messages import counted, first_of, numeric_column
 from churnsurv.metrics.inputs import (
     Judged,
@@ -28,6 +30,7 @@ from churnsurv.metrics.inputs import (
     probability_uncensored,
     require_cohort,
     the_cause,
+    units_of,
 )
 from churnsurv.nonparametric import CensoringModel
 from churnsurv.outcome import Outcome
@@ -38,11 +41,13 @@ Floats = NDArray[np.float64]
 
 
 class CensoringTimes(NamedTuple):
-    """Where the rows lie among the distinct times of censoring."""
+    """Where the rows lie among the distinct times of censoring, and the hazard there."""
 
     times: Floats
     passed: NDArray[np.int64]  #: (n,) number of times < stop
     reached: NDArray[np.int64]  #: (n,) number of times ≤ stop
+    at_risk: Floats  #: weight whose end is not before each time
+    hazard: Floats
 
 
 class Cohort(NamedTuple):
@@ -79,7 +84,7 @@ def scored_cohort(
     judged = judged_rows(y, sample_weight, cluster)
     require_cohort(judged, metric)
     y, cause = judged.y, the_cause(y, cause)
-    for t in horizons:
+    for t in (horizons.min(), horizons.max()):  # what is refused at any of them is refused at one of these
         events_until(y, cause, float(t), "times")
     model = CensoringModel().fit(y, sample_weight=judged.weight) if censoring is None else censoring
     left = (y.event > 0) & (y.stop <= horizons.max())
@@ -91,13 +96,91 @@ def scored_cohort(
         for t in horizons.tolist()
         if t < y.stop.max() or np.any((y.stop == t) & (y.event == 0))
     }
-    return Cohort(judged, cause, at_event, at_horizon, _censoring_times(y) if censoring is None else None)
+    return Cohort(judged, cause, at_event, at_horizon, _censoring_times(judged) if censoring is None else None)
 
 
-def _censoring_times(y: Outcome) -> CensoringTimes:
-    times = np.unique(y.stop[y.event == 0])
+def _censoring_times(judged: Judged) -> CensoringTimes:
+    y, weight, censored = judged.y, judged.weight, judged.y.event == 0
+    times = np.unique(y.stop[censored])
     passed, reached = (np.searchsorted(times, y.stop, side=side) for side in ("left", "right"))
-    return CensoringTimes(times, passed, reached)
+    size = len(times)
+    at_risk = np.bincount(reached, weight, minlength=size + 1)[::-1].cumsum()[::-1][1:]
+    ended = np.bincount(passed[censored], weight[censored], minlength=size)
+    hazard = np.divide(ended, at_risk, out=np.zeros(size), where=at_risk > 0)
+    return CensoringTimes(times, passed, reached, at_risk, hazard)
+
+
+class Layout(NamedTuple):
+    """A cohort at horizons in ascending order, as the kernels of churnsurv/kernels/weighted_scores.py read it."""
+
+    rows: Rows
+    at_horizon: Floats  #: (1, K) 1/G(t)
+    censorings: Censorings
+    n_units: int  #: 0 where every row is a unit of its own
+
+    def ordered(self, order: NDArray[np.int64]) -> Layout:
+        """Give the rows in another order."""
+        unit = self.rows.unit[order] if len(self.rows.unit) else self.rows.unit
+        return self._replace(rows=Rows(*(column[order] for column in self.rows[:-1]), unit))
+
+    def at(self, k: int) -> Layout:
+        """Give one of the horizons."""
+        rows = self.rows._replace(beyond=(self.rows.beyond > k).astype(np.int64))
+        within = self.censorings._replace(within=self.censorings.within[k : k + 1])
+        return self._replace(rows=rows, at_horizon=self.at_horizon[:, k : k + 1], censorings=within)
+
+
+def lay_out(cohort: Cohort, horizons: Floats, unit: NDArray[np.int64] | None, n_units: int) -> Layout:
+    """Lay a cohort out for horizons in ascending order; influence is added up by unit (codes), or by row without."""
+    y, last = cohort.y, cohort.y.stop.max()
+    beyond = np.searchsorted(horizons, y.stop, side="left")
+    beyond[(y.stop == last) & (y.event == 0)] = len(horizons)  # known to have stayed until the very end
+    # who is left or censored by the horizon; of who is beyond all of them nothing but 1/G(t) is asked
+    nothing = np.zeros(0)
+    known = cohort.censoring or CensoringTimes(nothing, *np.zeros((2, len(y)), dtype=np.int64), nothing, nothing)
+    until = np.where(horizons < last, horizons, np.nextafter(horizons, 0.0))
+    rows = Rows(
+        weight=cohort.weight,
+        at_event=cohort.at_event,
+        of_cause=np.asarray(y.event == y.cause_code(cohort.cause)),
+        beyond=beyond,
+        passed=known.passed,
+        reached=known.reached,
+        unit=np.zeros(0, dtype=np.int64) if unit is None else unit,
+    )
+    within = np.searchsorted(known.times, until, side="right")
+    at_horizon = np.array([[cohort.at_horizon.get(t, 0.0) for t in horizons.tolist()]])
+    return Layout(rows, at_horizon, Censorings(known.at_risk, known.hazard, within), 0 if unit is None else n_units)
+
+
+class Scores(NamedTuple):
+    """A metric at each horizon asked for, with its standard error; (K,) each."""
+
+    value: Floats
+    se: Floats
+    n_events: NDArray[np.int64]
+    totals: Floats  #: (2, K), see :class:`churnsurv.kernels.weighted_scores.Sums`
+    units: str  #: the number of independent units, in words
+
+
+def score_cohort(cohort: Cohort, horizons: Floats, sums_of: Callable[[Layout], Sums]) -> Scores:
+    """Score predictions at horizons in any order; `sums_of` gets them ascending."""
+    order = np.argsort(horizons, kind="stable")
+    unit, n_units, words = units_of(cohort.judged)
+    layout = lay_out(cohort, horizons[order], unit, n_units)
+    sums = sums_of(layout)
+    squares = sums.squares if unit is None else np.sum(sums.by_unit**2, axis=0)
+    events = np.bincount(layout.rows.beyond[layout.rows.of_cause], minlength=len(order) + 1).cumsum()[:-1]
+    back = np.argsort(order)
+    se = np.sqrt(n_units / (n_units - 1) * squares)
+    return Scores(sums.value[back], se[back], events[back], sums.totals[:, back], words)
+
+
+def one_horizon(cohort: Cohort, t: float, sums_of: Callable[[Layout], Sums]) -> tuple[float, Floats]:
+    """Give a score at t and each row's influence on it, (n,)."""
+    n = len(cohort.y)
+    sums = sums_of(lay_out(cohort, np.array([t]), np.arange(n), n))
+    return float(sums.value[0]), sums.by_unit[:, 0]
 
 
 def read_horizons(times: float | ArrayLike) -> Floats:
@@ -125,6 +208,8 @@ def predicted_risk(curves_or_risk: Curves | ArrayLike, y: Outcome, cohort: Cohor
                 f"The predictions have shape {np.shape(curves_or_risk)}, expected ({len(y):,}, {len(horizons)}): one row "
                 "per row of the outcome, one column per time."
             )
+    if risk.dtype == np.float64 and risk.min() >= -1e-9 and risk.max() <= 1 + 1e-9:  # not so if one is missing
+        return risk[rows]
     columns = [finite_numbers(risk[:, k], len(y), f"The prediction for {t:g}") for k, t in enumerate(horizons)]
     risk = np.column_stack(columns)
     outside = np.flatnonzero(np.any((risk < -1e-9) | (risk > 1 + 1e-9), axis=1))
@@ -161,34 +246,6 @@ def known_by(cohort: Cohort, t: float) -> tuple[NDArray[np.bool_], Floats]:
     return by_then, np.where(by_then, cohort.at_event, cohort.at_horizon.get(t, 0.0))
 
 
-def censoring_influence(cohort: Cohort, part: Floats, t: float) -> Floats:
-    """Give the influence of each row on a score at t through the Kaplan–Meier of censoring, (n,), 0 where G is given.
-
-    part (n,): how much the score changes per relative change of the row's W_i(t). 1/Ĝ(s) moves by (1/G(s)) ∫_0^s dM(u)/Y(u)
-    with M the martingales of censoring and Y the weight at risk, so a row moves the score by ∫_0^t L(u)/Y(u) dM(u), L(u)
-    being the sum of the parts of rows beyond u. As in riskRegression (Gerds and Kattan 2021) Y counts who leaves at u,
-    which ties change by less than their share.
-    """
-    y, weight, censoring = cohort.y, cohort.weight, cohort.censoring
-    if censoring is None:
-        return np.zeros(len(y))
-    t = t if t < y.stop.max() else float(np.nextafter(t, 0.0))
-    size = int(np.searchsorted(censoring.times, t, side="right"))
-    passed, reached = np.minimum(censoring.passed, size), np.minimum(censoring.reached, size)
-    censored = (y.event == 0) & (y.stop <= t)
-
-    def from_right(position: NDArray[np.int64], values: Floats) -> Floats:
-        return np.asarray(np.bincount(position, values, minlength=size + 1)[::-1].cumsum()[::-1][1:])
-
-    at_risk, beyond = from_right(reached, weight), from_right(passed, part)
-    ended = np.bincount(passed[censored], weight[censored], minlength=size)
-    step = np.divide(beyond, at_risk, out=np.zeros(size), where=at_risk > 0)
-    hazard = np.divide(ended, at_risk, out=np.zeros(size), where=at_risk > 0)
-    influence = -np.concatenate(([0.0], np.cumsum(hazard * step)))[reached]
-    influence[censored] += step[passed[censored]]
-    return np.asarray(weight * influence)
-
-
 def sandwich_error(influence: Floats, judged: Judged) -> tuple[float, str]:
     """Give the standard error of a mean from the rows' influence on it, and the number of independent units in words."""
     sums, units = cluster_sums(influence, judged)
@@ -207,10 +264,9 @@ def events_in(cohort: Cohort, horizon: float) -> int:
 
 
 def metric_estimate(
-    name: str, value: float, influence: Floats, level: float, cohort: Cohort, horizon: float
+    name: str, value: float, se: float, level: float, cohort: Cohort, n_events: int, units: str
 ) -> Estimate:
-    """Give a metric with the standard error of its influence function, its interval cut to [0, 1]."""
-    se, units = sandwich_error(influence, cohort.judged)
+    """Give a metric with its interval, cut to [0, 1]."""
     lower, upper = interval(np.array([value]), np.array([se]), level, "plain")
     return Estimate(
         name=name + (f" of {cohort.cause}" if len(cohort.y.causes) > 1 else ""),
@@ -220,6 +276,15 @@ def metric_estimate(
         upper=float(upper[0]),
         level=level,
         n=len(cohort.y),
-        n_events=events_in(cohort, horizon),
+        n_events=n_events,
         method=f"{weighting_in_words(cohort)}; influence function over {units}; predictions taken as given",
     )
+
+
+def estimates_of(name: str, scores: Scores, level: float, cohort: Cohort, horizons: Floats) -> list[Estimate]:
+    """Give the metric at each horizon."""
+    columns = zip(scores.value.tolist(), scores.se.tolist(), scores.n_events.tolist(), horizons.tolist(), strict=True)
+    return [
+        metric_estimate(f"{name} at {t:g}", value, se, level, cohort, n_events, scores.units)
+        for value, se, n_events, t in columns
+    ]

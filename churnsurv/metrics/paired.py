@@ -197,7 +197,7 @@ def auc_difference(
     found = []
     for k, t in enumerate(horizons.tolist()):
         scores = [given[:, min(k, given.shape[1] - 1)] for given in both]
-        pair = [auc_at(cohort, score, np.argsort(score, kind="stable"), t) for score in scores]
+        pair = [auc_at(cohort, score, t) for score in scores]
         found.append(_of_cohort(f"AUC at {t:g}", pair, level, cohort, t))
     return _as_asked(found, times, asked)
 
