@@ -98,36 +98,40 @@ def ranks(rows: Rows, at_horizon: Floats, score: Floats, censorings: Censorings,
 @njit(cache=True, nogil=True)
 def _weights(rows, i, at_horizon, weight):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Fill `weight` (K,) with w W of row i."""
-    w, k_row = rows.weight[i], i if len(at_horizon) > 1 else 0
-    for k in range(rows.beyond[i]):
-        weight[k] = w * at_horizon[k_row, k]
-    for k in range(rows.beyond[i], len(weight)):
-        weight[k] = w * rows.at_event[i]
+    row, beyond = i if len(at_horizon) > 1 else 0, rows.beyond[i]
+    w, ended = rows.weight[i], rows.weight[i] * rows.at_event[i]
+    for k in range(len(weight)):
+        weight[k] = w * at_horizon[row, k] if k < beyond else ended
 
 
 @njit(cache=True, nogil=True)
 def _collect(rows, i, part, gone, staying):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Add the parts of row i to those who are beyond every time of censoring, and to those who ended at one."""
-    for k in range(rows.beyond[i]):
-        staying[k] += part[k]
+    beyond, passed = rows.beyond[i], rows.passed[i]
+    for k in range(len(part)):
+        staying[k] += part[k] if k < beyond else 0.0
     if rows.at_event[i] > 0.0:
-        for k in range(rows.beyond[i], len(part)):
-            gone[rows.passed[i], k] += part[k]
+        for k in range(len(part)):
+            gone[passed, k] += part[k] if k >= beyond else 0.0
 
 
 @njit(cache=True, nogil=True)
 def _spread(rows, i, part, step, moved, squares, by_unit):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Add what row i moves each score by: its part, and its martingale of censoring."""
-    w, reached, passed, beyond = rows.weight[i], rows.reached[i], rows.passed[i], rows.beyond[i]
-    is_censored = rows.at_event[i] == 0.0
+    w, reached, passed = rows.weight[i], rows.reached[i], rows.passed[i]
+    beyond = rows.beyond[i] if rows.at_event[i] == 0.0 else len(part)
     for k in range(len(part)):
-        influence = part[k] - w * moved[reached, k]
-        if is_censored and k >= beyond:
-            influence += w * step[passed, k]
-        if len(rows.unit):
-            by_unit[rows.unit[i], k] += influence
-        else:
-            squares[k] += influence * influence
+        part[k] -= w * moved[reached, k]
+    if beyond < len(part):  # censored by some horizon
+        for k in range(len(part)):
+            part[k] += w * step[passed, k] if k >= beyond else 0.0
+    if len(rows.unit):
+        unit = rows.unit[i]
+        for k in range(len(part)):
+            by_unit[unit, k] += part[k]
+    else:
+        for k in range(len(part)):
+            squares[k] += part[k] * part[k]
 
 
 @njit(cache=True, nogil=True)
@@ -151,14 +155,13 @@ def _censoring_steps(gone, staying, at_risk, hazard, within):  # type: ignore[no
 
 
 @njit(cache=True, nogil=True)
-def _errors(rows, i, at_horizon, risk, scale, part):  # type: ignore[no-untyped-def]  # pragma: no cover
-    row = i if len(risk) > 1 else 0
-    _weights(rows, i, at_horizon, part)
+def _errors(rows, i, risk, scale, part):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Multiply the weights `part` of row i by its squared errors."""
+    row, beyond = i if len(risk) > 1 else 0, rows.beyond[i]
     left = 1.0 if rows.of_cause[i] else 0.0
-    for k in range(rows.beyond[i]):
-        part[k] *= scale * risk[row, k] ** 2
-    for k in range(rows.beyond[i], len(part)):
-        part[k] *= scale * (left - risk[row, k]) ** 2
+    for k in range(len(part)):
+        error = (0.0 if k < beyond else left) - risk[row, k]
+        part[k] *= scale * (error * error)
 
 
 @njit(cache=True, nogil=True)
@@ -167,12 +170,11 @@ def _collect_errors(  # type: ignore[no-untyped-def]  # pragma: no cover
 ):
     for i in range(len(rows.weight)):
         _weights(rows, i, at_horizon, part)
+        beyond = rows.beyond[i] if rows.of_cause[i] else len(part)
         for k in range(len(part)):
             totals[0, k] += part[k]
-        if rows.of_cause[i]:
-            for k in range(rows.beyond[i], len(part)):
-                totals[1, k] += part[k]
-        _errors(rows, i, at_horizon, risk, scale, part)
+            totals[1, k] += part[k] if k >= beyond else 0.0
+        _errors(rows, i, risk, scale, part)
         for k in range(len(part)):
             value[k] += part[k]
         _collect(rows, i, part, gone, staying)
@@ -183,33 +185,39 @@ def _spread_errors(  # type: ignore[no-untyped-def]  # pragma: no cover
     rows, at_horizon, risk, scale, value, part, step, moved, squares, by_unit
 ):
     for i in range(len(rows.weight)):
-        _errors(rows, i, at_horizon, risk, scale, part)
+        _weights(rows, i, at_horizon, part)
+        _errors(rows, i, risk, scale, part)
         for k in range(len(part)):
             part[k] -= scale * rows.weight[i] * value[k]
         _spread(rows, i, part, step, moved, squares, by_unit)
 
 
 @njit(cache=True, nogil=True)
-def _tie(rows, begin, end, at_horizon, known, tied):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Fill `tied` (2, K) with the weight of cases and of controls among rows of one score."""
-    tied[:] = 0.0
+def _tie(rows, begin, end, at_horizon, known, cases, controls):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Fill `cases` and `controls` (K,) with their weights among rows of one score."""
+    cases[:] = 0.0
+    controls[:] = 0.0
     for i in range(begin, end):
         _weights(rows, i, at_horizon, known)
+        beyond = rows.beyond[i] if rows.of_cause[i] else len(known)
         for k in range(len(known)):
-            tied[0 if rows.of_cause[i] and k >= rows.beyond[i] else 1, k] += known[k]
+            if k < beyond:
+                controls[k] += known[k]
+            else:
+                cases[k] += known[k]
 
 
 @njit(cache=True, nogil=True)
 def _count_ranks(rows, at_horizon, begins, value, totals):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Fill `totals` with the weight of cases and controls, and `value` with that of pairs won."""
     n_horizons = len(value)
-    known, tied = np.empty(n_horizons), np.empty((2, n_horizons))
+    known, cases, controls = np.empty(n_horizons), np.empty(n_horizons), np.empty(n_horizons)
     for g in range(len(begins) - 1):
-        _tie(rows, begins[g], begins[g + 1], at_horizon, known, tied)
+        _tie(rows, begins[g], begins[g + 1], at_horizon, known, cases, controls)
         for k in range(n_horizons):
-            value[k] += tied[0, k] * (totals[1, k] + tied[1, k] / 2)
-            totals[0, k] += tied[0, k]
-            totals[1, k] += tied[1, k]
+            value[k] += cases[k] * (totals[1, k] + controls[k] * 0.5)
+            totals[0, k] += cases[k]
+            totals[1, k] += controls[k]
 
 
 @njit(cache=True, nogil=True)
@@ -218,22 +226,23 @@ def _pass_ranks(  # type: ignore[no-untyped-def]  # pragma: no cover
 ):
     """Pass the rows' parts of the AUC: a case's share of controls below it, a control's share of cases above it."""
     n_horizons = len(value)
-    part, tied, below = np.empty(n_horizons), np.empty((2, n_horizons)), np.zeros((2, n_horizons))
+    part, cases, controls = np.empty(n_horizons), np.empty(n_horizons), np.empty(n_horizons)
+    cases_below, controls_below = np.zeros(n_horizons), np.zeros(n_horizons)
+    per_case, per_control = 1.0 / totals[0], 1.0 / totals[1]
     for g in range(len(begins) - 1):
-        _tie(rows, begins[g], begins[g + 1], at_horizon, part, tied)
+        _tie(rows, begins[g], begins[g + 1], at_horizon, part, cases, controls)
+        for k in range(n_horizons):  # what a case and what a control of this score adds
+            won = (controls_below[k] + controls[k] * 0.5) * per_control[k] - value[k]
+            lost = 1.0 - (cases_below[k] + cases[k] * 0.5) * per_case[k] - value[k]
+            cases_below[k] += cases[k]
+            controls_below[k] += controls[k]
+            cases[k], controls[k] = won * per_case[k], lost * per_control[k]
         for i in range(begins[g], begins[g + 1]):
             _weights(rows, i, at_horizon, part)
+            beyond = rows.beyond[i] if rows.of_cause[i] else n_horizons
             for k in range(n_horizons):
-                if rows.of_cause[i] and k >= rows.beyond[i]:
-                    share = (below[1, k] + tied[1, k] / 2) / totals[1, k]
-                    part[k] *= (share - value[k]) / totals[0, k]
-                else:
-                    share = 1.0 - (below[0, k] + tied[0, k] / 2) / totals[0, k]
-                    part[k] *= (share - value[k]) / totals[1, k]
+                part[k] *= controls[k] if k < beyond else cases[k]
             if is_last:
                 _spread(rows, i, part, gone, moved, squares, by_unit)
             else:
                 _collect(rows, i, part, gone, staying)
-        for k in range(n_horizons):
-            below[0, k] += tied[0, k]
-            below[1, k] += tied[1, k]

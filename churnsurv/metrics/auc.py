@@ -124,22 +124,34 @@ def scores_of(risk_or_curves: Curves | ArrayLike, y: Outcome, cohort: Cohort, ho
 
 def _ranks(cohort: Cohort, layout: Layout, scores: Floats, horizons: Floats) -> Sums:
     """Give the AUC of the scores, (n, 1) or one column per horizon of the layout."""
-    order = np.argsort(scores[:, 0])
-    ordered = layout.ordered(order)
-    if scores.shape[1] == 1:
-        return _refused(cohort, _of_ordered(ordered, scores[order, 0]), horizons)
-    parts = []
-    for k in range(len(horizons)):
-        score = scores[order, k]
-        if np.any(score[1:] < score[:-1]):  # risks of proportional hazards are in the same order at all horizons
-            order = np.argsort(scores[:, k])
-            ordered, score = layout.ordered(order), scores[order, k]
-        parts.append(_refused(cohort, _of_ordered(ordered.at(k), score), horizons[k : k + 1]))
-    return Sums(*(np.concatenate(columns, axis=-1) for columns in zip(*parts, strict=True)))
+    columns = np.ascontiguousarray(scores.T)
+    waiting, groups, parts = np.arange(len(horizons)), [], []
+    while len(waiting):
+        first = columns[waiting[0] if len(columns) > 1 else 0]
+        order = np.argsort(first)
+        score = first[order]
+        # risks of proportional hazards are in one order at all horizons, which are then passed together
+        alike = waiting if len(columns) == 1 else _ordered_alike(columns, waiting, order, score)
+        at = layout.ordered(order).at(alike)
+        groups.append(alike)
+        parts.append(ranks(at.rows, at.at_horizon, score, at.censorings, at.n_units))
+        waiting = np.setdiff1d(waiting, alike)
+    back = np.argsort(np.concatenate(groups))
+    sums = Sums(*(np.concatenate(fields, axis=-1)[..., back] for fields in zip(*parts, strict=True)))
+    return _refused(cohort, sums, horizons)
 
 
-def _of_ordered(layout: Layout, score: Floats) -> Sums:
-    return ranks(layout.rows, layout.at_horizon, score, layout.censorings, layout.n_units)
+def _ordered_alike(
+    columns: Floats, waiting: NDArray[np.int64], order: NDArray[np.int64], score: Floats
+) -> NDArray[np.int64]:
+    """Give the columns that ascend, with the same ties, in the order of the first of those waiting."""
+    ties = score[1:] == score[:-1]
+
+    def is_alike(column: Floats) -> bool:
+        ordered = column[order]
+        return bool(np.all(ordered[1:] >= ordered[:-1]) and np.array_equal(ordered[1:] == ordered[:-1], ties))
+
+    return np.array([waiting[0], *(k for k in waiting[1:] if is_alike(columns[k]))])
 
 
 def _refused(cohort: Cohort, sums: Sums, horizons: Floats) -> Sums:

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from churnsurv.curves import Curves
 from churnsurv.exceptions import DataError
 from churnsurv.kernels.nonparametric import interval
+from churnsurv.kernels.times import count_before, count_up_to
 from churnsurv.kernels.weighted_scores import Censorings, Rows, Sums
 from churnsurv.messages import counted, first_of, numeric_column
 from churnsurv.metrics.inputs import (
@@ -48,6 +49,7 @@ class CensoringTimes(NamedTuple):
     reached: NDArray[np.int64]  #: (n,) number of times ≤ stop
     at_risk: Floats  #: weight whose end is not before each time
     hazard: Floats
+    uncensored: Floats  #: G before the first of the times and after each
 
 
 class Cohort(NamedTuple):
@@ -86,7 +88,9 @@ def scored_cohort(
     y, cause = judged.y, the_cause(y, cause)
     for t in (horizons.min(), horizons.max()):  # what is refused at any of them is refused at one of these
         events_until(y, cause, float(t), "times")
-    model = CensoringModel().fit(y, sample_weight=judged.weight) if censoring is None else censoring
+    if censoring is None:
+        return _with_kaplan_meier(judged, cause, horizons)
+    model = censoring
     left = (y.event > 0) & (y.stop <= horizons.max())
     at_event = np.zeros(len(y))
     at_event[left] = 1 / probability_uncensored(model, y.stop[left], before=True)
@@ -96,48 +100,71 @@ def scored_cohort(
         for t in horizons.tolist()
         if t < y.stop.max() or np.any((y.stop == t) & (y.event == 0))
     }
-    return Cohort(judged, cause, at_event, at_horizon, _censoring_times(judged) if censoring is None else None)
+    return Cohort(judged, cause, at_event, at_horizon, None)
+
+
+def _with_kaplan_meier(judged: Judged, cause: str, horizons: Floats) -> Cohort:
+    """Weight a cohort by its own Kaplan–Meier of censoring, as :class:`CensoringModel` fits it."""
+    y, censoring = judged.y, _censoring_times(judged)
+    left, last = (y.event > 0) & (y.stop <= horizons.max()), y.stop.max()
+    at_event = np.where(left, 1 / np.where(left, censoring.uncensored[censoring.passed], 1.0), 0.0)
+    stays_to_the_end = bool(np.any((y.stop == last) & (y.event == 0)))
+    until = np.searchsorted(censoring.times, horizons, side="right")
+    # who is censored at the very end of follow-up is known to have stayed until then: weight 1/G(t−), as G(t) is 0
+    until[horizons >= last] = np.searchsorted(censoring.times, last, side="left")
+    at_horizon = {
+        t: float(1 / censoring.uncensored[k])
+        for t, k in zip(horizons.tolist(), until.tolist(), strict=True)
+        if t < last or stays_to_the_end
+    }
+    return Cohort(judged, cause, at_event, at_horizon, censoring)
 
 
 def _censoring_times(judged: Judged) -> CensoringTimes:
     y, weight, censored = judged.y, judged.weight, judged.y.event == 0
     times = np.unique(y.stop[censored])
-    passed, reached = (np.searchsorted(times, y.stop, side=side) for side in ("left", "right"))
+    passed, reached = count_before(times, y.stop), count_up_to(times, y.stop)
     size = len(times)
-    at_risk = np.bincount(reached, weight, minlength=size + 1)[::-1].cumsum()[::-1][1:]
+    at_risk, beyond = (
+        np.bincount(position, weight, minlength=size + 1)[::-1].cumsum()[::-1][1:] for position in (reached, passed)
+    )
     ended = np.bincount(passed[censored], weight[censored], minlength=size)
     hazard = np.divide(ended, at_risk, out=np.zeros(size), where=at_risk > 0)
-    return CensoringTimes(times, passed, reached, at_risk, hazard)
+    # events come before censorings: who leaves at a time is not at risk of being censored there
+    remaining = 1 - np.divide(ended, beyond + ended, out=np.zeros(size), where=ended > 0)
+    remaining[remaining < 1e-12] = 0.0
+    return CensoringTimes(times, passed, reached, at_risk, hazard, np.concatenate(([1.0], np.cumprod(remaining))))
 
 
 class Layout(NamedTuple):
     """A cohort at horizons in ascending order, as the kernels of churnsurv/kernels/weighted_scores.py read it."""
 
     rows: Rows
-    at_horizon: Floats  #: (1, K) 1/G(t)
+    at_horizon: Floats  #: (1, K) 1/G(t), (n, K) where G differs between customers
     censorings: Censorings
     n_units: int  #: 0 where every row is a unit of its own
 
     def ordered(self, order: NDArray[np.int64]) -> Layout:
         """Give the rows in another order."""
         unit = self.rows.unit[order] if len(self.rows.unit) else self.rows.unit
-        return self._replace(rows=Rows(*(column[order] for column in self.rows[:-1]), unit))
+        at_horizon = self.at_horizon[order] if len(self.at_horizon) > 1 else self.at_horizon
+        return self._replace(rows=Rows(*(column[order] for column in self.rows[:-1]), unit), at_horizon=at_horizon)
 
-    def at(self, k: int) -> Layout:
-        """Give one of the horizons."""
-        rows = self.rows._replace(beyond=(self.rows.beyond > k).astype(np.int64))
-        within = self.censorings._replace(within=self.censorings.within[k : k + 1])
-        return self._replace(rows=rows, at_horizon=self.at_horizon[:, k : k + 1], censorings=within)
+    def at(self, chosen: NDArray[np.int64]) -> Layout:
+        """Give some of the horizons, by their positions in ascending order."""
+        beyond = np.searchsorted(chosen, np.arange(self.at_horizon.shape[1] + 1))[self.rows.beyond]
+        censorings = self.censorings._replace(within=self.censorings.within[chosen])
+        at_horizon = np.ascontiguousarray(self.at_horizon[:, chosen])
+        return self._replace(rows=self.rows._replace(beyond=beyond), at_horizon=at_horizon, censorings=censorings)
 
 
 def lay_out(cohort: Cohort, horizons: Floats, unit: NDArray[np.int64] | None, n_units: int) -> Layout:
     """Lay a cohort out for horizons in ascending order; influence is added up by unit (codes), or by row without."""
     y, last = cohort.y, cohort.y.stop.max()
-    beyond = np.searchsorted(horizons, y.stop, side="left")
+    beyond = count_before(horizons, y.stop)
     beyond[(y.stop == last) & (y.event == 0)] = len(horizons)  # known to have stayed until the very end
-    # who is left or censored by the horizon; of who is beyond all of them nothing but 1/G(t) is asked
-    nothing = np.zeros(0)
-    known = cohort.censoring or CensoringTimes(nothing, *np.zeros((2, len(y)), dtype=np.int64), nothing, nothing)
+    nothing, nowhere = np.zeros(0), np.zeros(len(y), dtype=np.int64)
+    known = cohort.censoring or CensoringTimes(nothing, nowhere, nowhere, nothing, nothing, nothing)
     until = np.where(horizons < last, horizons, np.nextafter(horizons, 0.0))
     rows = Rows(
         weight=cohort.weight,
@@ -149,7 +176,7 @@ def lay_out(cohort: Cohort, horizons: Floats, unit: NDArray[np.int64] | None, n_
         unit=np.zeros(0, dtype=np.int64) if unit is None else unit,
     )
     within = np.searchsorted(known.times, until, side="right")
-    at_horizon = np.array([[cohort.at_horizon.get(t, 0.0) for t in horizons.tolist()]])
+    at_horizon = np.column_stack(np.broadcast_arrays(*[cohort.at_horizon.get(t, 0.0) for t in horizons.tolist()]))
     return Layout(rows, at_horizon, Censorings(known.at_risk, known.hazard, within), 0 if unit is None else n_units)
 
 
