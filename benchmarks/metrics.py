@@ -5,14 +5,15 @@
     python benchmarks/metrics.py --case auc --peers churnsurv scikit-survival
 
 Cases: ``concordance`` (Harrell's, monthly times), ``concordance, continuous times``, ``quadratic`` (Harrell's at 100,000 rows,
-where scikit-survival's comparison of all pairs ends), ``uno``, ``auc`` and ``brier`` (at 19 half-years), ``aalen-johansen`` (two
-causes). churnsurv gives a standard error with each; so do R's concordance and survfit. lifelines and scikit-survival give
+where scikit-survival's comparison of all pairs ends), ``uno``, ``auc`` and ``brier`` (at 19 half-years), ``aalen-johansen``
+(two causes). churnsurv gives a standard error with each; so do R's concordance and survfit. lifelines and scikit-survival give
 values alone, and churnsurv's time holds its error, and the Brier score of the null model, all the same.
 
-Months are 1 to 120, about two fifths of the rows leave; ``auc`` and ``brier`` have censorings in the middle of months, so that
-scikit-survival's G(T) of who leaves at T is G(T−), and scores have six decimals, so that its ties are ties: the answers are the
-same (tests/metrics/test_scikit_survival.py). Time is processor time of the metric alone: data are made, libraries imported and code compiled before; predictions are given. Memory is the peak above what the process held
-when the metric began. Repeats alternate between the libraries; medians are compared.
+Months are 1 to 120, about two fifths of the rows leave. ``auc`` and ``brier`` count half-months, with censorings in the middle
+of months, so that scikit-survival's G(T) of who leaves at T is G(T−); scores have six decimals, so that its ties are ties: the
+answers are the same (tests/metrics/test_scikit_survival.py). Time is processor time of the metric alone: data are made,
+libraries imported and code compiled before; predictions are given. Memory is the peak above what the process held when the
+metric began. Repeats alternate between the libraries; medians are compared.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from typing import NamedTuple
 import numpy as np
 from measure import in_a_process_of_its_own, measured
 
-TIMES = np.arange(6.0, 120.0, 6.0)
+#: half-years, in half-months
+TIMES = np.arange(12.0, 240.0, 12.0)
 #: case → rows, libraries
 CASES = {
     "concordance": (1_000_000, ("churnsurv", "R", "lifelines")),
@@ -58,11 +60,13 @@ def portfolio(rows: int, case: str, seed: int = 1) -> Portfolio:
     score = np.round(rng.normal(size=rows), 6)
     leaves, censored = rng.exponential(120 * np.exp(-0.7 * score)), rng.uniform(0, 120, rows)
     if case != "concordance, continuous times":
-        leaves, censored = np.ceil(leaves), np.ceil(censored) - 0.5 * (case in ("auc", "brier"))
+        leaves, censored = np.ceil(leaves), np.ceil(censored)
+    if case in ("auc", "brier"):
+        leaves, censored = 2 * leaves, 2 * censored - 1
     event = (leaves <= censored).astype(int)
     if case == "aalen-johansen":
         event *= rng.integers(1, 3, rows)
-    risk = -np.expm1(-np.outer(np.exp(0.7 * score), TIMES / 120)) if case == "brier" else None
+    risk = -np.expm1(-np.outer(np.exp(0.7 * score), TIMES / 240)) if case == "brier" else None
     return Portfolio(score, np.minimum(leaves, censored), event, risk)
 
 

@@ -29,9 +29,9 @@ class Rows(NamedTuple):
     weight: Floats  #: (n,) w_i
     at_event: Floats  #: (n,) 1/G(T_i−) of who left by any cause, 0 of who was censored
     of_cause: NDArray[np.bool_]  #: (n,) whether an event is of the cause
-    beyond: Ints  #: (n,) number of horizons, in ascending order, beyond which the row is under observation
-    passed: Ints  #: (n,) number of times of censoring before the row's end
-    reached: Ints  #: (n,) number of those up to its end
+    beyond: NDArray[np.int32]  #: (n,) number of horizons, in ascending order, beyond which the row is under observation
+    passed: NDArray[np.int32]  #: (n,) number of times of censoring before the row's end
+    reached: NDArray[np.int32]  #: (n,) number of those up to its end
     unit: Ints  #: (n,) the independent unit to whose influence the row's is added; (0,): every row is a unit
 
 

@@ -152,7 +152,9 @@ class Layout(NamedTuple):
 
     def at(self, chosen: NDArray[np.int64]) -> Layout:
         """Give some of the horizons, by their positions in ascending order."""
-        beyond = np.searchsorted(chosen, np.arange(self.at_horizon.shape[1] + 1))[self.rows.beyond]
+        if len(chosen) == self.at_horizon.shape[1]:
+            return self
+        beyond = np.searchsorted(chosen, np.arange(self.at_horizon.shape[1] + 1))[self.rows.beyond].astype(np.int32)
         censorings = self.censorings._replace(within=self.censorings.within[chosen])
         at_horizon = np.ascontiguousarray(self.at_horizon[:, chosen])
         return self._replace(rows=self.rows._replace(beyond=beyond), at_horizon=at_horizon, censorings=censorings)
@@ -170,9 +172,9 @@ def lay_out(cohort: Cohort, horizons: Floats, unit: NDArray[np.int64] | None, n_
         weight=cohort.weight,
         at_event=cohort.at_event,
         of_cause=np.asarray(y.event == y.cause_code(cohort.cause)),
-        beyond=beyond,
-        passed=known.passed,
-        reached=known.reached,
+        beyond=beyond.astype(np.int32),
+        passed=known.passed.astype(np.int32),
+        reached=known.reached.astype(np.int32),
         unit=np.zeros(0, dtype=np.int64) if unit is None else unit,
     )
     within = np.searchsorted(known.times, until, side="right")

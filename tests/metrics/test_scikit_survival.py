@@ -3,8 +3,8 @@
 They part in four conventions:
 
 - G at an event's own time: scikit-survival weights who leaves at T by 1/G(T), after the censorings of that time; here and in R
-  by 1/G(T−), as who leaves at T needed to be uncensored only until just before. The same where no censoring is at the time of an
-  event; on monthly data not. With a censoring model whose G(T−) is its G(T), its numbers come out.
+  by 1/G(T−), as who leaves at T needed to be uncensored only until just before. The same where no censoring is at the time of
+  an event; on monthly data not. With a censoring model whose G(T−) is its G(T), its numbers come out.
 - `tau`: it counts events before tau, here and in R those at tau too.
 - Scores within 1e-8 of each other are ties to it, here only equal ones.
 - One cause, no entry, no case weights, no standard error there: nothing to compare.
