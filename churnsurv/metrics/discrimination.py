@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from churnsurv.curves import Curves
 from churnsurv.exceptions import DataError, NotIdentifiedError, SmallSampleWarning, SupportWarning
 from churnsurv.kernels.buckets import lay_buckets
 from churnsurv.kernels.concordance import Pairs, count_pairs, count_weighted_pairs
@@ -156,6 +157,11 @@ class ComparedPairs(NamedTuple):
 
     def score(self, risk: ArrayLike, argument: str) -> Floats:
         """Read a score of all rows; give it for those that are judged."""
+        if isinstance(risk, Curves):
+            raise DataError(
+                f"{argument} holds curves; a concordance compares one number per row. Pass the model's predict(X), or the risk "
+                "by a horizon, curves.risk(cause, horizon)."
+            )
         return finite_numbers(risk, self.n_given, argument)[self.judged.rows]
 
     def pairs(self, score: Floats) -> Pairs:

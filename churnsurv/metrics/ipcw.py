@@ -118,7 +118,9 @@ def read_horizons(times: float | ArrayLike) -> Floats:
     return numeric_column(asked, "times")
 
 
-def predicted_risk(curves_or_risk: Curves | ArrayLike, y: Outcome, cohort: Cohort, horizons: Floats) -> Floats:
+def predicted_risk(
+    curves_or_risk: Curves | ArrayLike, y: Outcome, cohort: Cohort, horizons: Floats, which: str = "prediction"
+) -> Floats:
     """Give the predicted probabilities of having left by the cause, for the rows of the cohort among those of y."""
     rows = cohort.judged.rows
     if isinstance(curves_or_risk, Curves):
@@ -132,16 +134,16 @@ def predicted_risk(curves_or_risk: Curves | ArrayLike, y: Outcome, cohort: Cohor
         risk = risk[:, None] if risk.ndim == 1 and len(horizons) == 1 else risk
         if risk.shape != (len(y), len(horizons)):
             raise DataError(
-                f"The predictions have shape {np.shape(curves_or_risk)}, expected ({len(y):,}, {len(horizons)}): one row "
+                f"The {which}s have shape {np.shape(curves_or_risk)}, expected ({len(y):,}, {len(horizons)}): one row "
                 "per row of the outcome, one column per time."
             )
-    columns = [finite_numbers(risk[:, k], len(y), f"The prediction for {t:g}") for k, t in enumerate(horizons)]
+    columns = [finite_numbers(risk[:, k], len(y), f"The {which} for {t:g}") for k, t in enumerate(horizons)]
     risk = np.column_stack(columns)
     outside = np.flatnonzero(np.any((risk < -1e-9) | (risk > 1 + 1e-9), axis=1))
     if len(outside):
         worst = risk[outside[0]]
         raise DataError(
-            f"{counted(len(outside), 'row')} (row {first_of(outside)}) hold predictions outside 0…1 ({first_of(worst)}). "
+            f"{counted(len(outside), 'row')} (row {first_of(outside)}) hold {which}s outside 0…1 ({first_of(worst)}). "
             "Give the probability of having left by each time, not a score or a linear predictor."
         )
     return risk[rows]
@@ -156,7 +158,15 @@ def _require_same_rows(curves: Curves, y: Outcome) -> None:
     subject, index = pd.Index(y.subject), curves.index
     if subject.equals(index) or subject.equals(pd.RangeIndex(len(y))):  # the latter: subjects were not named
         return
-    if index.is_unique and len(index.difference(subject)) == 0:
+    among = index.isin(subject)
+    if among.any() and not among.all() and pd.api.types.infer_dtype(index) == "string":
+        # labels of another kind (of accounts beside customers, or numbers of rows) share none
+        row = int(np.flatnonzero(~among)[0])
+        raise DataError(
+            f"The curves are of other rows than the outcome: {index[row]!r} (row {row}) is none of its subjects, though others "
+            "are. Predict for X.loc[y.subject]."
+        )
+    if index.is_unique and among.all():
         row = int(np.flatnonzero(subject != index)[0])
         raise DataError(
             f"The curves' rows are the outcome's subjects in another order (row {row}: {index[row]!r} beside "
