@@ -39,7 +39,7 @@ _CLASSES = {
     "CensoringModel": "churnsurv.nonparametric",
 }
 #: fitted attributes with one row per customer of the training data; they stay out of the file
-_ROWS_OF_CUSTOMERS = ("oob_curves_",)
+_ROWS_OF_CUSTOMERS = ("oob_curves_", "bound_")
 #: fitted attributes that tell the mean covariates of risk sets
 _OF_RISK_SETS = ("hazard_variance_", "hazard_gradient_", "curve_parts_", "variance_parts_")
 #: records that fitted models hold, and where they live

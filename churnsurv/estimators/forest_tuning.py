@@ -257,7 +257,8 @@ def _out_of_bag(
         risk = mortality[known, code - 1]
         estimate = oob_concordance(y[known], risk, alike, cause, weight=known_weight, tau=judge.horizon)
     else:
-        estimate = judge.estimate(y[known], probability[known, code], known_weight)
+        censoring = judge.censoring_of(frame.iloc[known], y[known], known_weight)
+        estimate = judge.estimate(y[known], probability[known, code], known_weight, censoring=censoring)
     return {"score": judge.signed(estimate), "se": estimate.se, "leaves": _leaves(forest)}
 
 

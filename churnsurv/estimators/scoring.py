@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, cast, get_args
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils.metadata_routing import UNUSED
 
 from churnsurv.data.features import feature_frame
@@ -21,6 +21,7 @@ from churnsurv.exceptions import DataError
 from churnsurv.messages import counted, first_of, numeric_column, one_number
 from churnsurv.metrics import brier_score, concordance_index, integrated_brier_score
 from churnsurv.metrics.inputs import judged_rows, require_cohort, the_cause
+from churnsurv.nonparametric import CensoringModel
 from churnsurv.outcome import Outcome
 from churnsurv.results import Estimate
 from churnsurv.rows import as_outcome
@@ -35,6 +36,7 @@ def scorer(
     cause: str | None = None,
     horizon: float | None = None,
     times: ArrayLike | None = None,
+    censoring: CensoringModel | None = None,
 ) -> Scorer:
     """Make a scorer for ``GridSearchCV``, ``cross_val_score`` and :func:`churnsurv.tune_forest`.
 
@@ -51,6 +53,9 @@ def scorer(
         For ``"brier"``, required. For ``"concordance"``: only leavers until then are compared with who is left.
     times : array of two or more, optional
         For ``"integrated_brier"``, required: the same for every fold, within the follow-up of each.
+    censoring : CensoringModel, optional
+        For Brier scores: fitted anew to the scored rows and their X in the place of their Kaplan–Meier, e.g.
+        ``cs.CensoringModel(cs.CoxPH())`` where censoring depends on the covariates.
 
     Returns
     -------
@@ -79,7 +84,7 @@ def scorer(
     >>> bool((scores > -0.25).all())
     True
     """
-    made = Scorer(name, cause=cause, horizon=horizon, times=times)
+    made = Scorer(name, cause=cause, horizon=horizon, times=times, censoring=censoring)
     made.check()
     return made
 
@@ -97,11 +102,13 @@ class Scorer(BaseEstimator):  # type: ignore[misc]
         cause: str | None = None,
         horizon: float | None = None,
         times: ArrayLike | None = None,
+        censoring: CensoringModel | None = None,
     ) -> None:
         self.name = name
         self.cause = cause
         self.horizon = horizon
         self.times = times
+        self.censoring = censoring
 
     def __call__(
         self,
@@ -116,7 +123,8 @@ class Scorer(BaseEstimator):  # type: ignore[misc]
         if len(self.horizons()):
             # before the model is asked: its curves begin where rows enter
             require_cohort(judged_rows(outcome, sample_weight, None), "a Brier score")
-        return self.signed(self.estimate(outcome, self._predicted(estimator, X, outcome), sample_weight))
+        predicted, censoring = self._predicted(estimator, X, outcome), self.censoring_of(X, outcome, sample_weight)
+        return self.signed(self.estimate(outcome, predicted, sample_weight, censoring=censoring))
 
     score = __call__  # by this name scikit-learn finds what may be routed here
 
@@ -135,6 +143,8 @@ class Scorer(BaseEstimator):  # type: ignore[misc]
                 raise DataError(f"horizon={self.horizon!r}: give a positive number, on the scale of `stop`.")
         elif self.name == "brier":
             raise DataError("brier judges probabilities of leaving by a time: pass horizon=, such as 12 months.")
+        if self.censoring is not None and self.name == "concordance":
+            raise DataError("concordance (Harrell's) weights nothing by the censoring: leave censoring out.")
         if self.times is not None and self.name != "integrated_brier":
             raise DataError(
                 f"{self.name} takes no times; they are for integrated_brier. Pass horizon= or leave them out."
@@ -157,6 +167,16 @@ class Scorer(BaseEstimator):  # type: ignore[misc]
             np.asarray(self.times if self.name == "integrated_brier" else self.horizon, dtype=np.float64)
         )
 
+    def censoring_of(
+        self, X: pd.DataFrame | ArrayLike, y: Outcome, sample_weight: ArrayLike | None
+    ) -> CensoringModel | None:
+        """Fit the censoring model to scored rows; None without one."""
+        if self.censoring is None:
+            return None
+        covariates = None if self.censoring.model is None else X
+        model: CensoringModel = clone(self.censoring)
+        return model.fit(y, covariates, sample_weight=sample_weight)
+
     def signed(self, estimate: Estimate) -> float:
         """Give the value of an estimate so that more is better."""
         return estimate.value if self.name == "concordance" else -estimate.value
@@ -167,6 +187,7 @@ class Scorer(BaseEstimator):  # type: ignore[misc]
         predicted: Floats,
         sample_weight: ArrayLike | None = None,
         cluster: ArrayLike | None = None,
+        censoring: CensoringModel | None = None,
     ) -> Estimate:
         """Estimate the metric itself from predictions.
 
@@ -175,10 +196,13 @@ class Scorer(BaseEstimator):  # type: ignore[misc]
         y : Outcome of n rows
         predicted : (n,) risks for a concordance, (n, T) probabilities of having left by :meth:`horizons` otherwise
         sample_weight, cluster : (n,), optional
+        censoring : CensoringModel, optional
+            Fitted on these rows, or made theirs by ``.at``.
         """
         given: dict[str, Any] = {"cause": self.cause, "sample_weight": sample_weight, "cluster": cluster}
         if self.name == "concordance":
             return concordance_index(y, predicted, tau=self.horizon, **given)
+        given["censoring"] = censoring
         if self.name == "integrated_brier":
             return integrated_brier_score(y, predicted, self.horizons(), **given)
         return cast(Estimate, brier_score(y, predicted[:, 0], float(self.horizons()[0]), **given))

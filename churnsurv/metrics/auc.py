@@ -24,14 +24,11 @@ from churnsurv.messages import confidence_level
 from churnsurv.metrics.inputs import finite_numbers
 from churnsurv.metrics.ipcw import (
     Cohort,
-    Layout,
-    estimates_of,
-    one_horizon,
     predicted_risk,
     read_horizons,
-    score_cohort,
     scored_cohort,
 )
+from churnsurv.metrics.layout import Layout, estimates_of, one_horizon, score_cohort
 from churnsurv.nonparametric import CensoringModel
 from churnsurv.outcome import Outcome
 from churnsurv.results import Estimate
@@ -109,17 +106,19 @@ def cumulative_dynamic_auc(
     return table
 
 
-def scores_of(risk_or_curves: Curves | ArrayLike, y: Outcome, cohort: Cohort, horizons: Floats) -> Floats:
+def scores_of(
+    risk_or_curves: Curves | ArrayLike, y: Outcome, cohort: Cohort, horizons: Floats, which: str = "score"
+) -> Floats:
     """Give the scores of the cohort's rows, (n, T), or (n, 1) where they are the same for all times."""
     if isinstance(risk_or_curves, Curves):
-        return predicted_risk(risk_or_curves, y, cohort, horizons)
+        return predicted_risk(risk_or_curves, y, cohort, horizons, which)
     given = np.asarray(risk_or_curves)
     if given.ndim == 2 and given.shape[1] == len(horizons) > 1:
         if given.dtype == np.float64 and len(given) == len(y) and np.isfinite(given).all():
             return given[cohort.judged.rows]
-        columns = [finite_numbers(given[:, k], len(y), f"The score for {t:g}") for k, t in enumerate(horizons)]
+        columns = [finite_numbers(given[:, k], len(y), f"The {which} for {t:g}") for k, t in enumerate(horizons)]
         return np.column_stack(columns)[cohort.judged.rows]
-    return finite_numbers(risk_or_curves if given.ndim < 2 else given, len(y), "The score")[cohort.judged.rows, None]
+    return finite_numbers(risk_or_curves if given.ndim < 2 else given, len(y), f"The {which}")[cohort.judged.rows, None]
 
 
 def _ranks(cohort: Cohort, layout: Layout, scores: Floats, horizons: Floats) -> Sums:

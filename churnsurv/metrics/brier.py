@@ -24,17 +24,14 @@ from churnsurv.messages import confidence_level, first_of
 from churnsurv.metrics.inputs import null_risk
 from churnsurv.metrics.ipcw import (
     Cohort,
-    Layout,
-    estimates_of,
     events_in,
     metric_estimate,
-    one_horizon,
     predicted_risk,
     read_horizons,
     sandwich_error,
-    score_cohort,
     scored_cohort,
 )
+from churnsurv.metrics.layout import Layout, estimates_of, one_horizon, score_cohort
 from churnsurv.nonparametric import CensoringModel
 from churnsurv.outcome import Outcome
 from churnsurv.results import Estimate
@@ -68,7 +65,9 @@ def brier_score(
     cause : str, optional
         Cause to be measured; needed when there are several.
     censoring : CensoringModel, optional
-        G, taken as known; default: Kaplan–Meier of the given y, whose estimation is part of the standard error.
+        G, taken as known in the standard error; default: Kaplan–Meier of the given y, whose estimation is part of it. One with
+        strata or a model gives each row its own weights, 1/G(T−|x) and 1/G(t|x): fitted on these rows, or made theirs by
+        ``censoring.at(X)``.
     sample_weight : (n,), optional
         Case weights; 0 leaves a row out.
     cluster : (n,) labels, optional
@@ -81,7 +80,8 @@ def brier_score(
     Estimate for a single number, else a frame with one row per time
         ``time``, the fields of Estimate, and ``null_value``: the score of predicting for everybody the Aalen–Johansen
         estimate of the given y, and ``ipa``: 1 − value / null_value (with an interval:
-        :func:`churnsurv.metrics.index_of_prediction_accuracy`). Standard errors come from the influence function, the predictions taken as given;
+        :func:`churnsurv.metrics.index_of_prediction_accuracy`).
+        Standard errors come from the influence function, the predictions taken as given;
         intervals are value ± z·se, cut to [0, 1].
 
     Raises

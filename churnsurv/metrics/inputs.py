@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, NoReturn, cast
 
 import numpy as np
 import pandas as pd
@@ -120,13 +120,31 @@ def probability_uncensored(model: CensoringModel, times: Floats, *, before: bool
     with warnings.catch_warnings():  # the error below says it for these customers
         warnings.simplefilter("ignore", SupportWarning)
         probability = np.asarray(model.probability(times, before=before), dtype=np.float64)
+    return _divisor(probability, times)
+
+
+def own_probability_uncensored(
+    model: CensoringModel, rows: NDArray[np.int64], times: Floats, *, before: bool
+) -> Floats:
+    """Give G(t_i−|x_i) or G(t_i|x_i) for the rows at these positions among those of the model, each at its own time."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SupportWarning)
+        return _divisor(model.probability_each(times, before=before, rows=rows), times)
+
+
+def _divisor(probability: Floats, times: Floats) -> Floats:
     impossible = np.flatnonzero(~(probability > 0))
     if len(impossible):
-        raise NotIdentifiedError(
-            f"The censoring model gives nobody a chance to be under observation at {times[impossible].min():g}, where some "
-            "are. Use an earlier horizon (times= or tau=), or a censoring model fitted on these customers."
-        )
+        refuse_no_chance(times[impossible].min())
     return probability
+
+
+def refuse_no_chance(time: float) -> NoReturn:
+    """Say that nothing can be divided by G at a time."""
+    raise NotIdentifiedError(
+        f"The censoring model gives nobody a chance to be under observation at {time:g}, where some are. Use an earlier "
+        "horizon (times= or tau=), or a censoring model fitted on these customers."
+    )
 
 
 def has_late_entry(y: Outcome) -> bool:

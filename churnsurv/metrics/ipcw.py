@@ -9,7 +9,6 @@ With G the probability of not being censored yet, row i is known at t with weigh
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +19,6 @@ from churnsurv.curves import Curves
 from churnsurv.exceptions import DataError
 from churnsurv.kernels.nonparametric import interval
 from churnsurv.kernels.times import count_before, count_up_to
-from churnsurv.kernels.weighted_scores import Censorings, Rows, Sums
 from churnsurv.messages import counted, first_of, numeric_column
 from churnsurv.metrics.inputs import (
     Judged,
@@ -28,10 +26,10 @@ from churnsurv.metrics.inputs import (
     events_until,
     finite_numbers,
     judged_rows,
+    own_probability_uncensored,
     probability_uncensored,
     require_cohort,
     the_cause,
-    units_of,
 )
 from churnsurv.nonparametric import CensoringModel
 from churnsurv.outcome import Outcome
@@ -58,7 +56,7 @@ class Cohort(NamedTuple):
     judged: Judged
     cause: str
     at_event: Floats
-    at_horizon: dict[float, float]
+    at_horizon: dict[float, float | Floats]  #: one number, or one per row where G differs between customers
     censoring: CensoringTimes | None  #: None where G is given, so that it is taken as known
 
     @property
@@ -85,21 +83,29 @@ def scored_cohort(
     refuse_recurrent(y, metric[0].upper() + metric[1:])
     judged = judged_rows(y, sample_weight, cluster)
     require_cohort(judged, metric)
-    y, cause = judged.y, the_cause(y, cause)
+    given, y, cause = y, judged.y, the_cause(y, cause)
     for t in (horizons.min(), horizons.max()):  # what is refused at any of them is refused at one of these
         events_until(y, cause, float(t), "times")
     if censoring is None:
         return _with_kaplan_meier(judged, cause, horizons)
-    model = censoring
-    left = (y.event > 0) & (y.stop <= horizons.max())
+    censoring.require_rows_of(given)
+    left = np.flatnonzero((y.event > 0) & (y.stop <= horizons.max()))
     at_event = np.zeros(len(y))
-    at_event[left] = 1 / probability_uncensored(model, y.stop[left], before=True)
-    # who is censored at the very end of follow-up is known to have stayed until then: weight 1/G(t−), as G(t) is 0
-    at_horizon = {
-        t: float(1 / probability_uncensored(model, np.array([t]), before=bool(t >= y.stop.max()))[0])
-        for t in horizons.tolist()
-        if t < y.stop.max() or np.any((y.stop == t) & (y.event == 0))
-    }
+    among = np.arange(len(given))[judged.rows]
+    at_event[left] = 1 / own_probability_uncensored(censoring, among[left], y.stop[left], before=True)
+    at_horizon: dict[float, float | Floats] = {}
+    for t in horizons.tolist():
+        end = bool(t >= y.stop.max())
+        # who is censored at the very end of follow-up is known to have stayed until then: weight 1/G(t−), as G(t) is 0
+        stays = np.flatnonzero((y.stop > t) | (end & (y.stop == t) & (y.event == 0)))
+        if not len(stays):
+            continue
+        if censoring.conditional:
+            of_row = np.zeros(len(y))
+            of_row[stays] = 1 / own_probability_uncensored(censoring, among[stays], np.full(len(stays), t), before=end)
+            at_horizon[t] = of_row
+        else:
+            at_horizon[t] = float(1 / probability_uncensored(censoring, np.array([t]), before=end)[0])
     return Cohort(judged, cause, at_event, at_horizon, None)
 
 
@@ -136,82 +142,6 @@ def _censoring_times(judged: Judged) -> CensoringTimes:
     return CensoringTimes(times, passed, reached, at_risk, hazard, np.concatenate(([1.0], np.cumprod(remaining))))
 
 
-class Layout(NamedTuple):
-    """A cohort at horizons in ascending order, as the kernels of churnsurv/kernels/weighted_scores.py read it."""
-
-    rows: Rows
-    at_horizon: Floats  #: (1, K) 1/G(t), (n, K) where G differs between customers
-    censorings: Censorings
-    n_units: int  #: 0 where every row is a unit of its own
-
-    def ordered(self, order: NDArray[np.int64]) -> Layout:
-        """Give the rows in another order."""
-        unit = self.rows.unit[order] if len(self.rows.unit) else self.rows.unit
-        at_horizon = self.at_horizon[order] if len(self.at_horizon) > 1 else self.at_horizon
-        return self._replace(rows=Rows(*(column[order] for column in self.rows[:-1]), unit), at_horizon=at_horizon)
-
-    def at(self, chosen: NDArray[np.int64]) -> Layout:
-        """Give some of the horizons, by their positions in ascending order."""
-        if len(chosen) == self.at_horizon.shape[1]:
-            return self
-        beyond = np.searchsorted(chosen, np.arange(self.at_horizon.shape[1] + 1))[self.rows.beyond].astype(np.int32)
-        censorings = self.censorings._replace(within=self.censorings.within[chosen])
-        at_horizon = np.ascontiguousarray(self.at_horizon[:, chosen])
-        return self._replace(rows=self.rows._replace(beyond=beyond), at_horizon=at_horizon, censorings=censorings)
-
-
-def lay_out(cohort: Cohort, horizons: Floats, unit: NDArray[np.int64] | None, n_units: int) -> Layout:
-    """Lay a cohort out for horizons in ascending order; influence is added up by unit (codes), or by row without."""
-    y, last = cohort.y, cohort.y.stop.max()
-    beyond = count_before(horizons, y.stop)
-    beyond[(y.stop == last) & (y.event == 0)] = len(horizons)  # known to have stayed until the very end
-    nothing, nowhere = np.zeros(0), np.zeros(len(y), dtype=np.int64)
-    known = cohort.censoring or CensoringTimes(nothing, nowhere, nowhere, nothing, nothing, nothing)
-    until = np.where(horizons < last, horizons, np.nextafter(horizons, 0.0))
-    rows = Rows(
-        weight=cohort.weight,
-        at_event=cohort.at_event,
-        of_cause=np.asarray(y.event == y.cause_code(cohort.cause)),
-        beyond=beyond.astype(np.int32),
-        passed=known.passed.astype(np.int32),
-        reached=known.reached.astype(np.int32),
-        unit=np.zeros(0, dtype=np.int64) if unit is None else unit,
-    )
-    within = np.searchsorted(known.times, until, side="right")
-    at_horizon = np.column_stack(np.broadcast_arrays(*[cohort.at_horizon.get(t, 0.0) for t in horizons.tolist()]))
-    return Layout(rows, at_horizon, Censorings(known.at_risk, known.hazard, within), 0 if unit is None else n_units)
-
-
-class Scores(NamedTuple):
-    """A metric at each horizon asked for, with its standard error; (K,) each."""
-
-    value: Floats
-    se: Floats
-    n_events: NDArray[np.int64]
-    totals: Floats  #: (2, K), see :class:`churnsurv.kernels.weighted_scores.Sums`
-    units: str  #: the number of independent units, in words
-
-
-def score_cohort(cohort: Cohort, horizons: Floats, sums_of: Callable[[Layout], Sums]) -> Scores:
-    """Score predictions at horizons in any order; `sums_of` gets them ascending."""
-    order = np.argsort(horizons, kind="stable")
-    unit, n_units, words = units_of(cohort.judged)
-    layout = lay_out(cohort, horizons[order], unit, n_units)
-    sums = sums_of(layout)
-    squares = sums.squares if unit is None else np.sum(sums.by_unit**2, axis=0)
-    events = np.bincount(layout.rows.beyond[layout.rows.of_cause], minlength=len(order) + 1).cumsum()[:-1]
-    back = np.argsort(order)
-    se = np.sqrt(n_units / (n_units - 1) * squares)
-    return Scores(sums.value[back], se[back], events[back], sums.totals[:, back], words)
-
-
-def one_horizon(cohort: Cohort, t: float, sums_of: Callable[[Layout], Sums]) -> tuple[float, Floats]:
-    """Give a score at t and each row's influence on it, (n,)."""
-    n = len(cohort.y)
-    sums = sums_of(lay_out(cohort, np.array([t]), np.arange(n), n))
-    return float(sums.value[0]), sums.by_unit[:, 0]
-
-
 def read_horizons(times: float | ArrayLike) -> Floats:
     """Give the times asked for as an array."""
     asked = np.atleast_1d(np.asarray(times))
@@ -220,7 +150,9 @@ def read_horizons(times: float | ArrayLike) -> Floats:
     return numeric_column(asked, "times")
 
 
-def predicted_risk(curves_or_risk: Curves | ArrayLike, y: Outcome, cohort: Cohort, horizons: Floats) -> Floats:
+def predicted_risk(
+    curves_or_risk: Curves | ArrayLike, y: Outcome, cohort: Cohort, horizons: Floats, which: str = "prediction"
+) -> Floats:
     """Give the predicted probabilities of having left by the cause, for the rows of the cohort among those of y."""
     rows = cohort.judged.rows
     if isinstance(curves_or_risk, Curves):
@@ -234,18 +166,18 @@ def predicted_risk(curves_or_risk: Curves | ArrayLike, y: Outcome, cohort: Cohor
         risk = risk[:, None] if risk.ndim == 1 and len(horizons) == 1 else risk
         if risk.shape != (len(y), len(horizons)):
             raise DataError(
-                f"The predictions have shape {np.shape(curves_or_risk)}, expected ({len(y):,}, {len(horizons)}): one row "
+                f"The {which}s have shape {np.shape(curves_or_risk)}, expected ({len(y):,}, {len(horizons)}): one row "
                 "per row of the outcome, one column per time."
             )
     if risk.dtype == np.float64 and risk.min() >= -1e-9 and risk.max() <= 1 + 1e-9:  # not so if one is missing
         return risk[rows]
-    columns = [finite_numbers(risk[:, k], len(y), f"The prediction for {t:g}") for k, t in enumerate(horizons)]
+    columns = [finite_numbers(risk[:, k], len(y), f"The {which} for {t:g}") for k, t in enumerate(horizons)]
     risk = np.column_stack(columns)
     outside = np.flatnonzero(np.any((risk < -1e-9) | (risk > 1 + 1e-9), axis=1))
     if len(outside):
         worst = risk[outside[0]]
         raise DataError(
-            f"{counted(len(outside), 'row')} (row {first_of(outside)}) hold predictions outside 0…1 ({first_of(worst)}). "
+            f"{counted(len(outside), 'row')} (row {first_of(outside)}) hold {which}s outside 0…1 ({first_of(worst)}). "
             "Give the probability of having left by each time, not a score or a linear predictor."
         )
     return risk[rows]
@@ -260,7 +192,15 @@ def _require_same_rows(curves: Curves, y: Outcome) -> None:
     subject, index = pd.Index(y.subject), curves.index
     if subject.equals(index) or subject.equals(pd.RangeIndex(len(y))):  # the latter: subjects were not named
         return
-    if index.is_unique and len(index.difference(subject)) == 0:
+    among = index.isin(subject)
+    if among.any() and not among.all() and pd.api.types.infer_dtype(index) == "string":
+        # labels of another kind (of accounts beside customers, or numbers of rows) share none
+        row = int(np.flatnonzero(~among)[0])
+        raise DataError(
+            f"The curves are of other rows than the outcome: {index[row]!r} (row {row}) is none of its subjects, though others "
+            "are. Predict for X.loc[y.subject]."
+        )
+    if index.is_unique and among.all():
         row = int(np.flatnonzero(subject != index)[0])
         raise DataError(
             f"The curves' rows are the outcome's subjects in another order (row {row}: {index[row]!r} beside "
@@ -308,12 +248,3 @@ def metric_estimate(
         n_events=n_events,
         method=f"{weighting_in_words(cohort)}; influence function over {units}; predictions taken as given",
     )
-
-
-def estimates_of(name: str, scores: Scores, level: float, cohort: Cohort, horizons: Floats) -> list[Estimate]:
-    """Give the metric at each horizon."""
-    columns = zip(scores.value.tolist(), scores.se.tolist(), scores.n_events.tolist(), horizons.tolist(), strict=True)
-    return [
-        metric_estimate(f"{name} at {t:g}", value, se, level, cohort, n_events, scores.units)
-        for value, se, n_events, t in columns
-    ]
