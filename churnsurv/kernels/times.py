@@ -64,7 +64,7 @@ def count_before(grid: Floats, times: Floats) -> Ints:
     if not len(grid):
         return count
     last = np.maximum(count - 1, 0)
-    return count - ((count > 0) & (grid[last] == times))
+    return np.asarray(count - ((count > 0) & (grid[last] == times)))
 
 
 def steps_until(times: Floats, at: Floats) -> Ints:

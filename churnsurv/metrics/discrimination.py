@@ -226,8 +226,8 @@ def read_pairs(
     counted = np.concatenate(([0], np.cumsum(time_weight > 0)))
     if not np.any(counted[np.where(is_event, last - 1, last)] > counted[first]):
         raise NotIdentifiedError(
-            f"weighting={weighting!r} gives no pair a weight: everybody under observation left early, so that the survival is 0 "
-            "at all later events. Use weighting='n', or leave out who entered before that."
+            f"weighting={weighting!r} gives no pair a weight: everybody under observation left early, so that the survival is "
+            "0 at all later events. Use weighting='n', or leave out who entered before that."
         )
     of_cause, until = f" of {cause}" if len(y.causes) > 1 else "", "" if tau is None else f" up to {tau:g}"
     return ComparedPairs(

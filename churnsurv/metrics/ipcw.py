@@ -118,7 +118,7 @@ def _with_kaplan_meier(judged: Judged, cause: str, horizons: Floats) -> Cohort:
     until = np.searchsorted(censoring.times, horizons, side="right")
     # who is censored at the very end of follow-up is known to have stayed until then: weight 1/G(t−), as G(t) is 0
     until[horizons >= last] = np.searchsorted(censoring.times, last, side="left")
-    at_horizon = {
+    at_horizon: dict[float, float | Floats] = {
         t: float(1 / censoring.uncensored[k])
         for t, k in zip(horizons.tolist(), until.tolist(), strict=True)
         if t < last or stays_to_the_end

@@ -27,9 +27,18 @@ class Layout(NamedTuple):
 
     def ordered(self, order: NDArray[np.int64]) -> Layout:
         """Give the rows in another order."""
-        unit = self.rows.unit[order] if len(self.rows.unit) else self.rows.unit
+        rows, unit = self.rows, self.rows.unit
+        moved = Rows(
+            weight=rows.weight[order],
+            at_event=rows.at_event[order],
+            of_cause=rows.of_cause[order],
+            beyond=rows.beyond[order],
+            passed=rows.passed[order],
+            reached=rows.reached[order],
+            unit=unit[order] if len(unit) else unit,
+        )
         at_horizon = self.at_horizon[order] if len(self.at_horizon) > 1 else self.at_horizon
-        return self._replace(rows=Rows(*(column[order] for column in self.rows[:-1]), unit), at_horizon=at_horizon)
+        return self._replace(rows=moved, at_horizon=at_horizon)
 
     def at(self, chosen: NDArray[np.int64]) -> Layout:
         """Give some of the horizons, by their positions in ascending order."""
