@@ -11,11 +11,11 @@ from churnsurv.metrics.auc import cumulative_dynamic_auc
 from churnsurv.metrics.brier import brier_score, integrated_brier_score
 from churnsurv.metrics.calibration import Calibration, calibration
 from churnsurv.metrics.d_calibration import d_calibration
+from churnsurv.metrics.difference import Difference
 from churnsurv.metrics.discrimination import concordance_index
 from churnsurv.metrics.ipa import index_of_prediction_accuracy
 from churnsurv.metrics.observed_expected import observed_expected
 from churnsurv.metrics.paired import (
-    Difference,
     auc_difference,
     brier_difference,
     concordance_difference,

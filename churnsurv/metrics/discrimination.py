@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from churnsurv.curves import Curves
 from churnsurv.exceptions import DataError, NotIdentifiedError, SmallSampleWarning, SupportWarning
 from churnsurv.kernels.buckets import lay_buckets
 from churnsurv.kernels.concordance import Pairs, count_pairs, count_weighted_pairs
@@ -156,6 +157,11 @@ class ComparedPairs(NamedTuple):
 
     def score(self, risk: ArrayLike, argument: str) -> Floats:
         """Read a score of all rows; give it for those that are judged."""
+        if isinstance(risk, Curves):
+            raise DataError(
+                f"{argument} holds curves; a concordance compares one number per row. Pass the model's predict(X), or the risk "
+                "by a horizon, curves.risk(cause, horizon)."
+            )
         return finite_numbers(risk, self.n_given, argument)[self.judged.rows]
 
     def pairs(self, score: Floats) -> Pairs:
@@ -216,6 +222,13 @@ def read_pairs(
     layout = lay_buckets(None if y.from_origin else y.start, y.stop, is_event, stratum, len(labels))
     buckets, first, last, death = layout
     _require_pairs(np.where(is_event, last - 1, last) > first, len(labels))
+    time_weight = _time_weight(y, buckets, stratum, weight, "n" if own is not None else weighting, censoring)
+    counted = np.concatenate(([0], np.cumsum(time_weight > 0)))
+    if not np.any(counted[np.where(is_event, last - 1, last)] > counted[first]):
+        raise NotIdentifiedError(
+            f"weighting={weighting!r} gives no pair a weight: everybody under observation left early, so that the survival is "
+            "0 at all later events. Use weighting='n', or leave out who entered before that."
+        )
     of_cause, until = f" of {cause}" if len(y.causes) > 1 else "", "" if tau is None else f" up to {tau:g}"
     return ComparedPairs(
         judged=judged,
@@ -223,7 +236,7 @@ def read_pairs(
         first=first,
         last=last,
         death=death,
-        time_weight=_time_weight(y, buckets, stratum, weight, "n" if own is not None else weighting, censoring),
+        time_weight=time_weight,
         name=_NAMES.get(weighting, f"Concordance weighted by {weighting}") + of_cause + until,
         method=("cause-specific (other causes censored); " if of_cause else "")
         + f"{'entry-adjusted ' if buckets.late else ''}pairs weighted by {weighting}"

@@ -96,17 +96,23 @@ def one_row_each(y: Outcome) -> bool:
     return y.subject.dtype.kind in "iu" and bool(np.all(y.subject[1:] > y.subject[:-1]))
 
 
-def cluster_sums(influence: Floats, judged: Judged) -> tuple[Floats, str]:
-    """Sum the influence of the rows by cluster (default: by subject), and give the number of clusters in words."""
+def units_of(judged: Judged) -> tuple[NDArray[np.int64] | None, int, str]:
+    """Give the independent units of the variance: codes (None: every row is one), their number, and that in words."""
     unit = "subject" if judged.cluster is None else "cluster"
     if judged.cluster is None and one_row_each(judged.y):
-        sums = influence
+        codes, count = None, len(judged.y)
     else:
         codes = pd.factorize(judged.y.subject)[0] if judged.cluster is None else judged.cluster
-        sums = np.bincount(codes, influence).astype(np.float64)
-    if len(sums) < 2:
+        count = int(codes.max()) + 1
+    if count < 2:
         raise DataError(f"All rows belong to one {unit}: there is nothing to estimate a variance from.")
-    return sums, counted(len(sums), unit)
+    return codes, count, counted(count, unit)
+
+
+def cluster_sums(influence: Floats, judged: Judged) -> tuple[Floats, str]:
+    """Sum the influence of the rows by cluster (default: by subject), and give the number of clusters in words."""
+    codes, _, words = units_of(judged)
+    return influence if codes is None else np.bincount(codes, influence).astype(np.float64), words
 
 
 def probability_uncensored(model: CensoringModel, times: Floats, *, before: bool) -> Floats:

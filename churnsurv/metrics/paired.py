@@ -9,21 +9,18 @@ fitted on other customers, or out of fold.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import erfc, ndtri
 
 from churnsurv.curves import Curves
-from churnsurv.exceptions import SmallSampleWarning
 from churnsurv.messages import confidence_level
 from churnsurv.metrics.auc import auc_at, scores_of
 from churnsurv.metrics.brier import integrated_at, score_at, time_shares
+from churnsurv.metrics.difference import Difference, difference_of
 from churnsurv.metrics.discrimination import Weighting, read_pairs, value_and_influence
 from churnsurv.metrics.inputs import cluster_sums
 from churnsurv.metrics.ipcw import (
@@ -37,64 +34,9 @@ from churnsurv.metrics.ipcw import (
 )
 from churnsurv.nonparametric import CensoringModel
 from churnsurv.outcome import Outcome
-from churnsurv.results import Estimate, TestResult
 from churnsurv.rows import as_outcome, meant_times
 
 Floats = NDArray[np.float64]
-
-#: a difference below this share of what is compared is rounding
-_ROUNDING = 1e-12
-
-
-@dataclass(frozen=True, repr=False)
-class Difference(Estimate):
-    """A metric of one prediction minus that of another for the same rows; the fields are those of Estimate.
-
-    Examples
-    --------
-    >>> import churnsurv as cs
-    >>> y = cs.Outcome(stop=[3, 5, 8, 12, 14], event=[1, 1, 0, 1, 0])
-    >>> better = cs.metrics.concordance_difference(y, [0.9, 0.2, 0.5, 0.1, 0.3], [0.1, 0.8, 0.2, 0.9, 0.3])
-    >>> better.test().p_value == better.p_value
-    True
-    """
-
-    @property
-    def statistic(self) -> float:
-        """Value over standard error; 0 where both predictions have the same, NaN without a standard error."""
-        if self.se > 0:
-            return self.value / self.se
-        return 0.0 if self.value == 0 else np.nan
-
-    @property
-    def p_value(self) -> float:
-        """Two-sided, from the normal distribution of the statistic."""
-        return float(erfc(abs(self.statistic) / np.sqrt(2)))
-
-    def test(self) -> TestResult:
-        """Give Wald's test that both predictions are equally good."""
-        return TestResult(
-            name=f"Wald test, {self.name[0].lower()}{self.name[1:]}",
-            statistic=self.statistic,
-            df=np.nan,
-            p_value=self.p_value,
-            method=self.method,
-            estimand="both predictions have the same value of the metric among customers such as these",
-            n=self.n,
-            n_events=self.n_events,
-        )
-
-    def to_frame(self) -> pd.DataFrame:
-        """Give the record as a frame of one row, with the statistic and p-value of :meth:`test`."""
-        table = super().to_frame()
-        at = list(table.columns).index("level")
-        table.insert(at, "statistic", self.statistic)
-        table.insert(at + 1, "p_value", self.p_value)
-        return table
-
-    def _lines(self) -> list[tuple[str, str]]:
-        p_value = "<0.0001" if self.p_value < 1e-4 else f"{self.p_value:.4f}"
-        return [*super()._lines(), ("test", f"statistic {self.statistic:.4g}, p-value {p_value}")]
 
 
 def concordance_difference(
@@ -146,7 +88,7 @@ def concordance_difference(
         for given, name in ((risk, "risk"), (other, "other"))
     ]
     sums, units = cluster_sums(scored[0][1] - scored[1][1], compared.judged)
-    return _difference(
+    return difference_of(
         compared.name, [value for value, _ in scored], float(np.sqrt(sums @ sums)), level, compared.n, compared.n_events,
         f"{compared.method}; infinitesimal jackknife of the difference over {units}",
     )  # fmt: skip
@@ -193,11 +135,14 @@ def auc_difference(
     level, y, asked = confidence_level(level), as_outcome(y), read_horizons(times)
     horizons = meant_times(asked, y)
     cohort = scored_cohort(y, horizons, cause, censoring, sample_weight, cluster, "the AUC")
-    both = [scores_of(given, y, cohort, horizons) for given in (risk_or_curves, other)]
+    both = [
+        scores_of(risk_or_curves, y, cohort, horizons, "first score"),
+        scores_of(other, y, cohort, horizons, "other score"),
+    ]
     found = []
     for k, t in enumerate(horizons.tolist()):
         scores = [given[:, min(k, given.shape[1] - 1)] for given in both]
-        pair = [auc_at(cohort, score, np.argsort(score, kind="stable"), t) for score in scores]
+        pair = [auc_at(cohort, score, t) for score in scores]
         found.append(_of_cohort(f"AUC at {t:g}", pair, level, cohort, t))
     return _as_asked(found, times, asked)
 
@@ -242,7 +187,7 @@ def brier_difference(
     level, y, asked = confidence_level(level), as_outcome(y), read_horizons(times)
     horizons = meant_times(asked, y)
     cohort = scored_cohort(y, horizons, cause, censoring, sample_weight, cluster, "the Brier score")
-    first, second = (predicted_risk(given, y, cohort, horizons) for given in (curves_or_risk, other))
+    first, second = _two_risks(curves_or_risk, other, y, cohort, horizons)
     found = []
     for k, t in enumerate(horizons.tolist()):
         pair = [score_at(cohort, risk[:, k], t) for risk in (first, second)]
@@ -280,10 +225,19 @@ def integrated_brier_difference(
     horizons = meant_times(read_horizons(times), y)
     cohort = scored_cohort(y, horizons, cause, censoring, sample_weight, cluster, "the Brier score")
     share = time_shares(horizons)
-    risks = [predicted_risk(given, y, cohort, horizons) for given in (curves_or_risk, other)]
+    risks = _two_risks(curves_or_risk, other, y, cohort, horizons)
     pair = [integrated_at(cohort, risk, horizons, share) for risk in risks]
     name = f"Integrated Brier score, {horizons[0]:g} to {horizons[-1]:g}"
     return _of_cohort(name, pair, level, cohort, float(horizons[-1]))
+
+
+def _two_risks(
+    first: Curves | ArrayLike, other: Curves | ArrayLike, y: Outcome, cohort: Cohort, horizons: Floats
+) -> tuple[Floats, Floats]:
+    return (
+        predicted_risk(first, y, cohort, horizons, "first prediction"),
+        predicted_risk(other, y, cohort, horizons, "other prediction"),
+    )
 
 
 def _of_cohort(
@@ -294,40 +248,7 @@ def _of_cohort(
     name += f" of {cohort.cause}" if len(cohort.y.causes) > 1 else ""
     method = f"{weighting_in_words(cohort)}; difference of influence functions over {units}"
     values = [value for value, _ in pair]
-    return _difference(name, values, se, level, len(cohort.y), events_in(cohort, horizon), method)
-
-
-def _difference(
-    name: str, values: list[float], se: float, level: float, n: int, n_events: int, method: str
-) -> Difference:
-    value, scale = values[0] - values[1], max(values[0], values[1])
-    value, se = (x if abs(x) > _ROUNDING * scale else 0.0 for x in (value, se))
-    method += "; predictions taken as given; "
-    if se == 0 and value == 0:
-        method += "the two predictions are the same to this metric: the difference is 0 without uncertainty"
-    elif se == 0:
-        warnings.warn(
-            f"The difference of {name} is {value:g} without any variation between customers: no interval and no test can be "
-            "given. Are there too few events?",
-            SmallSampleWarning,
-            stacklevel=4,
-        )
-        method += "no variation between customers: no interval"
-        se = np.nan
-    else:
-        method += "normal interval and test"
-    half = float(ndtri((1 + level) / 2)) * se
-    return Difference(
-        name=f"Difference of {name}",
-        value=value,
-        se=se,
-        lower=max(value - half, -1.0) if half == half else np.nan,
-        upper=min(value + half, 1.0) if half == half else np.nan,
-        level=level,
-        n=n,
-        n_events=n_events,
-        method=method,
-    )
+    return difference_of(name, values, se, level, len(cohort.y), events_in(cohort, horizon), method)
 
 
 def _as_asked(found: list[Difference], times: float | ArrayLike, asked: Floats) -> Difference | pd.DataFrame:
