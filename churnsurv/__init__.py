@@ -29,6 +29,7 @@ _HOME = {
     "CauseSpecificCox": "estimators.cause_specific",
     "FineGray": "estimators.fine_gray",
     "RandomSurvivalForest": "estimators.forest",
+    "adapt": "estimators.adapters",
     "compare_nested": "estimators.nested",
     "bootstrap_intervals": "estimators.bootstrap",
     "partial_dependence": "estimators.dependence",
@@ -64,6 +65,7 @@ __all__ = [
     "RandomSurvivalForest",
     "StandardisedCurves",
     "TestResult",
+    "adapt",
     "bootstrap_intervals",
     "compare_nested",
     "data",
@@ -92,6 +94,7 @@ __all__ = [
 if TYPE_CHECKING:
     from churnsurv import data, effects, exceptions, metrics, plot, report
     from churnsurv.curves import Curves
+    from churnsurv.estimators.adapters import adapt
     from churnsurv.estimators.bootstrap import bootstrap_intervals
     from churnsurv.estimators.cause_specific import CauseSpecificCox
     from churnsurv.estimators.cox import CoxPH
