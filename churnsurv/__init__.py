@@ -49,7 +49,7 @@ _HOME = {
     "save": "persistence",
     "load": "persistence",
 }
-_MODULES = ("data", "effects", "exceptions", "metrics", "plot", "report")
+_MODULES = ("data", "effects", "evaluation", "exceptions", "metrics", "plot", "report")
 
 __all__ = [
     "AalenJohansen",
@@ -71,6 +71,7 @@ __all__ = [
     "data",
     "diagnose",
     "effects",
+    "evaluation",
     "events_per_parameter",
     "exceptions",
     "functional_form",
@@ -92,7 +93,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from churnsurv import data, effects, exceptions, metrics, plot, report
+    from churnsurv import data, effects, evaluation, exceptions, metrics, plot, report
     from churnsurv.curves import Curves
     from churnsurv.estimators.adapters import adapt
     from churnsurv.estimators.bootstrap import bootstrap_intervals

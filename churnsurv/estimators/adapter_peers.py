@@ -147,18 +147,21 @@ def in_our_words(name: str, doing: str, stacklevel: int) -> Iterator[None]:
 
     Warnings keep their category, so that filters for the peer's warnings still work.
     """
+    failure: Exception | None = None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             yield
-        except ChurnSurvError:
-            raise
+        except ChurnSurvError as error:
+            failure = error
         except (ArithmeticError, AssertionError, AttributeError, LookupError, NotImplementedError, RuntimeError,
                 TypeError, ValueError, np.linalg.LinAlgError) as error:  # fmt: skip
-            text = " ".join(str(error).split()) or type(error).__name__
+            text = " ".join(str(error).split()) or f"a check of its own ({type(error).__name__})"
             if "onverge" in type(error).__name__:
-                raise ConvergenceError(f"{name} did not converge: {text}") from error
-            raise DataError(f"{name} failed to {doing}: {text}") from error
+                failure = ConvergenceError(f"{name} did not converge: {text}")
+            else:
+                failure = DataError(f"{name} failed to {doing}: {text}")
+            failure.__cause__ = error
     told = set()
     for warning in caught:
         # lifelines speaks of its own medians on a grid, of which nothing is used here
@@ -167,3 +170,5 @@ def in_our_words(name: str, doing: str, stacklevel: int) -> Iterator[None]:
             continue
         told.add(said)
         warnings.warn(f"{name}: {' '.join(said[1].split())}", warning.category, stacklevel=stacklevel + 2)
+    if failure is not None:
+        raise failure

@@ -327,7 +327,9 @@ class AdaptedModel(ScoredByConcordance, BaseEstimator):  # type: ignore[misc]
         design = encoder.design(frame)  # refuses absent columns and unseen levels, whatever the estimator then gets
         if not self.encode:
             return frame[encoder.columns_], np.ones(len(frame), dtype=np.bool_)
-        return pd.DataFrame(design, columns=encoder.terms_, index=frame.index), ~np.isnan(design).any(axis=1)
+        return pd.DataFrame(design, columns=encoder.terms_, index=frame.index), np.asarray(
+            ~np.isnan(design).any(axis=1)
+        )
 
     def _states(self, rows: pd.DataFrame, grid: Floats, ages: Floats | None) -> Floats:
         """Give state probabilities (n, 1 + K, T) of rows, from the age of each on."""

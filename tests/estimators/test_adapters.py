@@ -291,6 +291,34 @@ class TestManners:
             assert np.allclose(a, b, atol=1e-6)
 
 
+class TestDefectsOutOfReach:
+    """Beside these: entry, strata, clusters, start-stop rows and causes coded 0/1/2 are refused; baselines and steps above."""
+
+    def test_lifelines_residuals_and_test_of_proportional_hazards(self):
+        model = cs.adapt(lifelines.CoxPHFitter()).fit(X, ONE)
+        assert not hasattr(model, "check_assumptions")
+        assert not hasattr(model, "residuals")
+        with pytest.raises(DataError, match="AdaptedModel is no Cox model"):
+            cs.proportional_hazards_test(model, X, ONE)
+
+    def test_scores_are_by_our_metrics(self):
+        model = cs.adapt(CoxPHSurvivalAnalysis()).fit(X, ONE)
+        assert model.score(X, ONE) == cs.metrics.concordance_index(ONE, model.predict(X)).value
+        brier = cs.metrics.brier_score(ONE, model.predict_curves(X, [12]), 12)
+        assert cs.scorer("brier", horizon=12)(model, X, ONE) == -brier.value
+
+    def test_numpys_random_state_is_left_alone(self):
+        np.random.seed(1)  # noqa: NPY002
+        before = np.random.get_state()[1].copy()  # noqa: NPY002
+        cs.adapt(lifelines.KaplanMeierFitter(), per_cause=True).fit(X, TWO).predict_curves(X, [12])
+        assert np.array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+    def test_an_event_at_the_last_time_of_censoring_that_breaks_scikit_survivals_weights(self):
+        y = cs.Outcome(np.minimum(STOP, 20), (CODE > 0) & (STOP <= 20))
+        with pytest.raises(DataError, match=r"IPCRidge \(scikit-survival\) failed to fit: .*a check of its own"):
+            cs.adapt(IPCRidge()).fit(X, y)
+
+
 class TestRefusals:
     @pytest.mark.parametrize("estimator", RANKS, ids=named)
     def test_ranks_have_no_curves(self, estimator):
