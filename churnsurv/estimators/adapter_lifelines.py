@@ -124,7 +124,7 @@ class ParametricPeer(LifelinesPeer):
     smooth = True
 
     def fit(self, frame: pd.DataFrame, stop: Floats, event: NDArray[np.bool_], weight: Floats | None) -> None:
-        """Fit to right-censored rows; a fit that expects far more or fewer exits than there were is refused.
+        """Fit to right-censored rows; refuse one that expects far more or fewer exits than there were, or that falls.
 
         Maximum likelihood with a free scale expects as many exits as there were (exactly so for Weibull's model).
         """
@@ -132,13 +132,20 @@ class ParametricPeer(LifelinesPeer):
         some = np.arange(len(stop)) if len(stop) <= 2000 else np.linspace(0, len(stop) - 1, 2000).astype(np.int64)
         share = np.ones(len(some)) if weight is None else weight[some]
         grid = np.unique(stop[some])
-        hazard = self.hazard(frame.iloc[some], grid)[np.arange(len(some)), np.searchsorted(grid, stop[some])]
+        curves = self.hazard(frame.iloc[some], grid)
+        hazard = curves[np.arange(len(some)), np.searchsorted(grid, stop[some])]
         expected, observed = float(share @ hazard), float(share @ event[some])
         if not np.isfinite(expected) or not observed / MOST_OFF <= expected <= MOST_OFF * max(observed, 1.0):
             raise ConvergenceError(
                 f"{self.name} expects {expected:.4g} exits in the rows of its fit where {observed:.4g} were seen: its "
                 "likelihood was not maximised, though it does not say so. Standardise the covariates, use fewer of them, a "
                 "penalizer, or another family."
+            )
+
+        if np.any(np.diff(curves, axis=1) < -1e-6):
+            raise ConvergenceError(
+                f"{self.name} has a cumulative hazard that falls, so that customers would come back: no model of leaving. Use "
+                "fewer knots, a penalizer, or another family."
             )
 
     def risk(self, frame: pd.DataFrame) -> Floats:

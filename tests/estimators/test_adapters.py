@@ -50,6 +50,7 @@ CURVES = [
     lifelines.CoxPHFitter(),
     lifelines.CoxPHFitter(penalizer=0.01),
     lifelines.CoxPHFitter(baseline_estimation_method="piecewise", breakpoints=[6, 15]),
+    lifelines.CoxPHFitter(baseline_estimation_method="spline", n_baseline_knots=2),
     lifelines.WeibullAFTFitter(),
     lifelines.LogNormalAFTFitter(),
     lifelines.LogLogisticAFTFitter(),
@@ -151,6 +152,20 @@ class TestKnownAnswers:
         assert np.allclose(model.predict_curves(X, times, start=5).survival, conditional, atol=1e-12)
         assert np.array_equal(np.argsort(model.predict(X)), np.argsort(-model.estimators_["event"].predict_median(
             pd.DataFrame(design, columns=model.encoder_.terms_))))  # fmt: skip
+
+    def test_a_piecewise_exponential_model_is_evaluated_exactly(self):
+        model = cs.adapt(lifelines.PiecewiseExponentialRegressionFitter([6, 15])).fit(X, ONE)
+        p, design, times = (
+            model.estimators_["event"].params_,
+            model.encoder_.design(X),
+            np.array([3, 6, 8.5, 15, 20.25]),
+        )
+        hazard, ends = 0.0, [0, 6, 15, np.inf]
+        for k in range(3):
+            part = p[f"lambda_{k}_"]
+            rate = np.exp(-(part["Intercept"] + design @ part[model.encoder_.terms_].to_numpy()))
+            hazard = hazard + rate[:, None] * np.clip(np.minimum(times, ends[k + 1]) - ends[k], 0, None)
+        assert np.allclose(model.predict_curves(X, times).survival, np.exp(-hazard), atol=1e-12)
 
     def test_smooth_causes_join_to_the_integral(self):
         model = cs.adapt(lifelines.WeibullAFTFitter(), per_cause=True).fit(X, TWO)
@@ -410,6 +425,13 @@ class TestRefusals:
         model = cs.adapt(lifelines.GeneralizedGammaRegressionFitter(penalizer=0.01))
         with pytest.raises(ConvergenceError, match="exits in the rows of its fit where 180 were seen"):
             model.fit(X, cs.Outcome(np.minimum(left, censored), left <= censored))
+
+    def test_a_spline_baseline_that_lifelines_misses_by_thousands_of_log_likelihood(self):
+        model = cs.adapt(lifelines.CoxPHFitter(baseline_estimation_method="spline", n_baseline_knots=3))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            with pytest.raises(ConvergenceError, match="CoxPHFitter"):
+                model.fit(X, ONE)
 
     def test_an_adapted_model_is_not_saved(self, tmp_path):
         model = cs.adapt(lifelines.CoxPHFitter()).fit(X, ONE)

@@ -250,7 +250,8 @@ class TestRecord:
             assert "Replication of CoxPH: replicated" in shown
             assert "not compared: baseline hazard" in shown
         assert "lifelines 0." in text
-        record.to_frame().loc[:, "ours"] = 0
+        copied = record.to_frame()
+        copied["ours"] = 0.0
         assert record.table["ours"].iloc[0] == 300
 
     def test_the_model_is_not_changed_and_peers_stay_quiet(self):
