@@ -32,6 +32,7 @@ _HOME = {
     "DiscreteHazard": "estimators.discrete",
     "NullModel": "estimators.null",
     "Recalibrated": "estimators.recalibrated",
+    "adapt": "estimators.adapters",
     "compare_nested": "estimators.nested",
     "bootstrap_intervals": "estimators.bootstrap",
     "partial_dependence": "estimators.dependence",
@@ -70,6 +71,7 @@ __all__ = [
     "Recalibrated",
     "StandardisedCurves",
     "TestResult",
+    "adapt",
     "bootstrap_intervals",
     "compare_nested",
     "data",
@@ -99,6 +101,7 @@ __all__ = [
 if TYPE_CHECKING:
     from churnsurv import data, effects, evaluation, exceptions, metrics, plot, report
     from churnsurv.curves import Curves
+    from churnsurv.estimators.adapters import adapt
     from churnsurv.estimators.bootstrap import bootstrap_intervals
     from churnsurv.estimators.cause_specific import CauseSpecificCox
     from churnsurv.estimators.cox import CoxPH

@@ -99,6 +99,11 @@ def save(model: Any, path: str | Path, *, overwrite: bool = False, intervals: bo
     True
     """
     name = type(model).__name__
+    if name == "AdaptedModel":
+        raise DataError(
+            "An adapted model holds another library's object, which only a pickle could keep, and loading a pickle runs code: "
+            "save the data and the code that fits it, or pickle it yourself where you trust the file."
+        )
     if name not in _CLASSES or not type(model).__module__.startswith("churnsurv."):
         raise DataError(f"{name} cannot be saved; churnsurv saves {sorted(_CLASSES)}.")
     if not any(key.endswith("_") and not key.startswith("_") for key in vars(model)):

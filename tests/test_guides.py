@@ -18,7 +18,7 @@ PAGES = (
     "forest-tuning.md",
     "designs.md",
     "effect-estimates.md",
-    "evaluation.md",
+PAGES = ("spells.md", "diagnostics.md", "predictions.md", "forest.md", "forest-explanation.md", "forest-tuning.md", "designs.md", "effect-estimates.md", "evaluation.md", "challengers.md", "validation.md", "discrete-and-recalibration.md")
     "validation.md",
     "discrete-and-recalibration.md",
 )

@@ -10,5 +10,15 @@ from churnsurv.evaluation.comparison import compare
 from churnsurv.evaluation.cross_validation import cross_validate
 from churnsurv.evaluation.optimism_bootstrap import OptimismCorrected, optimism
 from churnsurv.evaluation.records import Evaluation
+from churnsurv.evaluation.replication import Replication, replicate
 
-__all__ = ["Evaluation", "OptimismCorrected", "backtest", "compare", "cross_validate", "optimism"]
+__all__ = [
+    "Evaluation",
+    "OptimismCorrected",
+    "Replication",
+    "backtest",
+    "compare",
+    "cross_validate",
+    "optimism",
+    "replicate",
+]
