@@ -2,8 +2,8 @@
 
 Lives here: :func:`survival`, :func:`cumulative_incidence`, :func:`forest`, :func:`rates`,
 :func:`hazard_ratio_over_time`, :func:`functional_form`, :func:`importance`, :func:`love_plot`,
-:func:`partial_dependence`, :func:`power_curve`, :func:`subgroup_forest` and the one theme they share
-(:mod:`churnsurv.plot.theme`). Nothing is estimated here; a figure shows what a result already holds.
+:func:`partial_dependence`, :func:`power_curve`, :func:`subgroup_forest`, :func:`stability`, :func:`control_chart`,
+:func:`roll_forward` and the one theme they share (:mod:`churnsurv.plot.theme`). Nothing is estimated here; a figure shows what a result already holds.
 """
 
 from churnsurv.plot.balance import love_plot
@@ -12,11 +12,13 @@ from churnsurv.plot.dependence import partial_dependence
 from churnsurv.plot.diagnostics import functional_form, hazard_ratio_over_time
 from churnsurv.plot.hazard_ratios import forest, forest_height
 from churnsurv.plot.importance import importance
+from churnsurv.plot.monitoring import control_chart, roll_forward, stability
 from churnsurv.plot.power import power_curve
 from churnsurv.plot.rates import rates
 from churnsurv.plot.subgroups import subgroup_forest
 
 __all__ = [
+    "control_chart",
     "cumulative_incidence",
     "forest",
     "forest_height",
@@ -27,6 +29,8 @@ __all__ = [
     "partial_dependence",
     "power_curve",
     "rates",
+    "roll_forward",
+    "stability",
     "subgroup_forest",
     "survival",
 ]
