@@ -18,6 +18,7 @@ PAGES = (
     "forest-tuning.md",
     "designs.md",
     "effect-estimates.md",
+    "monitoring.md",
     "validation.md",
 )
 GUIDES = [*(DOCS / page for page in PAGES), *sorted((DOCS / "adapters").glob("*.md"))]

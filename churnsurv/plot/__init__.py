@@ -3,7 +3,8 @@
 Lives here: :func:`survival`, :func:`cumulative_incidence`, :func:`forest`, :func:`rates`,
 :func:`hazard_ratio_over_time`, :func:`functional_form`, :func:`importance`, :func:`love_plot`,
 :func:`partial_dependence`, :func:`power_curve`, :func:`subgroup_forest`, :func:`stability`, :func:`control_chart`,
-:func:`roll_forward` and the one theme they share (:mod:`churnsurv.plot.theme`). Nothing is estimated here; a figure shows what a result already holds.
+:func:`roll_forward` and the one theme they share (:mod:`churnsurv.plot.theme`). Nothing is estimated here; a figure
+shows what a result already holds.
 """
 
 from churnsurv.plot.balance import love_plot
