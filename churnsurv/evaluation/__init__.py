@@ -5,14 +5,10 @@ Lives here: :func:`population_stability`, :func:`characteristic_stability`, :fun
 """
 
 from churnsurv.evaluation.control_chart import ControlChart, control_chart
-from churnsurv.evaluation.drift import (
-    CharacteristicStability,
-    Stability,
-    characteristic_stability,
-    population_stability,
-)
+from churnsurv.evaluation.drift import characteristic_stability, population_stability
 from churnsurv.evaluation.performance_drift import PerformanceDrift, performance, performance_drift
 from churnsurv.evaluation.roll_forward import RollForward, roll_forward
+from churnsurv.evaluation.stability import CharacteristicStability, Stability
 
 __all__ = [
     "CharacteristicStability",

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from churnsurv.data.periods import one_date
 from churnsurv.data.spells import Spells
-from churnsurv.evaluation.drift import rate_of
+from churnsurv.evaluation.inputs import rate_of
 from churnsurv.exceptions import DataError, NoEventsError
 from churnsurv.kernels.chart_limits import (
     ChartLimits,
@@ -132,7 +132,7 @@ def control_chart(
     >>> portfolio = cs.data.load_example()
     >>> spells = cs.data.build_spells(portfolio.loans, portfolio.performance, portfolio.rules, macro=portfolio.macro)
     >>> chart = cs.evaluation.control_chart(spells, by="quarter", baseline="2025-06-30", cause="attrition")
-    >>> chart.summary["false_alarm_rate"].between(0.03, 0.05).all()
+    >>> bool(chart.summary["false_alarm_rate"].between(0.03, 0.05).all())
     True
     """
     rate_of(false_alarm_rate)

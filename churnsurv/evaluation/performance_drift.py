@@ -13,7 +13,7 @@ from scipy.special import ndtr, ndtri
 
 from churnsurv.curves import Curves
 from churnsurv.data.config import did_you_mean
-from churnsurv.evaluation.drift import rate_of
+from churnsurv.evaluation.inputs import rate_of
 from churnsurv.exceptions import DataError, NotIdentifiedError
 from churnsurv.kernels.multiplicity import Adjustment, adjusted_p_values, check_adjustment, common_cut
 from churnsurv.messages import first_of

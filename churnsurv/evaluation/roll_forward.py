@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from churnsurv.curves import Curves
 from churnsurv.data.landmark import Cohort
 from churnsurv.estimators.predict import predict_curves
-from churnsurv.evaluation.drift import rate_of
+from churnsurv.evaluation.inputs import rate_of
 from churnsurv.exceptions import DataError, NotIdentifiedError, SmallSampleWarning, SupportWarning
 from churnsurv.kernels.multiplicity import Adjustment, adjusted_p_values, check_adjustment
 from churnsurv.messages import confidence_level, counted, first_of
@@ -129,11 +129,11 @@ def roll_forward(
     >>> portfolio = cs.data.load_example()
     >>> spells = cs.data.build_spells(portfolio.loans, portfolio.performance, portfolio.rules, macro=portfolio.macro)
     >>> development, cohort = cs.data.out_of_time(spells, "2025-09-30", horizon=6)
-    >>> y, X = development.y, development.frame[["rate_incentive", "fee_gap"]]
-    >>> model = cs.CauseSpecificCox(formula="rate_incentive + fee_gap").fit(X, y)
-    >>> rolled = cs.evaluation.roll_forward(model, cohort, horizon=6, cause="attrition")
-    >>> rolled.table["vintage"].iloc[0], rolled.table["horizon"].max()
-    ('all', np.int64(6))
+    >>> earlier = development.landmark("2024-09-30")
+    >>> model = cs.CauseSpecificCox(formula="rate_incentive + fee_gap").fit(earlier.X, earlier.y)
+    >>> rolled = cs.evaluation.roll_forward(model, cohort, horizon=6, cause="attrition", clock="landmark")
+    >>> rolled.table["vintage"].iloc[0], int(rolled.table["horizon"].max())
+    ('all', 6)
     """
     confidence_level(level)
     rate_of(false_alarm_rate)
