@@ -28,6 +28,8 @@ from churnsurv.messages import confidence_level, counted, first_of
 Method = Literal["auto", "analytic", "permutation"]
 #: expected rows per bin of the smaller sample below which the chi-square is not relied on
 _LEAST_EXPECTED = 10
+#: the same where the covariance of clusters is estimated, and with it the chi-square
+_LEAST_CLUSTERED = 100
 
 
 def population_stability(
@@ -64,7 +66,7 @@ def population_stability(
         Probability of an alarm when nothing has changed.
     method : {"auto", "analytic", "permutation"}
         Where the threshold is from: the (scaled) chi-square, or relabelled samples. "auto": permutations where a bin is
-        expected to hold fewer than 10 rows of the smaller sample.
+        expected to hold fewer than 10 rows of the smaller sample; 100 with `groups`.
     draws, seed : int
         Number and seed of the permutations.
     level : float
@@ -243,8 +245,9 @@ def _one(
     sample = np.repeat([0, 1], [len(bins.reference), len(bins.current)]).astype(np.int64)
     code = np.concatenate((bins.reference, bins.current))
     least = float(counts.sum(axis=0).min() / counts.sum() * counts.sum(axis=1).min())
+    enough = _LEAST_EXPECTED if cluster is None else _LEAST_CLUSTERED
     units = "independent rows" if cluster is None else "clusters over both samples"
-    if options.method == "permutation" or (options.method == "auto" and least < _LEAST_EXPECTED):
+    if options.method == "permutation" or (options.method == "auto" and least < enough):
         rng = np.random.default_rng(options.seed)
         null = permuted_null(sample, code, cluster, n_bins, int(options.draws), rng)
         return counts, null, bins, f"{counted(int(options.draws), 'permutation')} of {units}, edges fixed"

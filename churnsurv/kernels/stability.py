@@ -14,6 +14,8 @@ Ints = NDArray[np.int64]
 
 #: draws that have to reach a value before their share is its p-value; below it, the tail of a fitted distribution is
 _TAIL = 10
+#: labels of clusters drawn at a time, so that they fit into memory
+_LABELS = 10_000_000
 #: above it the noncentral chi-square is close to a normal distribution, and its series are slow
 _NORMAL = 2_000.0
 
@@ -131,23 +133,34 @@ def permuted_null(
         first = rng.multivariate_hypergeometric(total, int(np.sum(sample == 0)), size=draws, method="marginals")
         counts = np.stack([first, total - first], axis=1).astype(np.float64)
     else:
-        n_clusters = int(cluster.max()) + 1
-        seen = [np.bincount(cluster[sample == side], minlength=n_clusters) > 0 for side in (0, 1)]
-        both = seen[0] & seen[1]
-        alone = np.flatnonzero(~both)
-        side = seen[1][alone].astype(np.int64)
-        counts = np.empty((draws, 2, n_bins))
-        own = np.where(both[cluster], sample, 0)
-        flip = np.zeros(n_clusters, dtype=np.int64)
-        for draw in range(draws):
-            flip[both] = rng.integers(0, 2, int(both.sum()))
-            flip[alone] = rng.permutation(side)
-            relabelled = own ^ flip[cluster]
-            counts[draw] = np.bincount(relabelled * n_bins + code, minlength=2 * n_bins).reshape(2, n_bins)
-        counts = counts[(counts.sum(axis=2) > 0).all(axis=1)]
+        counts = _relabelled(sample, code, cluster, n_bins, draws, rng)
     values = contributions(counts).sum(axis=1)
     mean, variance = float(values.mean()), float(values.var())
     independent = (n_bins - 1) * float((1 / np.bincount(sample, minlength=2)).sum())
     if variance <= 0:
         return Null(0.0, 1.0, 0.0, values)
     return Null(variance / (2 * mean), 2 * mean**2 / variance, mean / independent, values)
+
+
+def _relabelled(sample: Ints, code: Ints, cluster: Ints, n_bins: int, draws: int, rng: np.random.Generator) -> Floats:
+    """Give the counts (draws, 2, B) of relabelled samples."""
+    n_clusters = int(cluster.max()) + 1
+    cell = (sample * n_clusters + cluster) * n_bins + code
+    of = np.bincount(cell, minlength=2 * n_clusters * n_bins).reshape(2, n_clusters, n_bins).astype(np.float64)
+    rows = of.sum(axis=2) > 0
+    both, side = rows.all(axis=0), rows[1].astype(np.float64)
+    # a cluster of both samples swaps its sides (1) or not (0); another one is of the second sample (1) or of the first (0)
+    first = np.where(both[:, None], of[0], of.sum(axis=0))
+    change = np.where(both[:, None], of[1] - of[0], -first)
+    alone = np.flatnonzero(rows.any(axis=0) & ~both)
+    total = np.bincount(code, minlength=n_bins)
+    parts = []
+    step = max(1, _LABELS // n_clusters)
+    for begin in range(0, draws, step):
+        size = min(step, draws - begin)
+        label = rng.integers(0, 2, (size, n_clusters)).astype(np.float64)
+        label[:, alone] = rng.permuted(np.tile(side[alone], (size, 1)), axis=1)
+        drawn = first.sum(axis=0) + label @ change
+        parts.append(np.stack([drawn, total - drawn], axis=1))
+    counts = np.concatenate(parts)
+    return np.asarray(counts[(counts.sum(axis=2) > 0).all(axis=1)])

@@ -49,7 +49,7 @@ def of_customers(rng: np.random.Generator, n: int) -> list[bool]:
     """Two loans of each customer, whose scores are correlated by 0.8."""
     groups = np.repeat(np.arange(n), 2)
     score = correlated(rng, groups, 0.8)
-    found = cs.evaluation.population_stability(score[:n], score[n:], groups=(groups[:n], groups[n:]))
+    found = cs.evaluation.population_stability(score[:n], score[n:], groups=(groups[:n], groups[n:]), draws=499)
     return [found.alarm]
 
 
@@ -59,7 +59,7 @@ def overlapping(rng: np.random.Generator, n: int) -> list[bool]:
     before = rng.normal(size=n)
     after = np.r_[0.9 * before[:stay] + np.sqrt(1 - 0.81) * rng.normal(size=stay), rng.normal(size=n - stay)]
     groups = np.arange(n), np.r_[np.arange(stay), np.arange(n, 2 * n - stay)]
-    return [cs.evaluation.population_stability(before, after, groups=groups).alarm]
+    return [cs.evaluation.population_stability(before, after, groups=groups, draws=499).alarm]
 
 
 def characteristics(rng: np.random.Generator, n: int) -> list[bool]:
@@ -145,15 +145,15 @@ SCENARIOS = {
     "levels": Scenario(
         partial(two_samples, tied=True), ("stability index: rare levels",), {500: 2000, 5_000: 2000, 50_000: 400}
     ),
-    "customers": Scenario(of_customers, ("stability index: two loans per customer",), {500: 2000, 5_000: 2000, 50_000: 400}),
+    "customers": Scenario(of_customers, ("stability index: two loans per customer",), {500: 1000, 5_000: 2000, 50_000: 400}),
     "overlap": Scenario(overlapping, ("stability index: 70 % in both samples",), {500: 2000, 5_000: 2000, 50_000: 400}),
     "family": Scenario(characteristics, ("ten characteristics, any (Holm)",), {500: 1000, 5_000: 500, 50_000: 150}),
     "performance": Scenario(
         performances,
         ("performance drift, any of five (Holm)", "concordance drift", "observed/expected drift"),
-        {500: 400, 5_000: 200, 50_000: 60},
+        {500: 200, 5_000: 60, 50_000: 20},
     ),
-    "chart": Scenario(charts, ("control chart, any of two causes, four quarters",), {500: 500, 5_000: 300, 50_000: 100}),
+    "chart": Scenario(charts, ("control chart, any of two causes, four quarters",), {500: 300, 5_000: 100, 50_000: 40}),
     "score moved": Scenario(
         partial(two_samples, shift=0.1),
         ("stability index: score + 0.1 sd",),
@@ -164,12 +164,12 @@ SCENARIOS = {
     "more leave": Scenario(
         partial(performances, more=1.3),
         ("performance drift, hazard x 1.3, any of five", "concordance, hazard x 1.3", "observed/expected, hazard x 1.3"),
-        {500: 100, 5_000: 50},
+        {500: 40, 5_000: 20},
         unknown,
         "detection",
     ),
     "chart moved": Scenario(
-        partial(charts, more=1.3), ("control chart, attrition x 1.3",), {500: 100, 5_000: 50}, unknown, "detection"
+        partial(charts, more=1.3), ("control chart, attrition x 1.3",), {500: 50, 5_000: 25}, unknown, "detection"
     ),
 }  # fmt: skip
 
