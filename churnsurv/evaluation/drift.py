@@ -24,6 +24,7 @@ from churnsurv.kernels.stability import (
     shares,
 )
 from churnsurv.messages import confidence_level, counted, first_of
+from churnsurv.rows import row_labels
 
 Method = Literal["auto", "analytic", "permutation"]
 #: expected rows per bin of the smaller sample below which the chi-square is not relied on
@@ -226,7 +227,8 @@ def _clusters(groups: tuple[ArrayLike, ArrayLike] | None, n: int, m: int) -> NDA
         raise DataError(
             f"groups has {counted(int(both.isna().sum()), 'missing label')}: name the customer of each row."
         )
-    codes = pd.factorize(both)[0].astype(np.int64)
+    # sorted, so that permutations do not depend on the order of the rows
+    codes = row_labels(both, n + m, "groups")[0].astype(np.int64)
     if codes.max() < 1:
         raise DataError(
             "All rows are of one group: nothing is known of how groups differ. Give groups=None or customers."
