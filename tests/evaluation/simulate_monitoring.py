@@ -146,7 +146,7 @@ SCENARIOS = {
         partial(two_samples, tied=True), ("stability index: rare levels",), {500: 2000, 5_000: 2000, 50_000: 400}
     ),
     "customers": Scenario(of_customers, ("stability index: two loans per customer",), {500: 1000, 5_000: 2000, 50_000: 400}),
-    "overlap": Scenario(overlapping, ("stability index: 70 % in both samples",), {500: 2000, 5_000: 2000, 50_000: 400}),
+    "overlap": Scenario(overlapping, ("stability index: 70 % in both samples",), {500: 600, 5_000: 2000, 50_000: 400}),
     "family": Scenario(characteristics, ("ten characteristics, any (Holm)",), {500: 1000, 5_000: 500, 50_000: 150}),
     "performance": Scenario(
         performances,
