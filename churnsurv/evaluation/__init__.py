@@ -7,18 +7,34 @@ is stands in :mod:`churnsurv.metrics`.
 
 from churnsurv.evaluation.backtesting import backtest
 from churnsurv.evaluation.comparison import compare
+from churnsurv.evaluation.control_chart import ControlChart, control_chart
 from churnsurv.evaluation.cross_validation import cross_validate
+from churnsurv.evaluation.drift import characteristic_stability, population_stability
 from churnsurv.evaluation.optimism_bootstrap import OptimismCorrected, optimism
+from churnsurv.evaluation.performance_drift import PerformanceDrift, performance, performance_drift
 from churnsurv.evaluation.records import Evaluation
 from churnsurv.evaluation.replication import Replication, replicate
+from churnsurv.evaluation.roll_forward import RollForward, roll_forward
+from churnsurv.evaluation.stability import CharacteristicStability, Stability
 
 __all__ = [
+    "CharacteristicStability",
+    "ControlChart",
     "Evaluation",
     "OptimismCorrected",
+    "PerformanceDrift",
     "Replication",
+    "RollForward",
+    "Stability",
     "backtest",
+    "characteristic_stability",
     "compare",
+    "control_chart",
     "cross_validate",
     "optimism",
+    "performance",
+    "performance_drift",
+    "population_stability",
     "replicate",
+    "roll_forward",
 ]

@@ -13,12 +13,14 @@ from churnsurv.plot.dependence import partial_dependence
 from churnsurv.plot.diagnostics import functional_form, hazard_ratio_over_time
 from churnsurv.plot.hazard_ratios import forest, forest_height
 from churnsurv.plot.importance import importance
+from churnsurv.plot.monitoring import control_chart, roll_forward, stability
 from churnsurv.plot.power import power_curve
 from churnsurv.plot.rates import rates
 from churnsurv.plot.subgroups import subgroup_forest
 
 __all__ = [
     "comparison",
+    "control_chart",
     "cumulative_incidence",
     "forest",
     "forest_height",
@@ -29,7 +31,9 @@ __all__ = [
     "partial_dependence",
     "power_curve",
     "rates",
+    "roll_forward",
     "rolling_origin",
+    "stability",
     "subgroup_forest",
     "survival",
 ]
