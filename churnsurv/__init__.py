@@ -48,7 +48,7 @@ _HOME = {
     "save": "persistence",
     "load": "persistence",
 }
-_MODULES = ("data", "effects", "exceptions", "metrics", "plot", "report")
+_MODULES = ("data", "effects", "evaluation", "exceptions", "metrics", "plot", "report")
 
 __all__ = [
     "AalenJohansen",
@@ -69,6 +69,7 @@ __all__ = [
     "data",
     "diagnose",
     "effects",
+    "evaluation",
     "events_per_parameter",
     "exceptions",
     "functional_form",
@@ -90,7 +91,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from churnsurv import data, effects, exceptions, metrics, plot, report
+    from churnsurv import data, effects, evaluation, exceptions, metrics, plot, report
     from churnsurv.curves import Curves
     from churnsurv.estimators.bootstrap import bootstrap_intervals
     from churnsurv.estimators.cause_specific import CauseSpecificCox

@@ -23,7 +23,7 @@ def test_the_public_names_are_these():
         "AalenJohansen", "CauseSpecificCox", "CensoringModel", "CoxPH", "Curves", "Estimate",
         "FineGray", "KaplanMeier", "NelsonAalen", "Outcome", "RandomSurvivalForest", "StandardisedCurves",
         "TestResult", "bootstrap_intervals", "compare_nested", "data", "diagnose", "effects",
-        "events_per_parameter", "exceptions", "functional_form", "hazard_ratio_over_time", "influence", "load",
+        "evaluation", "events_per_parameter", "exceptions", "functional_form", "hazard_ratio_over_time", "influence", "load",
         "metrics", "partial_dependence", "plot", "predict_curves", "profile_intervals", "proportional_hazards_test",
         "report", "save", "scorer", "standardised_curves", "tune_forest", "variance_inflation",
     ]  # fmt: skip
