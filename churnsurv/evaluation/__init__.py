@@ -5,7 +5,8 @@ Lives here: :func:`scenario`, :func:`shock_paths`, :func:`fairness`. Nothing her
 
 from __future__ import annotations
 
+from churnsurv.evaluation.fairness import Fairness, fairness
 from churnsurv.evaluation.scenario_paths import shock_paths
 from churnsurv.evaluation.scenarios import ScenarioResult, scenario
 
-__all__ = ["ScenarioResult", "scenario", "shock_paths"]
+__all__ = ["Fairness", "ScenarioResult", "fairness", "scenario", "shock_paths"]
