@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from churnsurv.estimators.cause_specific import CauseSpecificCox
 from churnsurv.estimators.cox import CoxPH
+from churnsurv.estimators.cox_curves import placed_rows
 from churnsurv.estimators.fine_gray import FineGray
-from churnsurv.estimators.hazard_paths import baselines, derivatives, gradients, hazard_paths, influences
+from churnsurv.estimators.hazard_paths import baselines, cause_models, derivatives, gradients, hazard_paths, influences
 from churnsurv.estimators.path_rows import path_rows
 from churnsurv.evaluation.scenario_rows import Book, Pieces, pieces_of
 from churnsurv.evaluation.scenario_totals import Totals, quantity_derivatives, totals
@@ -129,12 +130,30 @@ def _by_gradients(model: CauseSpecificCox | CoxPH, book: Book, values: dict[str,
     return Run(found, influence)
 
 
+def known_until(model: Any, book: Book) -> Floats:
+    """Give the age (n,) up to which customers were watched in development, infinite where a model does not say."""
+    if isinstance(model, CauseSpecificCox | CoxPH):
+        first = cause_models(model)[0]
+        return np.asarray(np.asarray(first.last_)[placed_rows(first, book.frame, None, None).stratum], dtype=np.float64)
+    last = getattr(model, "last_", None)
+    return np.full(len(book), np.inf if last is None else float(np.max(last)))
+
+
+def beyond_support(last: Floats, end: Floats) -> NDArray[np.bool_]:
+    """Mark loans that grow older than anybody in development."""
+    return np.asarray(end > last + 1e-6 * np.maximum(np.where(np.isinf(last), 0.0, last), 1.0))
+
+
 def _require_support(last: Floats, end: Floats) -> None:
-    """Refuse loans that grow older than anybody in development: their hazard is not known."""
-    beyond = end > last + 1e-6 * np.maximum(last, 1.0)
+    beyond = beyond_support(last, end)
     if beyond.any():
-        raise NotIdentifiedError(
-            f"{counted(int(beyond.sum()), 'loan')} (of those looked at so far) reach ages up to {end[beyond].max():g} within "
-            f"the horizon, but nobody was watched past {last[beyond].min():g}: their hazard there is unknown. Take a shorter "
-            "horizon, or leave these loans out of the cohort and say so."
-        )
+        refuse_beyond(beyond, end, last)
+
+
+def refuse_beyond(beyond: NDArray[np.bool_], end: Floats, last: Floats) -> None:
+    """Refuse loans whose hazard at the ages they reach is not known."""
+    raise NotIdentifiedError(
+        f"{counted(int(beyond.sum()), 'loan')} {'reaches an age' if beyond.sum() == 1 else 'reach ages'} up to "
+        f"{end[beyond].max():g} within the horizon, but nobody was watched past {last[beyond].min():g}: the hazard there is "
+        "unknown. Take a shorter horizon, or leave these loans out with beyond='leave out'; the result counts them."
+    )

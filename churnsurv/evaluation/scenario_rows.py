@@ -9,7 +9,7 @@ the season is the calendar's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,6 +59,11 @@ class Book:
             for name in ("customer", "age", "end", "matures", "balance", "region", "own_rate", "incentive")
         }
         return Book(self.frame.iloc[rows], self.rules, **parts, period=self.period, horizon=self.horizon)
+
+    def kept(self, rows: NDArray[np.bool_]) -> Book:
+        """Give the loans that are marked, customers numbered anew."""
+        part = self.take(rows)
+        return replace(part, customer=pd.factorize(part.customer)[0])
 
     @property
     def ages(self) -> Floats:
@@ -123,12 +128,7 @@ def read_book(
         period=last_complete_period(cohort.date, rules),
         horizon=horizon,
     )
-    return (book if open_rows.all() else _kept(book, open_rows)), notes
-
-
-def _kept(book: Book, rows: NDArray[np.bool_]) -> Book:
-    kept = book.take(rows)
-    return Book(**{**kept.__dict__, "customer": pd.factorize(kept.customer)[0]})
+    return (book if open_rows.all() else book.kept(open_rows)), notes
 
 
 def _remaining(frame: pd.DataFrame, age: Floats, term: str | None, notes: list[str]) -> Floats:

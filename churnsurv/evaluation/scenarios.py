@@ -8,13 +8,13 @@ from typing import Any, Literal
 import pandas as pd
 
 from churnsurv.data.landmark import Cohort
-from churnsurv.evaluation.scenario_engine import check_model, run
+from churnsurv.evaluation.scenario_engine import beyond_support, check_model, known_until, refuse_beyond, run
 from churnsurv.evaluation.scenario_paths import positive_integer, read_path
 from churnsurv.evaluation.scenario_ranges import development_ranges, outside_ranges
 from churnsurv.evaluation.scenario_result import ScenarioResult
-from churnsurv.evaluation.scenario_rows import external_held, followed_values, read_book
+from churnsurv.evaluation.scenario_rows import Book, external_held, followed_values, read_book
 from churnsurv.exceptions import DataError
-from churnsurv.messages import confidence_level, first_of
+from churnsurv.messages import confidence_level, counted, first_of
 
 __all__ = ["ScenarioResult", "scenario"]
 
@@ -32,6 +32,7 @@ def scenario(
     term: str | None = _AS_IN_COHORT,
     rate: str | None = _AS_IN_COHORT,
     override: Sequence[str] = (),
+    beyond: Literal["raise", "leave out"] = "raise",
     development: pd.DataFrame | Mapping[str, tuple[float, float]] | None = None,
     replicates: Sequence[Any] | None = None,
     level: float = 0.95,
@@ -65,6 +66,9 @@ def scenario(
         follows level payments, else it stays; at the term exposure ends. None: not used.
     override : sequence of str
         Internal covariates that a path may move nevertheless, being set from outside in this scenario.
+    beyond : {"raise", "leave out"}
+        Loans that would grow older within the horizon than anybody in development, so that no hazard is known for them: an
+        error, or they are left out and counted in the notes.
     development : DataFrame or mapping of covariate to (lowest, highest), optional
         The covariates the model was fitted to, or their ranges: loan-periods outside are counted by covariate and scenario.
     replicates : sequence of fitted models, optional
@@ -111,6 +115,7 @@ def scenario(
     features = _features(model, cohort)
     columns = _columns(cohort, {"balance": balance, "term": term, "rate": rate})
     book, notes = read_book(cohort, features, horizon, **columns)
+    book = _within_support(model, book, beyond, notes)
     ranges = development_ranges(development, features)
     read = {str(name): read_path(frame, str(name), cohort.rules, features, override) for name, frame in paths.items()}
     if replicates is not None and len(replicates) < 2:
@@ -138,6 +143,20 @@ def scenario(
         notes=tuple(notes),
         level=level,
     )
+
+
+def _within_support(model: Any, book: Book, beyond: str, notes: list[str]) -> Book:
+    """Refuse or leave out loans of ages that nobody reached in development."""
+    if beyond not in ("raise", "leave out"):
+        raise DataError(f"beyond={beyond!r} is not known: give 'raise' or 'leave out'.")
+    last = known_until(model, book)
+    outside = beyond_support(last, book.end)
+    if not outside.any():
+        return book
+    if beyond == "raise" or outside.all():
+        refuse_beyond(outside, book.end, last)
+    notes.append(f"{counted(int(outside.sum()), 'loan')} left out that would grow older than anybody in development.")
+    return book.kept(~outside)
 
 
 def _features(model: Any, cohort: Cohort) -> list[str]:

@@ -1,6 +1,6 @@
-"""Figures of results, by matplotlib: every function takes ``ax`` and returns ``ax``.
+"""Figures of results, by matplotlib: every function takes ``ax`` and returns ``ax`` (of several panels: ``axes``).
 
-Lives here: :func:`survival`, :func:`cumulative_incidence`, :func:`forest`, :func:`rates`,
+Lives here: :func:`survival`, :func:`cumulative_incidence`, :func:`fairness`, :func:`forest`, :func:`rates`, :func:`scenarios`,
 :func:`hazard_ratio_over_time`, :func:`functional_form`, :func:`importance`, :func:`love_plot`,
 :func:`partial_dependence`, :func:`power_curve`, :func:`subgroup_forest` and the one theme they share
 (:mod:`churnsurv.plot.theme`). Nothing is estimated here; a figure shows what a result already holds.
@@ -10,14 +10,17 @@ from churnsurv.plot.balance import love_plot
 from churnsurv.plot.curves import cumulative_incidence, survival
 from churnsurv.plot.dependence import partial_dependence
 from churnsurv.plot.diagnostics import functional_form, hazard_ratio_over_time
+from churnsurv.plot.fairness import fairness
 from churnsurv.plot.hazard_ratios import forest, forest_height
 from churnsurv.plot.importance import importance
 from churnsurv.plot.power import power_curve
 from churnsurv.plot.rates import rates
+from churnsurv.plot.scenarios import scenarios
 from churnsurv.plot.subgroups import subgroup_forest
 
 __all__ = [
     "cumulative_incidence",
+    "fairness",
     "forest",
     "forest_height",
     "functional_form",
@@ -27,6 +30,7 @@ __all__ = [
     "partial_dependence",
     "power_curve",
     "rates",
+    "scenarios",
     "subgroup_forest",
     "survival",
 ]

@@ -7,6 +7,7 @@ import pytest
 import churnsurv as cs
 from churnsurv.exceptions import DataError, NotIdentifiedError
 
+pytestmark = pytest.mark.filterwarnings("ignore::churnsurv.exceptions.SupportWarning")
 TIMES = [3.0, 5.0, 6.5, 9.0, 11.0]
 
 
@@ -72,29 +73,12 @@ def test_covariates_that_stay_give_the_curves_and_bounds_of_predict_curves(robus
         np.testing.assert_allclose(getattr(along, name), getattr(stays, name), rtol=1e-9)
 
 
-def test_the_bounds_move_with_the_path_as_those_of_the_one_cause_model():
-    """With one cause the variance of Λ along a path is CoxPH's; exponential and product survival differ by the ties alone."""
-    _, X, y = fitted(n=400)
-    rare = np.random.default_rng(1).random(400) < 0.25
-    one = cs.Outcome(y.stop + np.linspace(0, 0.5, 400), ((y.event > 0) & rare).astype(int), start=y.start)
-    pieces = path_of(X[["rate", "score"]])
-    joint = cs.CauseSpecificCox().fit(X[["rate", "score"]], one)
-    cox = cs.CoxPH().fit(X[["rate", "score"]], one)
-    a = joint.predict_path(pieces, "start", "stop", "loan", [7.0, 9.0], level=0.95)
-    b = cox.predict_path(pieces, "start", "stop", "loan", [7.0, 9.0], level=0.95)
-    np.testing.assert_allclose(a.probability, b.probability, rtol=0.02)
-    np.testing.assert_allclose(a.lower, b.lower, rtol=0.03)
-    np.testing.assert_allclose(a.upper, b.upper, rtol=0.03)
-
-
 def test_cutting_a_piece_in_two_and_the_order_of_rows_change_nothing():
     model, X, _ = fitted()
     pieces = path_of(X)
-    longer = pieces[pieces["stop"] - pieces["start"] > 2]
-    cut = pd.concat(
-        [pieces.drop(longer.index[:0])[~pieces.index.isin(longer.index) | (pieces["stop"] - pieces["start"] <= 2)],
-         longer.assign(stop=longer["start"] + 1.3), longer.assign(start=longer["start"] + 1.3)]
-    )  # fmt: skip
+    longer = pieces["stop"] - pieces["start"] > 2
+    middle = pieces[longer]["start"] + 1.3
+    cut = pd.concat([pieces[~longer], pieces[longer].assign(stop=middle), pieces[longer].assign(start=middle)])
     whole = model.predict_path(pieces, "start", "stop", "loan", TIMES, level=0.95)
     parts = model.predict_path(cut, "start", "stop", "loan", TIMES, level=0.95)
     for name in ("probability", "lower", "upper"):
@@ -103,17 +87,20 @@ def test_cutting_a_piece_in_two_and_the_order_of_rows_change_nothing():
 
 def test_what_has_no_path_is_refused():
     model, X, y = fitted(strata=True)
-    pieces = path_of(X)
-    pieces.loc[pieces["start"] == 5.0, "region"] += 1
-    moved = pieces.assign(region=np.where(pieces["start"] == 5.0, 1 - pieces["region"] % 2, pieces["region"] % 2))
+    moved = path_of(X)
+    moved["region"] = (moved["start"] == 5.0).astype(int)
     with pytest.raises(DataError, match="stratum changes along the path of subject 5"):
-        model.predict_path(moved.assign(region=np.where(moved["start"] == 5.0, 1, 0)), "start", "stop", "loan")
+        model.predict_path(moved, "start", "stop", "loan")
     with pytest.raises(DataError, match="gap"):
         model.predict_path(
             path_of(X).query("stop != 6").assign(stop=lambda f: f["stop"] - 0.5), "start", "stop", "loan"
         )
-    again = cs.Outcome([2, 5, 3, 6], [1, 1, 2, 2], start=[0, 2, 0, 3], subject=[1, 1, 2, 2], causes=y.causes)
-    recurrent = cs.CauseSpecificCox().fit(X[["rate"]].iloc[:4], again)
+    rng = np.random.default_rng(0)
+    again = cs.Outcome(
+        np.tile([2, 5], 60), rng.integers(1, 3, 120), start=np.tile([0, 2], 60), subject=np.repeat(range(60), 2),
+        causes=y.causes, recurrent=True,
+    )  # fmt: skip
+    recurrent = cs.CauseSpecificCox().fit(X[["rate"]].iloc[:120], again)
     with pytest.raises(NotIdentifiedError, match="recurrent"):
         recurrent.predict_path(path_of(X), "start", "stop", "loan")
 

@@ -190,6 +190,28 @@ def test_the_interval_of_one_loan_is_that_of_its_curve(robust, spells, cohort, p
     assert mine["se"].loc[HORIZON, "attrition", "loans"] == pytest.approx(se, rel=1e-6)
 
 
+def test_the_interval_of_a_model_of_one_cause_is_that_of_its_curve(spells, cohort, paths):
+    gone = cs.Outcome(spells.y.stop, (spells.y.event > 0).astype(int), start=spells.y.start, subject=spells.y.subject)
+    X = spells.X[["unemployment_rate", "credit_score"]].assign(region=spells.frame["region"].astype(str))
+    cox = cs.CoxPH().fit(X, gone, strata="region", cluster=spells.groups)
+    longest = int((cohort.frame["term"] - cohort.frame["age"]).argmax())
+    frame = cohort.frame.iloc[[longest]].reset_index(drop=True)
+    one = Cohort(frame.astype({"region": str}), cohort.rules, cohort.date)
+    path = paths["recession"]
+    result = cs.evaluation.scenario(cox, one, {"recession": path}, horizon=HORIZON)
+    mine = path[path["region"] == frame["region"].iloc[0]]["unemployment_rate"].to_numpy()[:HORIZON]
+    pieces = pd.DataFrame({"unemployment_rate": mine, "credit_score": frame["credit_score"].iloc[0]})
+    pieces["region"] = str(frame["region"].iloc[0])
+    pieces.loc[0, "unemployment_rate"] = frame["unemployment_rate"].iloc[0]
+    age = frame["age"].iloc[0] + np.arange(HORIZON)
+    curves = cox.predict_path(pieces, age, age + 1, np.zeros(HORIZON), age + 1, level=0.95, conf_type="log")
+    stays, lower = curves.survival[0, -1], curves.lower[0, 0, -1]
+    se = stays * np.log(stays / lower) / 1.959963984540054
+    row = values(result, cumulative=True).loc["recession", HORIZON, "event", "loans"]
+    assert row["value"] == pytest.approx(1 - stays, rel=1e-10)
+    assert row["se"] == pytest.approx(se, rel=1e-6)
+
+
 def test_standard_errors_are_those_of_refits_with_moved_parameters(cohort, spells, paths):
     """The influences times themselves give, for coefficients alone, what moving each coefficient by a little gives."""
     X, step = spells.X[["unemployment_rate", "credit_score"]], 1e-5
