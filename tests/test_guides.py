@@ -19,6 +19,7 @@ PAGES = (
     "designs.md",
     "effect-estimates.md",
     "validation.md",
+    "scenarios-and-fairness.md",
 )
 GUIDES = [*(DOCS / page for page in PAGES), *sorted((DOCS / "adapters").glob("*.md"))]
 

@@ -37,7 +37,8 @@ class Fairness:
     ratios : DataFrame
         group, against, value, lower, upper of the offer rates; empty without offers.
     flags : DataFrame
-        group, measure, value, lower, upper, threshold, says: figures beyond the stated thresholds.
+        group, measure, value, lower, upper, threshold, says: observed / predicted whose interval excludes 1, offer ratios
+        beyond `ratio_threshold`, adjusted differences other than of the risk itself.
     horizon, level, smallest_cell : numbers
     cause, adjust : str
     notes : tuple of str
@@ -280,7 +281,9 @@ def _flags(
                 "" if sure else ", interval reaches it"
             )
             rows.append((row["group"], "offer_ratio", row["value"], row["lower"], row["upper"], ratio_threshold, says))
-    for row in differences[differences["p_adjusted"] < 1 - level].to_dict("records"):
+    # that groups leave at different rates is no fault of the model
+    judged = ~differences["measure"].isin(["observed", "predicted"])
+    for row in differences[judged & (differences["p_adjusted"] < 1 - level)].to_dict("records"):
         says = f"differs from {row['against']} (adjusted p {row['p_adjusted']:.2g})"
         rows.append((row["group"], row["measure"], row["value"], row["lower"], row["upper"], 0.0, says))
     return pd.DataFrame(rows, columns=["group", "measure", "value", "lower", "upper", "threshold", "says"])

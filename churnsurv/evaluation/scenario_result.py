@@ -98,7 +98,8 @@ class ScenarioResult:
         """Give each scenario minus the base (default: the first), with intervals of the difference of the means.
 
         The two rest on the same parameters, whose errors largely cancel: the interval takes their covariance and is much
-        narrower than two intervals side by side. It has no part for the chance of single exits, since only one of the two
+        narrower than two intervals side by side: quantiles of the difference of two log-normal variables with the means'
+        joint covariance of logarithms, as the intervals of each mean are symmetric on the log scale. It has no part for the chance of single exits, since only one of the two
         worlds will be seen.
         """
         name = self.scenarios[0] if base is None else base
@@ -110,12 +111,14 @@ class ScenarioResult:
         for other, run in self.runs.items():
             if other == name:
                 continue
-            value = _cumulated(run.totals.value, cumulative) - _cumulated(against.totals.value, cumulative)
-            both = run.influence is not None and against.influence is not None
-            influence = run.influence - against.influence if both else None  # type: ignore[operator]
-            se = self._se(influence, value, cumulative)
-            half = float(ndtri((1 + self.level) / 2)) * se
-            frames.append(self._tidy(other, {"value": value, "se": se, "lower": value - half, "upper": value + half}))
+            first, second = (_cumulated(each.totals.value, cumulative) for each in (run, against))
+            if run.influence is None or against.influence is None:
+                se = lower = upper = np.full(first.shape, np.nan)
+            else:
+                se = self._se(run.influence - against.influence, first, cumulative)
+                influences = (_cumulated(each.influence, cumulative) for each in (run, against))
+                lower, upper = _difference_bounds(first, second, *influences, self.level)
+            frames.append(self._tidy(other, {"value": first - second, "se": se, "lower": lower, "upper": upper}))
         return pd.concat(frames, ignore_index=True)
 
     def _se(self, influence: Floats | None, value: Floats, cumulative: bool) -> Floats:
@@ -178,6 +181,28 @@ def _log_bounds(value: Floats, se: Floats, level: float) -> tuple[Floats, Floats
         spread = np.exp(z * np.divide(se, value, out=np.zeros(value.shape), where=value > 0))
     spread = np.where(np.isnan(se), np.nan, spread)
     return np.where(value > 0, value / spread, value), np.where(value > 0, value * spread, value)
+
+
+def _difference_bounds(
+    first: Floats, second: Floats, of_first: Floats, of_second: Floats, level: float
+) -> tuple[Floats, Floats]:
+    """Give quantiles of first − second, whose logarithms are jointly normal with the given influences on the two."""
+    low, high = np.full(first.shape, np.nan), np.full(first.shape, np.nan)
+    # an even deterministic spread of the plane (Kronecker's sequence of the golden ratio) in place of random draws
+    i = np.arange(4096)
+    z1, z2 = ndtri((i + 0.5) / len(i)), ndtri((0.5 + i * (np.sqrt(5) - 1) / 2) % 1.0)
+    for index in np.ndindex(first.shape):
+        a, b = float(first[index]), float(second[index])
+        if np.isnan(a) or a <= 0 or b <= 0:
+            low[index] = high[index] = a - b
+            continue
+        base, moved = of_second[index] / b, of_first[index] / a - of_second[index] / b
+        s, t = float(np.sqrt(base @ base)), float(np.sqrt(moved @ moved))
+        r = float(np.clip(base @ moved / (s * t), -1, 1)) if s * t > 0 else 0.0
+        level_of_base = b * np.exp(s * z1)
+        change = np.expm1(np.log(a / b) + t * (r * z1 + np.sqrt(1 - r**2) * z2))
+        low[index], high[index] = np.quantile(level_of_base * change, [(1 - level) / 2, (1 + level) / 2])
+    return low, high
 
 
 def _prediction_bounds(value: Floats, variance: Floats, level: float) -> tuple[Floats, Floats]:
