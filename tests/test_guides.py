@@ -20,7 +20,7 @@ PAGES = (
     "effect-estimates.md",
 PAGES = ("spells.md", "diagnostics.md", "predictions.md", "forest.md", "forest-explanation.md", "forest-tuning.md", "designs.md", "effect-estimates.md", "evaluation.md", "challengers.md", "validation.md", "discrete-and-recalibration.md")
     "validation.md",
-    "discrete-and-recalibration.md",
+PAGES = ("spells.md", "diagnostics.md", "predictions.md", "forest.md", "forest-explanation.md", "forest-tuning.md", "designs.md", "effect-estimates.md", "evaluation.md", "challengers.md", "validation.md", "discrete-and-recalibration.md")
 )
 GUIDES = [*(DOCS / page for page in PAGES), *sorted((DOCS / "adapters").glob("*.md"))]
 
