@@ -21,8 +21,8 @@ def test_imports_go_downward_only():
 def test_the_public_names_are_these():
     assert sorted(cs.__all__) == [
         "AalenJohansen", "CauseSpecificCox", "CensoringModel", "CoxPH", "Curves", "DiscreteHazard", "Estimate",
-        "FineGray", "KaplanMeier", "NelsonAalen", "NullModel", "Outcome", "RandomSurvivalForest", "Recalibrated", "StandardisedCurves",
-        "TestResult", "bootstrap_intervals", "compare_nested", "data", "diagnose", "effects",
+        "FineGray", "KaplanMeier", "NelsonAalen", "NullModel", "Outcome", "RandomSurvivalForest", "Recalibrated",
+        "StandardisedCurves", "TestResult", "bootstrap_intervals", "compare_nested", "data", "diagnose", "effects",
         "events_per_parameter", "exceptions", "functional_form", "hazard_ratio_over_time", "influence", "load",
         "metrics", "partial_dependence", "plot", "predict_curves", "profile_intervals", "proportional_hazards_test",
         "report", "save", "scorer", "standardised_curves", "tune_forest", "variance_inflation",
