@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -32,6 +34,21 @@ Baseline = Literal["month", "spline"]
 
 #: largest basis of a smooth baseline (bytes)
 _MOST_BASIS = 2**28
+
+
+_NO_BASELINE = (
+    "The baseline hazard was not estimable: the offset differs too much between rows, or all exits fall into few of the months "
+    "of a smooth baseline. Check the offset, lower df, or use baseline='month'."
+)
+
+
+@contextmanager
+def _with_a_baseline() -> Iterator[None]:
+    """Say what it means when the information is singular: a smooth baseline runs away."""
+    try:
+        yield
+    except np.linalg.LinAlgError as error:
+        raise ConvergenceError(_NO_BASELINE) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +102,7 @@ def refuse_parts_of_months(y: Outcome) -> None:
             )
 
 
+@_with_a_baseline()
 def fit_cause(
     rows: Rows, baseline: Baseline, df: int, max_iter: int, tol: float, robust: bool, stacklevel: int
 ) -> CauseFit:
@@ -97,6 +115,7 @@ def fit_cause(
     event = rows.event & used
     n_events = int(np.count_nonzero(event))
     refuse_too_few_events(n_events, rows.design.shape[1])
+    stacklevel += 1  # the frame of the decorator
     _warn_of_strata(rows, stratum[event], stacklevel + 1)
     cells, full = _laid(rows.outcome, event, stratum, used, baseline)
     used &= (cells.first < cells.last) | (cells.event >= 0)
@@ -224,10 +243,7 @@ def _null(rows: kernel.Rows, basis: Floats | None, max_iter: int, tol: float) ->
     bare = rows._replace(x=rows.x[:, :0])
     found = kernel.maximise(bare, basis, theta, max_iter, tol, None)
     if not found.converged:
-        raise ConvergenceError(
-            "The baseline hazard alone was not estimable: the offset differs too much between rows, or all exits fall into "
-            "one end of the months of a smooth baseline. Check the offset, lower df, or use baseline='month'."
-        )
+        raise ConvergenceError(_NO_BASELINE)
     p = rows.x.shape[1]
     point = kernel.evaluate(rows, basis, found.point.theta, np.zeros(p))
     return point, kernel.slopes_at(rows, basis, point).profile()

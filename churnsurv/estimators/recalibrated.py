@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, Self
 
@@ -32,7 +33,7 @@ from churnsurv.estimators.recalibrated_fit import (
     risks,
 )
 from churnsurv.estimators.recalibrated_prediction import WHOLE_CURVES, RecalibratedPrediction
-from churnsurv.exceptions import DataError, NotIdentifiedError
+from churnsurv.exceptions import DataError, NotIdentifiedError, SmallSampleWarning
 from churnsurv.messages import confidence_level, one_number
 from churnsurv.outcome import Outcome
 from churnsurv.rows import refuse_one_cluster, refuse_recurrent
@@ -94,6 +95,13 @@ class Recalibrated(RecalibratedPrediction, BaseEstimator):  # type: ignore[misc]
     NotIdentifiedError
         A model of one cause among several; recurrent events; several rows per subject at a horizon; predictions at other
         times than the horizon.
+
+    Warns
+    -----
+    SmallSampleWarning
+        A slope of 0 or less.
+    SupportWarning
+        Events past the last age that the model knows; they are left out.
 
     Notes
     -----
@@ -173,6 +181,15 @@ class Recalibrated(RecalibratedPrediction, BaseEstimator):  # type: ignore[misc]
             self._fit_hazards(judged, frame, outcome, weight, unit, edges)
         else:
             self._fit_risks(judged, frame, outcome, weight, unit)
+        table = self.recalibration_
+        turned = table[(table["parameter"] == "slope") & (table["value"] <= 0)]
+        if len(turned):
+            warnings.warn(
+                f"The slope of {turned['cause'].iloc[0]!r} is {turned['value'].iloc[0]:.2f}: on these data the model does not "
+                "rank customers, and its order would be turned round. Use method='hazard', more data, or another model.",
+                SmallSampleWarning,
+                stacklevel=2,
+            )
         return self
 
     @property

@@ -102,8 +102,9 @@ def evaluate(rows: Rows, basis: Floats | None, theta: Floats, beta: Floats) -> P
     return Point(theta, beta, alpha, total)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def slopes_at(rows: Rows, basis: Floats | None, point: Point) -> Slopes:
-    """Compute score and information."""
+    """Compute score and information; not finite where offsets differ by more than exponents of doubles can."""
     size, p = rows.n_cells, rows.x.shape[1]
     hazard = np.exp(point.alpha)
     cumulated = np.concatenate(([0.0], np.cumsum(hazard)))

@@ -12,6 +12,7 @@ from sklearn.base import clone
 import churnsurv as cs
 from churnsurv.exceptions import (
     CollinearityError,
+    ConvergenceError,
     DataError,
     NoEventsError,
     NotIdentifiedError,
@@ -342,6 +343,16 @@ def test_what_is_not_identified_is_refused():
     empty = np.where(np.arange(len(X)) < 5, "new", "old")
     with pytest.warns(SmallSampleWarning, match="new"):
         fit(X, cs.Outcome(y.stop, np.where(empty == "new", 0, y.event), start=y.start, causes=CAUSES), strata=empty)
+
+
+def test_a_smooth_baseline_that_runs_away_is_an_error_that_says_so():
+    X, _ = portfolio(12)
+    leaves = np.arange(len(X)) < 40
+    y = cs.Outcome(np.where(leaves, 7 + np.arange(len(X)) % 2, 20), leaves.astype(int))
+    with pytest.raises(ConvergenceError, match="baseline='month'"):
+        cs.DiscreteHazard("rate", baseline="spline").fit(X, y)
+    with pytest.raises(ConvergenceError, match="offset"):
+        cs.DiscreteHazard("rate").fit(X, y, offset=1_000 * X["shift"])
 
 
 def test_formulas_may_differ_between_causes():

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import churnsurv as cs
-from churnsurv.exceptions import DataError, NotIdentifiedError, SupportWarning, TooFewEventsError
+from churnsurv.exceptions import DataError, NotIdentifiedError, SmallSampleWarning, SupportWarning, TooFewEventsError
 from churnsurv.kernels.pseudo import pseudo_values
 
 CAUSES = ("attrition", "default")
@@ -176,6 +176,7 @@ def test_by_folds_no_customer_judges_a_model_that_saw_him():
     X, y = portfolio(13, 600)
     flat = X[["rate"]].assign(**{f"noise{j}": np.random.default_rng(100 + j).normal(size=len(X)) for j in range(25)})
     inner = cs.DiscreteHazard()
+    y = y.only("attrition")
     honest = cs.Recalibrated(inner, method="slope", cv=4).fit(flat, y).recalibration_
     seen = cs.Recalibrated(clone(inner).fit(flat, y), method="slope").fit(flat, y).recalibration_
     slopes = [t.loc[(t["parameter"] == "slope") & (t["cause"] == "attrition"), "value"].iloc[0] for t in (honest, seen)]
@@ -214,6 +215,13 @@ def test_late_entry_counts_from_the_current_age(model):
     with pytest.raises(NotIdentifiedError, match="different ages"):
         again.predict_curves(X, start=y.start)
     assert again.predict_curves(X, start=5).times.tolist() == [17]
+
+
+def test_a_slope_that_turns_the_order_round_is_warned_of(model):
+    X, y = portfolio(19, 1_000)
+    for options in ({"method": "slope"}, {"method": "cloglog", "horizon": 12}):
+        with pytest.warns(SmallSampleWarning, match="turned round"):
+            cs.Recalibrated(model, **options).fit(X.assign(rate=-X["rate"], income=-X["income"]), y)
 
 
 def test_what_is_not_known_is_refused(model):
