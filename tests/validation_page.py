@@ -47,7 +47,9 @@ def counts() -> str:
 
 def simulations() -> str:
     """Give the table of what simulations with a known truth gave, as their modules kept it."""
-    parts = [pd.DataFrame(json.loads(file.read_text())) for folder in SIMULATED for file in sorted(folder.glob("*.json"))]
+    parts = [
+        pd.DataFrame(json.loads(file.read_text())) for folder in SIMULATED for file in sorted(folder.glob("*.json"))
+    ]
     parts += [pd.read_csv(file) for folder in SIMULATED for file in sorted(folder.glob("*.csv"))]
     table = pd.concat(parts, ignore_index=True).sort_values(["name", "quantity"], kind="stable")
     rows = [
