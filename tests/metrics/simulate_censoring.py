@@ -2,9 +2,10 @@
 
 One covariate of four values, hazards of leaving and of censoring that rise with it; the predictions are wrong on purpose. A
 score without censoring is that of the same customers, so that 0 is the truth. Stated before looking: Kaplan–Meier weights are
-off by more than 3 Monte-Carlo errors, those within strata and by a Cox model are not. A first run by month had the Cox model off
-by a tenth of Kaplan–Meier's error: partly the end of the study taken for events, which it no longer is, partly ties, which a Cox
-model takes for rounded times. So its band holds for times without ties, and by month a fifth of Kaplan–Meier's error is allowed.
+off by more than 3 Monte-Carlo errors, those within strata and by a Cox model are not. A first run by month had the Cox model
+off by a tenth of Kaplan–Meier's error: partly the end of the study taken for events, which it no longer is, partly ties, which
+a Cox model takes for rounded times. So its band holds for times without ties, and by month a fifth of Kaplan–Meier's error is
+allowed.
 
 ``python -m tests.metrics.simulate_censoring`` writes ``simulated/censoring.json``.
 """

@@ -218,6 +218,17 @@ class TestOtherRows:
         with pytest.raises(DataError, match="leave censoring out"):
             cs.scorer("concordance", censoring=own)
 
+    def test_tuning_a_forest_out_of_bag_takes_it(self):
+        y, X, _, _ = draw(np.random.default_rng(11), 300)
+        scorer = cs.scorer("brier", horizon=12, censoring=cs.CensoringModel(cs.CoxPH()))
+        forest = cs.RandomSurvivalForest(20, random_state=0)
+        options = {"forest": forest, "search": {"min_samples_leaf": [20]}, "random_state": 0, "progress": False}
+        weighted, plain = (
+            cs.tune_forest(X, y, scoring=s, **options).table["score"] for s in (scorer, cs.scorer("brier", horizon=12))
+        )
+        assert not np.allclose(weighted, plain)
+        assert np.all(weighted < 0)
+
 
 class TestBadInput:
     y = cs.Outcome([2, 3, 5, 7], [1, 0, 1, 0])
