@@ -27,7 +27,8 @@ def reversed_outcome(y: Outcome) -> tuple[Outcome, NDArray[np.int64]]:
     """Give the outcome of which being censored is the event, and the rows of y that it holds.
 
     A row that leaves at time 0 is at risk of being censored at no time. A row that goes on in the subject's next one is no
-    censoring.
+    censoring. Nor is one that is still there at the very end, where the study ends for everybody whatever the covariates: taken
+    for events, these ties would pull the coefficients to 0 (a single one has no part in a partial likelihood anyway).
     """
     continued = next(group_rows(y, np.zeros(len(y), dtype=np.int64), 1, None, None)).continued
     left, known = y.event > 0, np.unique(np.concatenate((y.start, y.stop)))
@@ -35,7 +36,7 @@ def reversed_outcome(y: Outcome) -> tuple[Outcome, NDArray[np.int64]]:
     earlier = np.where(position > 0, known[np.maximum(position - 1, 0)], 0.0)
     stop = np.where(left, (earlier + y.stop) / 2, y.stop)
     rows = np.flatnonzero(~left | (y.stop > 0))
-    event = (~left & ~continued).astype(np.int64)
+    event = (~left & ~continued & (y.stop < y.stop.max())).astype(np.int64)
     start = None if y.from_origin else y.start[rows]
     return Outcome(stop[rows], event[rows], start, y.subject[rows], causes=("censoring",)), rows
 
@@ -46,7 +47,8 @@ def fitted_to_censoring(model: Any, X: Any, y: Outcome, weight: Floats | None) -
     outcome, rows = reversed_outcome(y[kept])
     if not outcome.event.any():
         raise NotIdentifiedError(
-            "Nobody is censored, so that nothing can be learnt about censoring: leave the model out (Kaplan–Meier is 1 then)."
+            "Nobody is censored before the end of follow-up, so that nothing can be learnt about it: leave the model out "
+            "(Kaplan–Meier is 1 until then)."
         )
     if not hasattr(_last(model), "predict_curves"):
         raise DataError(
