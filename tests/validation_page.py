@@ -50,10 +50,8 @@ def counts() -> str:
 
 def simulations() -> str:
     """Give the table of what simulations with a known truth gave, as their modules kept it."""
-    parts = [
-        pd.DataFrame(json.loads(file.read_text())) for folder in SIMULATED for file in sorted(folder.glob("*.json"))
-    ]
-    parts += [pd.read_csv(file) for folder in SIMULATED for file in sorted(folder.glob("*.csv"))]
+    parts = [pd.DataFrame(json.loads(file.read_text())) for file in sorted(HERE.glob("*/simulated/*.json"))]
+    parts += [pd.read_csv(file) for file in sorted(HERE.glob("*/simulated/*.csv"))]
     table = pd.concat(parts, ignore_index=True).sort_values(["name", "quantity"], kind="stable")
     rows = [
         f"| {row.name} | {row.quantity} | {_truth(row.truth)} | {row.estimate:.4g} | {row.monte_carlo_error:.2g} | "
