@@ -73,8 +73,8 @@ class CensoringModel(BaseEstimator):  # type: ignore[misc]
     >>> censoring.probability([6, 12]).round(3), censoring.probability([6, 12], before=True).round(3)
     (array([0.667, 0.667]), array([1.   , 0.667]))
     >>> by_branch = cs.CensoringModel().fit(y, strata=["a", "b", "a", "b"])
-    >>> cs.metrics.brier_score(y, [0.6, 0.5, 0.3, 0.2], 12, censoring=by_branch).value.round(3)
-    0.223
+    >>> round(cs.metrics.brier_score(y, [0.6, 0.5, 0.3, 0.2], 12, censoring=by_branch).value, 4)
+    0.1825
     """
 
     def __init__(self, model: Any = None) -> None:
