@@ -96,8 +96,9 @@ def test_resamples_that_cannot_be_fitted_are_left_out_with_a_warning():
 
 @pytest.mark.slow
 def test_intervals_hold_what_the_model_does_among_all_customers():
-    """120 samples of 150 customers and 8 covariates. The interval leaves out how the optimism varies: a pilot of 60 samples
-    covered 0.917 (concordance) and 0.933 (Brier score); the band is 0.92 ± 3 standard errors.
+    """120 samples of 150 customers and 8 covariates; band: 0.95 ± 3.5 standard errors.
+
+    Stated after a pilot of 120 other samples, of which 0.950 (concordance) and 0.942 (Brier score) were covered.
     """
     everyone, outcome = single(8_000, seed=99_999, p=8)
     hits = []
@@ -113,7 +114,7 @@ def test_intervals_hold_what_the_model_does_among_all_customers():
         hits.append((table["lower"] < truth) & (truth < table["upper"]))
     coverage = np.mean(hits, axis=0)
     print(coverage)
-    assert (np.abs(coverage - 0.92) < 0.075).all()
+    assert (np.abs(coverage - 0.95) < 0.07).all()
 
 
 @pytest.mark.parametrize(
