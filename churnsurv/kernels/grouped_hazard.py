@@ -162,6 +162,8 @@ def maximise(
     point = evaluate(rows, basis, theta, np.zeros(rows.x.shape[1]))
     for iteration in range(1, max_iter + 1):
         slopes = slopes_at(rows, basis, point)
+        if not all(np.isfinite(block).all() for block in slopes):
+            return Maximum(point, slopes, iteration, False, None)
         step_theta, step_beta = _step(slopes)
         gain = float(slopes.score_theta @ step_theta + slopes.score_beta @ step_beta)
         decrement = max(gain, 0.0) ** 0.5
