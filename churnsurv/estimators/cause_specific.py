@@ -230,9 +230,9 @@ class CauseSpecificCox(BaseEstimator):  # type: ignore[misc]
         >>> X = pd.DataFrame({"rate_incentive": [0.2, 1.5, 0.1, 1.1, 0.9, 0.3, 0.4, 0.8]})
         >>> y = cs.Outcome([9, 2, 5, 4, 6, 5, 7, 3], [1, 1, 1, 2, 0, 2, 1, 2], causes=("attrition", "default"))
         >>> model = cs.CauseSpecificCox().fit(X, y)
-        >>> path = pd.DataFrame({"loan": 1, "start": [0, 3], "stop": [3, 6], "rate_incentive": [0.2, 1.2]})
+        >>> path = pd.DataFrame({"loan": 1, "start": [0, 3], "stop": [3, 6], "rate_incentive": [0.2, 0.4]})
         >>> model.predict_path(path, "start", "stop", "loan", times=[3, 6]).survival.round(3).tolist()
-        [[0.948, 0.312]]
+        [[0.92, 0.548]]
         """
         self._refuse_recurrent()
         return predicted_path(self, X, start, stop, subject, times, strata=strata, offset=offset, level=level)

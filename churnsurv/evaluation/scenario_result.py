@@ -97,10 +97,10 @@ class ScenarioResult:
     def difference(self, base: str | None = None, *, cumulative: bool = False) -> pd.DataFrame:
         """Give each scenario minus the base (default: the first), with intervals of the difference of the means.
 
-        The two rest on the same parameters, whose errors largely cancel: the interval takes their covariance and is much
-        narrower than two intervals side by side: quantiles of the difference of two log-normal variables with the means'
-        joint covariance of logarithms, as the intervals of each mean are symmetric on the log scale. It has no part for the chance of single exits, since only one of the two
-        worlds will be seen.
+        The two rest on the same parameters, whose errors largely cancel. The interval takes their covariance and is much
+        narrower than two intervals side by side: quantiles of the difference of two log-normal variables with the joint
+        covariance of the means' logarithms, as the interval of each mean is symmetric on the log scale. It has no part for
+        the chance of single exits, since only one of the two worlds will be seen.
         """
         name = self.scenarios[0] if base is None else base
         if name not in self.runs:
@@ -116,8 +116,8 @@ class ScenarioResult:
                 se = lower = upper = np.full(first.shape, np.nan)
             else:
                 se = self._se(run.influence - against.influence, first, cumulative)
-                influences = (_cumulated(each.influence, cumulative) for each in (run, against))
-                lower, upper = _difference_bounds(first, second, *influences, self.level)
+                of_first, of_second = _cumulated(run.influence, cumulative), _cumulated(against.influence, cumulative)
+                lower, upper = _difference_bounds(first, second, of_first, of_second, self.level)
             frames.append(self._tidy(other, {"value": first - second, "se": se, "lower": lower, "upper": upper}))
         return pd.concat(frames, ignore_index=True)
 

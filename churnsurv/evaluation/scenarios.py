@@ -107,7 +107,7 @@ def scenario(
     >>> paths = cs.evaluation.shock_paths(portfolio.macro, portfolio.rules, date=cohort.date, horizon=6)
     >>> found = cs.evaluation.scenario(model, cohort, paths, horizon=6)
     >>> found.followed, found.frozen
-    (('rate_incentive', 'unemployment_rate'), ())
+    (('unemployment_rate', 'rate_incentive'), ())
     """
     level, horizon, causes = confidence_level(level), positive_integer(horizon, "horizon"), check_model(model)
     if not isinstance(paths, Mapping) or not paths:

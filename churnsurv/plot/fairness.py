@@ -63,7 +63,7 @@ def fairness(
     >>> time = np.ceil(12 * rng.exponential(size=600) / -np.log1p(-risk))
     >>> y = cs.Outcome(np.minimum(time, 24), time <= 24)
     >>> found = cs.evaluation.fairness(y, risk, region, 12)
-    >>> [ax.get_title() for ax in cs.plot.fairness(found)]
+    >>> [ax.get_title(loc="left") for ax in cs.plot.fairness(found)]
     ['AUC', 'Observed / predicted']
     """
     if not isinstance(result, Fairness):

@@ -63,7 +63,7 @@ def scenarios(
     >>> model = cs.CauseSpecificCox("unemployment_rate").fit(spells.X, spells.y)
     >>> paths = cs.evaluation.shock_paths(portfolio.macro, portfolio.rules, date=cohort.date, horizon=6)
     >>> found = cs.evaluation.scenario(model, cohort, paths, horizon=6)
-    >>> [ax.get_title() for ax in cs.plot.scenarios(found, causes=["attrition", "default"])]
+    >>> [ax.get_title(loc="left") for ax in cs.plot.scenarios(found, causes=["attrition", "default"])]
     ['attrition', 'default']
     """
     if not isinstance(result, ScenarioResult):

@@ -365,7 +365,7 @@ def test_bad_input_is_refused_with_the_remedy(model, cohort, paths, portfolio):
     with pytest.raises(DataError, match="horizon"):
         run(horizon=0)
     with pytest.raises(DataError, match="no value of"):
-        run(horizon=HORIZON + 3)
+        run(horizon=HORIZON + 3, beyond="leave out")
     with pytest.raises(DataError, match="Did you mean 'unemployment_rate'"):
         run(paths={"base": paths["base"].assign(unemployment_rat=1.0)})
     with pytest.raises(DataError, match="region"):
