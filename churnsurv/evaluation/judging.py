@@ -15,7 +15,6 @@ from churnsurv.evaluation.pooling import (
     Cell,
     cells,
     difference,
-    holm,
     measured,
     pooled,
     row_of_table,
@@ -24,6 +23,7 @@ from churnsurv.evaluation.pooling import (
 from churnsurv.evaluation.records import Evaluation
 from churnsurv.evaluation.trials import Asked, Failure, Predicted, Rows
 from churnsurv.exceptions import DataError, LeakageWarning
+from churnsurv.kernels.multiplicity import adjusted_p_values
 
 Floats = NDArray[np.float64]
 
@@ -100,7 +100,7 @@ def _sorted(table: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
 def _adjusted(rows: list[dict[str, Any]], models: Sequence[str]) -> pd.DataFrame:
     columns = ["model", "reference", *_KEY, "better", "difference", "se", "lower", "upper", "p_value", "reason"]
     table = pd.DataFrame(rows, columns=columns)
-    table.insert(columns.index("reason"), "p_holm", holm(table["p_value"]))
+    table.insert(columns.index("reason"), "p_holm", adjusted_p_values(table["p_value"], "holm"))
     return _sorted(table, models)
 
 

@@ -102,7 +102,7 @@ def _uno(held: Held, k: int | None) -> Found:
 def _area(held: Held, k: int | None) -> Found:
     assert k is not None
     cohort, horizons, risk = held.cohort(k, "the AUC")
-    return auc_at(cohort, risk[:, 0], np.argsort(risk[:, 0], kind="stable"), float(horizons[0]))
+    return auc_at(cohort, risk[:, 0], float(horizons[0]))
 
 
 def _brier(held: Held, k: int | None) -> Found:

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
@@ -183,13 +182,3 @@ def difference(model: str, reference: str, cell: Cell, one: Any, other: Any, lev
     p = 2 * float(ndtr(-abs(value) / se)) if se > 0 else (1.0 if value == 0 else np.nan)
     numbers = {"difference": value, "se": se, "lower": lower, "upper": upper, "p_value": p}
     return {**head, **numbers, "reason": ""}
-
-
-def holm(p_values: pd.Series) -> Floats:
-    """Adjust the p-values for the number of tests (Holm 1979); missing ones do not count."""
-    p = p_values.to_numpy(dtype=np.float64)
-    known = np.flatnonzero(~np.isnan(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    adjusted = np.full(len(p), np.nan)
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate((len(order) - np.arange(len(order))) * p[order]))
-    return adjusted

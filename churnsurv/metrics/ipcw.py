@@ -215,6 +215,34 @@ def known_by(cohort: Cohort, t: float) -> tuple[NDArray[np.bool_], Floats]:
     return by_then, np.where(by_then, cohort.at_event, cohort.at_horizon.get(t, 0.0))
 
 
+def censoring_influence(cohort: Cohort, part: Floats, t: float) -> Floats:
+    """Give the influence of each row on a score at t through the Kaplan–Meier of censoring, (n,), 0 where G is given.
+
+    For scores that :mod:`churnsurv.kernels.weighted_scores` has no pass for.
+
+    part (n,): how much the score changes per relative change of the row's W_i(t). 1/Ĝ(s) moves by (1/G(s)) ∫_0^s dM(u)/Y(u)
+    with M the martingales of censoring and Y the weight at risk, so a row moves the score by ∫_0^t L(u)/Y(u) dM(u), L(u)
+    being the sum of the parts of rows beyond u. As in riskRegression (Gerds and Kattan 2021) Y counts who leaves at u,
+    which ties change by less than their share.
+    """
+    y, weight, censoring = cohort.y, cohort.weight, cohort.censoring
+    if censoring is None:
+        return np.zeros(len(y))
+    t = t if t < y.stop.max() else float(np.nextafter(t, 0.0))
+    size = int(np.searchsorted(censoring.times, t, side="right"))
+    passed, reached = np.minimum(censoring.passed, size), np.minimum(censoring.reached, size)
+    censored = (y.event == 0) & (y.stop <= t)
+
+    def from_right(position: NDArray[np.int64], values: Floats) -> Floats:
+        return np.asarray(np.bincount(position, values, minlength=size + 1)[::-1].cumsum()[::-1][1:])
+
+    beyond, at_risk, hazard = from_right(passed, part), censoring.at_risk[:size], censoring.hazard[:size]
+    step = np.divide(beyond, at_risk, out=np.zeros(size), where=at_risk > 0)
+    influence = -np.concatenate(([0.0], np.cumsum(hazard * step)))[reached]
+    influence[censored] += step[passed[censored]]
+    return np.asarray(weight * influence)
+
+
 def sandwich_error(influence: Floats, judged: Judged) -> tuple[float, str]:
     """Give the standard error of a mean from the rows' influence on it, and the number of independent units in words."""
     sums, units = cluster_sums(influence, judged)
