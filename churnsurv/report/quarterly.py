@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from tqdm import tqdm
 
+from churnsurv.exceptions import ChurnSurvError
 from churnsurv.messages import counted
-from churnsurv.report.analysis import Analysis, Part, analyse, noticed
+from churnsurv.report.analysis import Analysis, Part, analyse
 from churnsurv.report.config import ReportConfig, read_config
 from churnsurv.report.content import Block, Column, Finding, Report, Section, Table, Text
-from churnsurv.report.sections.attrition import attrition
-from churnsurv.report.sections.evaluation import evaluation
-from churnsurv.report.sections.hazards import hazards
-from churnsurv.report.sections.interventions import interventions
-from churnsurv.report.sections.portfolio import exits_shown, portfolio
-from churnsurv.report.sections.provenance import data_hash, provenance, provenance_record
+from churnsurv.report.contents import chapters_of, made
+from churnsurv.report.sections.portfolio import exits_shown
+from churnsurv.report.sections.provenance import data_hash, provenance_record
 from churnsurv.report.words import level_words, listed
 
 #: words a reader may not know, as the sections use them
@@ -58,8 +55,8 @@ def build(config: str | Path | ReportConfig, *, progress: bool = False) -> Repor
     >>> report.save("reports/2026Q3")  # doctest: +SKIP
     """
     settings = read_config(config)
-    makers = _makers(settings)
-    with tqdm(total=2 + len(makers), desc="report", disable=not progress, leave=False) as bar:
+    chapters = chapters_of(settings)
+    with tqdm(total=2 + len(chapters), desc="report", disable=not progress, leave=False) as bar:
 
         def step(name: str) -> None:
             bar.set_postfix_str(name)
@@ -67,9 +64,9 @@ def build(config: str | Path | ReportConfig, *, progress: bool = False) -> Repor
 
         analysis = analyse(settings, step)
         parts = []
-        for make in makers:
-            step(make.__name__)
-            parts.append(noticed(make, analysis))
+        for chapter in chapters:
+            step(chapter.key)
+            parts.append(made(chapter, analysis))
     record = provenance_record(analysis)
     return Report(
         title=settings.title,
@@ -81,15 +78,6 @@ def build(config: str | Path | ReportConfig, *, progress: bool = False) -> Repor
     )
 
 
-def _makers(settings: ReportConfig) -> list[Callable[[Analysis], Part]]:
-    made: list[Callable[[Analysis], Part]] = [portfolio, attrition, hazards]
-    if settings.evaluation is not None:
-        made.append(evaluation)
-    if settings.interventions:
-        made.append(interventions)
-    return [*made, provenance]
-
-
 def _facts(analysis: Analysis, hash_of_data: str) -> tuple[tuple[str, str], ...]:
     frame, config = analysis.spells.frame, analysis.config
     shown = exits_shown(analysis.spells, config.smallest_cell)
@@ -98,13 +86,21 @@ def _facts(analysis: Analysis, hash_of_data: str) -> tuple[tuple[str, str], ...]
     first, last = frame["period"].min(), frame["period"].max()
     ends = last.to_period("M" if config.unit == "month" else "Q").end_time
     return (
-        ("Model", f"Cause-specific Cox, {counted(len(next(iter(analysis.model.models_.values())).coef_), 'term')}"),
+        *_model_fact(analysis),
         ("Data as of", f"{config.as_of:%d %B %Y}"),
         ("Loans", f"{frame['loan_id'].nunique():,}"),
         ("Exits", listed(counts)),
         ("Observed", f"{first:%B %Y} to {ends:%B %Y}"),
         ("Data hash", hash_of_data[:16]),
     )
+
+
+def _model_fact(analysis: Analysis) -> list[tuple[str, str]]:
+    try:
+        fitted = next(iter(analysis.model.models_.values()))
+    except ChurnSurvError:  # the sections that need the model say why
+        return [("Model", "could not be fitted")]
+    return [("Model", f"Cause-specific Cox, {counted(len(fitted.coef_), 'term')}")]
 
 
 def _summary(settings: ReportConfig, parts: list[Part]) -> Section:

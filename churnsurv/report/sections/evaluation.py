@@ -18,11 +18,11 @@ from churnsurv.metrics import brier_score, concordance_index
 from churnsurv.nonparametric import AalenJohansen
 from churnsurv.outcome import Outcome
 from churnsurv.report.analysis import Analysis, Headline, Part, named
-from churnsurv.report.config import Evaluation, Term
 from churnsurv.report.content import Block, Cell, Column, Finding, Section, Table, Text
 from churnsurv.report.disclosure import count_words, is_small, told
 from churnsurv.report.sections.attrition import risk_at
 from churnsurv.report.sections.paired import brier_difference
+from churnsurv.report.settings import Evaluation, Term
 from churnsurv.report.words import level_words, listed, periods
 
 if TYPE_CHECKING:

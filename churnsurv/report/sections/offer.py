@@ -16,13 +16,13 @@ from churnsurv.nonparametric import AalenJohansen
 from churnsurv.outcome import Outcome
 from churnsurv.plot import cumulative_incidence
 from churnsurv.report.analysis import Analysis, Headline, ratios
-from churnsurv.report.config import RandomisedOffer, Term
 from churnsurv.report.content import Block, Cell, Column, Figure, Finding, Table, Text
 from churnsurv.report.disclosure import is_small, notes_if_hidden, suppressed, told
 from churnsurv.report.figures import drawn
 from churnsurv.report.hazard_ratios import HazardRatioTable
 from churnsurv.report.sections.assigned import assignments, follow
 from churnsurv.report.sections.attrition import risk_at
+from churnsurv.report.settings import RandomisedOffer, Term
 from churnsurv.report.words import is_clear, level_words, listed, periods, ratio_sentence, ratio_words
 
 

@@ -12,9 +12,9 @@ from churnsurv.estimators.cox import CoxPH
 from churnsurv.exceptions import DataError
 from churnsurv.messages import counted, first_of
 from churnsurv.report.analysis import Analysis, Headline, ratios
-from churnsurv.report.config import StaggeredRollout, Term
 from churnsurv.report.content import Block, Column, Finding, Table, Text
 from churnsurv.report.hazard_ratios import HazardRatioTable
+from churnsurv.report.settings import StaggeredRollout, Term
 from churnsurv.report.words import is_clear, level_words, listed, ratio_sentence, ratio_words
 
 #: below so many units the robust variance is not to be trusted
