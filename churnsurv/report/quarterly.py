@@ -10,8 +10,9 @@ from churnsurv.exceptions import ChurnSurvError
 from churnsurv.messages import counted
 from churnsurv.report.analysis import Analysis, Part, analyse
 from churnsurv.report.config import ReportConfig, read_config
-from churnsurv.report.content import Block, Column, Finding, Report, Section, Table, Text
+from churnsurv.report.content import Block, Cell, Column, Finding, Headline, Report, Section, Table, Text
 from churnsurv.report.contents import chapters_of, made
+from churnsurv.report.render.cells import shown
 from churnsurv.report.sections.portfolio import exits_shown
 from churnsurv.report.sections.provenance import data_hash, provenance_record
 from churnsurv.report.words import level_words, listed
@@ -75,6 +76,7 @@ def build(config: str | Path | ReportConfig, *, progress: bool = False) -> Repor
         facts=_facts(analysis, data_hash(record["files"])),
         sections=(_summary(settings, parts), *(_with_notices(part) for part in parts)),
         provenance=record,
+        headlines=tuple(headline for part in parts for headline in part.headlines),
     )
 
 
@@ -93,6 +95,14 @@ def _facts(analysis: Analysis, hash_of_data: str) -> tuple[tuple[str, str], ...]
         ("Observed", f"{first:%B %Y} to {ends:%B %Y}"),
         ("Data hash", hash_of_data[:16]),
     )
+
+
+def _headline_cells(headline: Headline) -> tuple[Cell, ...]:
+    if headline.value is None:
+        return (headline.measure, "not estimable", None, headline.meaning)
+    value = f"{headline.symbol} {shown(headline.value, headline.format)}".lstrip()
+    bounds = (shown(bound, headline.format) for bound in (headline.lower, headline.upper))
+    return (headline.measure, value, " to ".join(bounds), headline.meaning)
 
 
 def _model_fact(analysis: Analysis) -> list[tuple[str, str]]:
@@ -115,7 +125,7 @@ def _summary(settings: ReportConfig, parts: list[Part]) -> Section:
             Column("interval", f"{level_words(settings.level)} CI", "value"),
             Column("meaning", "What it says"),
         ),
-        tuple((h.measure, h.value, h.interval, h.meaning) for h in headlines),
+        tuple(_headline_cells(headline) for headline in headlines),
     )
     findings = [(part.section, block) for part in parts for block in part.section.blocks if isinstance(block, Finding)]
     told = f"{counted(len(findings), 'finding')} to act on." if findings else "Nothing exceeds its threshold."

@@ -221,7 +221,9 @@ class _Writer:
             self.document.add_paragraph(block["caption"], style="Small print")
 
     def _describe(self, paragraph: Paragraph, block: Mapping[str, Any]) -> None:
-        for properties in paragraph._p.iter("{http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing}docPr"):
+        for properties in paragraph._p.iter(
+            "{http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing}docPr"
+        ):
             properties.set("descr", block["alt"])
             properties.set("title", block["title"])
 

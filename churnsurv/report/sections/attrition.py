@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from churnsurv.curves import Curves
 from churnsurv.exceptions import DataError
 from churnsurv.messages import counted
 from churnsurv.nonparametric import AalenJohansen
 from churnsurv.plot import cumulative_incidence, theme
-from churnsurv.report.analysis import Analysis, Headline, Part
-from churnsurv.report.content import Block, Cell, Column, Figure, Section, Table, Text
+from churnsurv.report.analysis import Analysis, Part
+from churnsurv.report.content import Block, Cell, Column, Figure, Headline, Section, Table, Text
 from churnsurv.report.disclosure import (
     is_small,
     merged_small_groups,
@@ -58,12 +59,18 @@ def attrition(analysis: Analysis) -> Part:
         blocks.extend(_by_group(analysis, name, _groups(analysis, name)))
     headlines = tuple(
         Headline(
+            f"incidence.{cause}.{horizon}",
             f"{cause.capitalize()} within {periods(horizon, config.unit)}",
-            "not reached" if found is None else percent(found[0]),
-            "\u2013" if found is None else f"{percent(found[1])} to {percent(found[2])}",
+            None if found is None else found[0],
+            None if found is None else found[1],
+            None if found is None else found[2],
             f"The curve ends at the age of {periods(float(aj.curves_.last[0]), config.unit)}"
             if found is None
             else f"Share of loans that leave by {cause}, the other causes at work",
+            se=None if found is None else (found[2] - found[1]) / (2 * float(norm.isf((1 - config.level) / 2))),
+            level=config.level,
+            n=int(analysis.spells.frame["loan_id"].nunique()),
+            format="percent:1",
         )
         for cause, found in at_horizon.items()
     )

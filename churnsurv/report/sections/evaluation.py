@@ -17,8 +17,8 @@ from churnsurv.exceptions import ConfigError, DataError
 from churnsurv.metrics import brier_score, concordance_index
 from churnsurv.nonparametric import AalenJohansen
 from churnsurv.outcome import Outcome
-from churnsurv.report.analysis import Analysis, Headline, Part, named
-from churnsurv.report.content import Block, Cell, Column, Finding, Section, Table, Text
+from churnsurv.report.analysis import Analysis, Part, named
+from churnsurv.report.content import Block, Cell, Column, Finding, Headline, Section, Table, Text
 from churnsurv.report.disclosure import count_words, is_small, told
 from churnsurv.report.sections.attrition import risk_at
 from churnsurv.report.sections.paired import brier_difference
@@ -326,9 +326,13 @@ def _headlines(table: Table, settings: Evaluation, analysis: Analysis) -> tuple[
     assert isinstance(interval, tuple)
     return (
         Headline(
+            f"concordance.{analysis.config.main_cause}",
             f"Ranking of {table.groups[0].lower()} risk by the {model} model",
-            f"C {value:.3f}",
-            f"{interval[0]:.3f} to {interval[1]:.3f}",
+            value,
+            *interval,
             f"{periods(settings.horizon, analysis.config.unit)} not used for fitting; 0.5 is a coin, 1 perfect",
+            level=analysis.config.level,
+            format="number:3",
+            symbol="C",
         ),
     )

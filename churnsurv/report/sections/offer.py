@@ -15,15 +15,23 @@ from churnsurv.exceptions import DataError, TooFewEventsError
 from churnsurv.nonparametric import AalenJohansen
 from churnsurv.outcome import Outcome
 from churnsurv.plot import cumulative_incidence
-from churnsurv.report.analysis import Analysis, Headline, ratios
-from churnsurv.report.content import Block, Cell, Column, Figure, Finding, Table, Text
+from churnsurv.report.analysis import Analysis, ratios
+from churnsurv.report.content import Block, Cell, Column, Figure, Finding, Headline, Table, Text
 from churnsurv.report.disclosure import is_small, notes_if_hidden, suppressed, told
 from churnsurv.report.figures import drawn
 from churnsurv.report.hazard_ratios import HazardRatioTable
 from churnsurv.report.sections.assigned import assignments, follow
 from churnsurv.report.sections.attrition import risk_at
 from churnsurv.report.settings import RandomisedOffer, Term
-from churnsurv.report.words import is_clear, level_words, listed, periods, ratio_sentence, ratio_words
+from churnsurv.report.words import (
+    headline_of_ratio,
+    is_clear,
+    level_words,
+    listed,
+    periods,
+    ratio_sentence,
+    ratio_words,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,15 +61,11 @@ def offer(analysis: Analysis, settings: RandomisedOffer) -> tuple[list[Block], l
     ]
     if safety is not None and safety in trial.ratios:
         blocks += _safety(settings, trial.ratios[safety], safety, f"{key}-effects")
+    name, measure = f"effect.{key}.{main}", f"{settings.name}: effect on {main}"
     if main not in trial.ratios:
-        return blocks, [Headline(f"{settings.name}: effect on {main}", "not estimable", "\u2013", _no_exit(main))]
+        return blocks, [Headline(name, measure, None, None, None, _no_exit(main), symbol="HR", scale="log")]
     row = trial.ratios[main].row("treated")
-    headline = Headline(
-        f"{settings.name}: effect on {main}",
-        f"HR {row['hazard_ratio']:.2f}",
-        f"{row['hr_lower']:.2f} to {row['hr_upper']:.2f}",
-        f"Randomised: {ratio_words(row, main)}",
-    )
+    headline = headline_of_ratio(name, measure, row, f"Randomised: {ratio_words(row, main)}", analysis.config.level)
     return blocks, [headline]
 
 
