@@ -128,7 +128,9 @@ def _check_keys(report: Report) -> None:
             raise DataError(f"The report has two parts with the key {twice[0]!r}: give each its own.")
     for table in (b for b in blocks if isinstance(b, Table)):
         if any(len(row) != len(table.columns) for row in table.rows):
-            raise DataError(f"The table {table.key!r} has {len(table.columns)} columns, but not as many cells in every row.")
+            raise DataError(
+                f"The table {table.key!r} has {len(table.columns)} columns, but not as many cells in every row."
+            )
     for finding in report.findings:
         if finding.evidence not in keys:
             raise DataError(

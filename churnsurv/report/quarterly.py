@@ -11,13 +11,14 @@ from churnsurv.messages import counted
 from churnsurv.report.analysis import Analysis, Part, analyse, noticed
 from churnsurv.report.config import ReportConfig, read_config
 from churnsurv.report.content import Block, Column, Finding, Report, Section, Table, Text
+from churnsurv.report.headlines import headline_table
 from churnsurv.report.sections.attrition import attrition
 from churnsurv.report.sections.evaluation import evaluation
 from churnsurv.report.sections.hazards import hazards
 from churnsurv.report.sections.interventions import interventions
 from churnsurv.report.sections.portfolio import exits_shown, portfolio
 from churnsurv.report.sections.provenance import data_hash, provenance, provenance_record
-from churnsurv.report.words import level_words, listed
+from churnsurv.report.words import listed
 
 #: words a reader may not know, as the sections use them
 _GLOSSARY = (
@@ -78,6 +79,7 @@ def build(config: str | Path | ReportConfig, *, progress: bool = False) -> Repor
         facts=_facts(analysis, data_hash(record["files"])),
         sections=(_summary(settings, parts), *(_with_notices(part) for part in parts)),
         provenance=record,
+        headlines=tuple(headline for part in parts for headline in part.headlines),
     )
 
 
@@ -110,24 +112,13 @@ def _facts(analysis: Analysis, hash_of_data: str) -> tuple[tuple[str, str], ...]
 def _summary(settings: ReportConfig, parts: list[Part]) -> Section:
     """Make the first page: purpose, headline figures, what was found, the words used."""
     headlines = [headline for part in parts for headline in part.headlines]
-    figures = Table(
-        "headlines",
-        "Headline figures",
-        (
-            Column("measure", "What"),
-            Column("value", "Estimate", "value"),
-            Column("interval", f"{level_words(settings.level)} CI", "value"),
-            Column("meaning", "What it says"),
-        ),
-        tuple((h.measure, h.value, h.interval, h.meaning) for h in headlines),
-    )
     findings = [(part.section, block) for part in parts for block in part.section.blocks if isinstance(block, Finding)]
     told = f"{counted(len(findings), 'finding')} to act on." if findings else "Nothing exceeds its threshold."
     blocks: list[Block] = [Text(settings.purpose)] if settings.purpose else []
     blocks.append(Text(told, "headline"))
     blocks += [Text(f"{section.title}: {finding.text}") for section, finding in findings]
     if headlines:
-        blocks.append(figures)
+        blocks.append(headline_table(headlines, settings.level))
     words = Table("glossary", "Words used", (Column("word", "Word"), Column("meaning", "Meaning")), _GLOSSARY)
     return Section("summary", "Purpose and headlines", (*blocks, words))
 

@@ -55,7 +55,9 @@ def write(document: Mapping[str, Any], folder: Path, formats: Iterable[str], for
     missing = missing_formats(wanted)
     made = [name for name in wanted if name not in missing]
     if not made:
-        raise ConfigError(f"The report cannot be written as {first_of(missing)}: that needs {first_of(missing.values())}.")
+        raise ConfigError(
+            f"The report cannot be written as {first_of(missing)}: that needs {first_of(missing.values())}."
+        )
     contents: dict[str, str | bytes] = {}
     for name in made:
         content = RENDERERS[name](document)

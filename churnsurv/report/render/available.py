@@ -33,7 +33,9 @@ def output_findings(document: Mapping[str, Any], formats: Iterable[str]) -> list
     """Give the findings about the documents themselves, in the JSON form."""
     names = {"pdf": "PDF", "docx": "Word"}
     found = [
-        _finding(f"There is no {names[name]} document of this report: the machine that made it lacks {needs}.", names[name])
+        _finding(
+            f"There is no {names[name]} document of this report: the machine that made it lacks {needs}.", names[name]
+        )
         for name, needs in missing_formats(formats).items()
     ]
     lacking = without_glyph(_texts(document))

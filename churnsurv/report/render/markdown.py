@@ -37,7 +37,9 @@ def render_markdown(document: Mapping[str, Any]) -> dict[str, str]:
     lines += [f"{escaped(document['period'])} · data as of {escaped(document['as_of'])}", ""]
     lines += [f"- **{escaped(name)}:** {escaped(value)}" for name, value in document["facts"]]
     lines += ["", "## Contents", ""]
-    lines += [f"{i}. [{escaped(s['title'])}](#{_anchor(s['key'])})" for i, s in enumerate(document["sections"], start=1)]
+    lines += [
+        f"{i}. [{escaped(s['title'])}](#{_anchor(s['key'])})" for i, s in enumerate(document["sections"], start=1)
+    ]
     figures = {}
     for position, section in enumerate(document["sections"], start=1):
         lines += ["", _target(section["key"]), "", f"## {position}. {escaped(section['title'])}", ""]
@@ -90,7 +92,10 @@ def _figure(block: Mapping[str, Any], _names: Mapping[str, str]) -> list[str]:
 
 def _finding(block: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
     severity, evidence = block["severity"], block["evidence"]
-    told = [f"threshold: {escaped(block['threshold'])}", f"evidence: [{escaped(names[evidence])}](#{_anchor(evidence)})"]
+    told = [
+        f"threshold: {escaped(block['threshold'])}",
+        f"evidence: [{escaped(names[evidence])}](#{_anchor(evidence)})",
+    ]
     if block["figure"] is not None:
         told.insert(0, f"measured: {escaped(shown(block['figure'], block['format']))}")
     name = f"{MARKS[severity]} {severity.capitalize()} finding {block['number']}."

@@ -110,14 +110,25 @@ def border(properties: Any, sides: dict[str, tuple[str, str, int]], shading: str
     for name in ("w:pBdr", "w:shd"):
         for old in properties.findall(qn(name)):
             properties.remove(old)
-    after = ("w:tabs", "w:suppressAutoHyphens", "w:spacing", "w:ind", "w:contextualSpacing", "w:jc", "w:outlineLvl", "w:rPr")
+    after = (
+        "w:tabs",
+        "w:suppressAutoHyphens",
+        "w:spacing",
+        "w:ind",
+        "w:contextualSpacing",
+        "w:jc",
+        "w:outlineLvl",
+        "w:rPr",
+    )
     if sides:
         lines = element("pBdr")
         for side, (kind, name, width) in sides.items():
             lines.append(element(side, val=kind, sz=str(width), space="6", color=LIGHT[name].lstrip("#")))
         properties.insert_element_before(lines, "w:shd", *after)
     if shading:
-        properties.insert_element_before(element("shd", val="clear", color="auto", fill=LIGHT[shading].lstrip("#")), *after)
+        properties.insert_element_before(
+            element("shd", val="clear", color="auto", fill=LIGHT[shading].lstrip("#")), *after
+        )
 
 
 def shade(cell: _Cell, name: str) -> None:
@@ -139,7 +150,6 @@ def whole(row: _Row, *, header: bool = False) -> None:
     properties.append(element("cantSplit"))
     if header:
         properties.append(element("tblHeader"))
-
 
 
 def signed(document: Document, title: str, schema: str, as_of: str) -> None:
