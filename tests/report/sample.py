@@ -45,7 +45,12 @@ def sample(label: str = "North", *, figure: Figure | None = None, extra: tuple[B
     ratios = Table(
         "ratios",
         "Hazard ratios",
-        (Column("term", "Term"), Column("hr", "HR", "number:2"), Column("ci", "95% CI", "interval:2"), Column("p", "p", "p")),
+        (
+            Column("term", "Term"),
+            Column("hr", "HR", "number:2"),
+            Column("ci", "95% CI", "interval:2"),
+            Column("p", "p", "p"),
+        ),
         tuple((f"Term {i} {label}", 1 + i / 10, (0.9 + i / 10, 1.1 + i / 10), 0.01 * i) for i in range(30)),
         tuple(f"Group {i // 10} {label}" for i in range(30)),
     )
@@ -65,7 +70,7 @@ def sample(label: str = "North", *, figure: Figure | None = None, extra: tuple[B
         Text(label, "subheading"),
         Text("See {ref:bars} and {ref:wide}."),
         wide,
-        bars([label, "South"]) if figure is None else figure,
+        bars([label.encode(errors="replace").decode(), "South"]) if figure is None else figure,
         Finding(f"The share is too high: {label}.", "red", f"at most 3% ({label})", "wide", 0.0512, "percent:1"),
         Finding("The sign is contrary to the expected one.", "amber", "as expected", "ratios"),
         ratios,

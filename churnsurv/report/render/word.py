@@ -88,8 +88,6 @@ class _Writer:
 
     def finished(self, document: Mapping[str, Any]) -> bytes:
         """Write headers and footers and give the file."""
-        for section in self.document.sections:
-            section.different_first_page_header_footer = False
         first = self.document.sections[0]
         first.header.paragraphs[0].text = f"{document['title']} · {document['period']}"
         foot = first.footer.paragraphs[0]
