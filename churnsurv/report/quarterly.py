@@ -10,12 +10,12 @@ from churnsurv.exceptions import ChurnSurvError
 from churnsurv.messages import counted
 from churnsurv.report.analysis import Analysis, Part, analyse
 from churnsurv.report.config import ReportConfig, read_config
-from churnsurv.report.content import Block, Cell, Column, Finding, Headline, Report, Section, Table, Text
+from churnsurv.report.content import Block, Column, Finding, Report, Section, Table, Text
 from churnsurv.report.contents import chapters_of, made
-from churnsurv.report.render.cells import shown
+from churnsurv.report.headlines import headline_table
 from churnsurv.report.sections.portfolio import exits_shown
 from churnsurv.report.sections.provenance import data_hash, provenance_record
-from churnsurv.report.words import level_words, listed
+from churnsurv.report.words import listed
 
 #: words a reader may not know, as the sections use them
 _GLOSSARY = (
@@ -97,14 +97,6 @@ def _facts(analysis: Analysis, hash_of_data: str) -> tuple[tuple[str, str], ...]
     )
 
 
-def _headline_cells(headline: Headline) -> tuple[Cell, ...]:
-    if headline.value is None:
-        return (headline.measure, "not estimable", None, headline.meaning)
-    value = f"{headline.symbol} {shown(headline.value, headline.format)}".lstrip()
-    bounds = (shown(bound, headline.format) for bound in (headline.lower, headline.upper))
-    return (headline.measure, value, " to ".join(bounds), headline.meaning)
-
-
 def _model_fact(analysis: Analysis) -> list[tuple[str, str]]:
     try:
         fitted = next(iter(analysis.model.models_.values()))
@@ -116,24 +108,13 @@ def _model_fact(analysis: Analysis) -> list[tuple[str, str]]:
 def _summary(settings: ReportConfig, parts: list[Part]) -> Section:
     """Make the first page: purpose, headline figures, what was found, the words used."""
     headlines = [headline for part in parts for headline in part.headlines]
-    figures = Table(
-        "headlines",
-        "Headline figures",
-        (
-            Column("measure", "What"),
-            Column("value", "Estimate", "value"),
-            Column("interval", f"{level_words(settings.level)} CI", "value"),
-            Column("meaning", "What it says"),
-        ),
-        tuple(_headline_cells(headline) for headline in headlines),
-    )
     findings = [(part.section, block) for part in parts for block in part.section.blocks if isinstance(block, Finding)]
     told = f"{counted(len(findings), 'finding')} to act on." if findings else "Nothing exceeds its threshold."
     blocks: list[Block] = [Text(settings.purpose)] if settings.purpose else []
     blocks.append(Text(told, "headline"))
     blocks += [Text(f"{section.title}: {finding.text}") for section, finding in findings]
     if headlines:
-        blocks.append(figures)
+        blocks.append(headline_table(headlines, settings.level))
     words = Table("glossary", "Words used", (Column("word", "Word"), Column("meaning", "Meaning")), _GLOSSARY)
     return Section("summary", "Purpose and headlines", (*blocks, words))
 

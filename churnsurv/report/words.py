@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
-
-from scipy.stats import norm
-
-from churnsurv.report.content import Headline
 
 
 def percent(value: float, digits: int = 1) -> str:
@@ -92,14 +87,3 @@ def listed(items: Sequence[str]) -> str:
     'a, b and c'
     """
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
-
-
-def headline_of_ratio(key: str, measure: str, row: dict[str, Any], meaning: str, level: float) -> Headline:
-    """Give the headline of a hazard ratio with its interval, whose logarithm has the standard error kept with it."""
-    if not is_estimable(row):
-        return Headline(key, measure, None, None, None, meaning, level=level, symbol="HR", scale="log")
-    lower, upper = row["hr_lower"], row["hr_upper"]
-    se = math.log(upper / lower) / (2 * float(norm.isf((1 - level) / 2)))
-    return Headline(
-        key, measure, row["hazard_ratio"], lower, upper, meaning, se=se, level=level, symbol="HR", scale="log"
-    )

@@ -62,7 +62,8 @@ def cell_class(value: Any, format: str) -> str:
     """
     if format == "text":
         return "short" if isinstance(value, str) and len(value) <= SHORT else ""
-    return "number hidden" if isinstance(value, str) and format != "value" else "number"
+    is_words = isinstance(value, str) and not value[:1].isdigit() and format != "value"
+    return "number hidden" if is_words else "number"
 
 
 def names_of_evidence(document: Mapping[str, Any]) -> dict[str, str]:

@@ -54,7 +54,7 @@ def render_pdf(document: Mapping[str, Any]) -> bytes:
             raise ConfigError("PDF needs WeasyPrint (pip install 'churnsurv[report]') or an installed Chromium.")
         made = by_chromium(html, found)
     # a comment after the end, by which a later run knows its own file
-    return made.rstrip(b"\n") + f"\n% {document['schema']}\n%%EOF\n".encode()
+    return made.rstrip(b"\n") + f"\n% {document['schema']}\n".encode()
 
 
 def _by_weasyprint(html: str, document: Mapping[str, Any]) -> bytes:

@@ -46,7 +46,7 @@ class _Writer:
 
     def __init__(self, names: Mapping[str, str]) -> None:
         try:
-            from docx import Document
+            import docx
 
             from churnsurv.report.render import word_parts
         except ImportError:
@@ -54,7 +54,7 @@ class _Writer:
         self.parts = word_parts
         self.names = names
         self.targets = {key: f"target_{i}" for i, key in enumerate(names, start=1)}
-        self.document: Document = Document()
+        self.document: Document = docx.Document()
         self.across = False
         word_parts.styled(self.document)
 
@@ -88,8 +88,6 @@ class _Writer:
 
     def finished(self, document: Mapping[str, Any]) -> bytes:
         """Write headers and footers and give the file."""
-        for section in self.document.sections:
-            section.different_first_page_header_footer = False
         first = self.document.sections[0]
         first.header.paragraphs[0].text = f"{document['title']} · {document['period']}"
         foot = first.footer.paragraphs[0]
@@ -206,15 +204,18 @@ class _Writer:
                 cell.width = width if len(row._tr.tc_lst) > 1 else whole
 
     def _figure(self, block: Mapping[str, Any]) -> None:
+        from docx.shared import Length
+
         from churnsurv.report.render.raster import png_of
 
         self._caption(block)
         paragraph = self.document.add_paragraph()
         paragraph.paragraph_format.keep_with_next = bool(block["caption"])
-        picture = paragraph.add_run().add_picture(io.BytesIO(png_of(block["svg"])))
-        room = self.parts.WIDTH - 2 * self.parts.MARGIN
+        png = io.BytesIO(png_of(block["svg"]))
+        picture = paragraph.add_run().add_picture(png)
+        room = Length(self.parts.WIDTH - 2 * self.parts.MARGIN)
         if picture.width > room:
-            picture.height = int(picture.height * room / picture.width)
+            picture.height = Length(int(picture.height * room / picture.width))
             picture.width = room
         self._describe(paragraph, block)
         if block["caption"]:

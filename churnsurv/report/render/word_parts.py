@@ -141,7 +141,13 @@ def ruled(table: Table) -> None:
     lines = element("tblBorders")
     for side, name, width in (("top", "ink", 12), ("bottom", "ink", 12), ("insideH", "line", 4)):
         lines.append(element(side, val="single", sz=str(width), space="0", color=LIGHT[name].lstrip("#")))
-    table._tbl.tblPr.append(lines)
+    properties = table._tbl.tblPr
+    successors = [properties.find(qn(f"w:{name}")) for name in ("shd", "tblLayout", "tblCellMar", "tblLook")]
+    later = next((node for node in successors if node is not None), None)
+    if later is None:
+        properties.append(lines)
+    else:
+        later.addprevious(lines)
 
 
 def whole(row: _Row, *, header: bool = False) -> None:

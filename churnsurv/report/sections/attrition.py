@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from churnsurv.curves import Curves
 from churnsurv.exceptions import DataError
@@ -14,7 +13,7 @@ from churnsurv.messages import counted
 from churnsurv.nonparametric import AalenJohansen
 from churnsurv.plot import cumulative_incidence, theme
 from churnsurv.report.analysis import Analysis, Part
-from churnsurv.report.content import Block, Cell, Column, Figure, Headline, Section, Table, Text
+from churnsurv.report.content import Block, Cell, Column, Figure, Section, Table, Text
 from churnsurv.report.disclosure import (
     is_small,
     merged_small_groups,
@@ -22,6 +21,7 @@ from churnsurv.report.disclosure import (
     suppressed_column,
 )
 from churnsurv.report.figures import drawn
+from churnsurv.report.headlines import headline
 from churnsurv.report.words import level_words, listed, percent, periods
 
 TITLE = "Attrition by cause and vintage"
@@ -58,19 +58,17 @@ def attrition(analysis: Analysis) -> Part:
     for name in ("vintage", *config.incidence.segments):
         blocks.extend(_by_group(analysis, name, _groups(analysis, name)))
     headlines = tuple(
-        Headline(
+        headline(
             f"incidence.{cause}.{horizon}",
             f"{cause.capitalize()} within {periods(horizon, config.unit)}",
-            None if found is None else found[0],
-            None if found is None else found[1],
-            None if found is None else found[2],
+            found,
             f"The curve ends at the age of {periods(float(aj.curves_.last[0]), config.unit)}"
             if found is None
             else f"Share of loans that leave by {cause}, the other causes at work",
-            se=None if found is None else (found[2] - found[1]) / (2 * float(norm.isf((1 - config.level) / 2))),
             level=config.level,
-            n=int(analysis.spells.frame["loan_id"].nunique()),
+            scale="log",
             format="percent:1",
+            n=analysis.spells.frame["loan_id"].nunique(),
         )
         for cause, found in at_horizon.items()
     )

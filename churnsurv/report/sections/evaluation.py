@@ -20,6 +20,7 @@ from churnsurv.outcome import Outcome
 from churnsurv.report.analysis import Analysis, Part, named
 from churnsurv.report.content import Block, Cell, Column, Finding, Headline, Section, Table, Text
 from churnsurv.report.disclosure import count_words, is_small, told
+from churnsurv.report.headlines import headline
 from churnsurv.report.sections.attrition import risk_at
 from churnsurv.report.sections.paired import brier_difference
 from churnsurv.report.settings import Evaluation, Term
@@ -324,14 +325,17 @@ def _headlines(table: Table, settings: Evaluation, analysis: Analysis) -> tuple[
     model, value, interval = table.rows[0][:3]
     assert isinstance(value, float)
     assert isinstance(interval, tuple)
+    lower, upper = interval
+    assert lower is not None
+    assert upper is not None
     return (
-        Headline(
-            f"concordance.{analysis.config.main_cause}",
+        headline(
+            f"concordance.{table.groups[0].lower()}.{model}",
             f"Ranking of {table.groups[0].lower()} risk by the {model} model",
-            value,
-            *interval,
+            (value, lower, upper),
             f"{periods(settings.horizon, analysis.config.unit)} not used for fitting; 0.5 is a coin, 1 perfect",
             level=analysis.config.level,
+            scale="linear",
             format="number:3",
             symbol="C",
         ),

@@ -13,7 +13,8 @@ from churnsurv.report.content import Block, Figure, Finding, Headline, Section, 
 from churnsurv.report.disclosure import count_words, is_small, told
 from churnsurv.report.figures import drawn
 from churnsurv.report.hazard_ratios import CONTRARY, EXPECTED, UNCLEAR, HazardRatioTable
-from churnsurv.report.words import are, headline_of_ratio, listed, ratio_words
+from churnsurv.report.headlines import headline
+from churnsurv.report.words import are, listed, ratio_words
 
 TITLE = "Hazard ratios"
 
@@ -144,11 +145,14 @@ def _headline(ratios: HazardRatioTable, cause: str) -> list[Headline]:
     row = {str(k): v for k, v in frame.loc[pd.to_numeric(clear["p_value"]).idxmin()].items()}
     unit = f" {row['per']}" if row["per"] else ""
     return [
-        headline_of_ratio(
-            f"hazard_ratio.{cause}.{row['term']}",
+        headline(
+            f"ratio.{cause}.{row['term']}",
             f"Clearest association with {cause}: {row['label']}",
-            row,
+            (float(row["hazard_ratio"]), float(row["hr_lower"]), float(row["hr_upper"])),
             f"{ratio_words(row, cause)}{unit}, other covariates equal",
-            ratios.level,
+            level=ratios.level,
+            scale="log",
+            format="number:2",
+            symbol="HR",
         )
     ]

@@ -20,18 +20,11 @@ from churnsurv.report.content import Block, Cell, Column, Figure, Finding, Headl
 from churnsurv.report.disclosure import is_small, notes_if_hidden, suppressed, told
 from churnsurv.report.figures import drawn
 from churnsurv.report.hazard_ratios import HazardRatioTable
+from churnsurv.report.headlines import headline
 from churnsurv.report.sections.assigned import assignments, follow
 from churnsurv.report.sections.attrition import risk_at
 from churnsurv.report.settings import RandomisedOffer, Term
-from churnsurv.report.words import (
-    headline_of_ratio,
-    is_clear,
-    level_words,
-    listed,
-    periods,
-    ratio_sentence,
-    ratio_words,
-)
+from churnsurv.report.words import is_clear, level_words, listed, periods, ratio_sentence, ratio_words
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +54,32 @@ def offer(analysis: Analysis, settings: RandomisedOffer) -> tuple[list[Block], l
     ]
     if safety is not None and safety in trial.ratios:
         blocks += _safety(settings, trial.ratios[safety], safety, f"{key}-effects")
-    name, measure = f"effect.{key}.{main}", f"{settings.name}: effect on {main}"
     if main not in trial.ratios:
-        return blocks, [Headline(name, measure, None, None, None, _no_exit(main), symbol="HR", scale="log")]
+        return blocks, [_headline(analysis, settings, None, _no_exit(main))]
     row = trial.ratios[main].row("treated")
-    headline = headline_of_ratio(name, measure, row, f"Randomised: {ratio_words(row, main)}", analysis.config.level)
-    return blocks, [headline]
+    bounded = row["hazard_ratio"], row["hr_lower"], row["hr_upper"]
+    return blocks, [_headline(analysis, settings, bounded, f"Randomised: {ratio_words(row, main)}", len(trial.frame))]
+
+
+def _headline(
+    analysis: Analysis,
+    settings: RandomisedOffer,
+    bounded: tuple[float, float, float] | None,
+    meaning: str,
+    n: int | None = None,
+) -> Headline:
+    main = analysis.config.main_cause
+    return headline(
+        f"offer.{settings.name}.{main}",
+        f"{settings.name}: effect on {main}",
+        bounded,
+        meaning,
+        level=analysis.config.level,
+        scale="log",
+        format="number:2",
+        symbol="HR",
+        n=n,
+    )
 
 
 def read_trial(analysis: Analysis, settings: RandomisedOffer) -> Trial:
