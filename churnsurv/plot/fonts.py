@@ -29,7 +29,9 @@ def without_glyph(texts: Iterable[str]) -> list[str]:
     """
     missing = {c for text in texts for c in text if not c.isascii() and (c.isprintable() and not c.isspace())}
     own = font_manager.findfont(FIGURE_FONT)
-    for path in dict.fromkeys([own, *(entry.fname for entry in font_manager.fontManager.ttflist)]):
+    # the last resort, which matplotlib ships, has a box with a name for every character, and no letters
+    others = (e.fname for e in font_manager.fontManager.ttflist if not e.name.startswith("Last Resort"))
+    for path in dict.fromkeys([own, *others]):
         if not missing:
             break
         known = _characters(path)

@@ -102,8 +102,8 @@ class Finding:
         What would have been in order, in words.
     evidence : str
         Key of the block or section that shows it.
-    figure : float, str or None
-        The measured value.
+    figure : Cell
+        The measured value, or its interval where that is what the threshold is about.
     format : str
         How the value is shown, as in :class:`Column`.
     number : int
@@ -115,7 +115,7 @@ class Finding:
     severity: Literal["amber", "red"]
     threshold: str
     evidence: str
-    figure: float | str | None = None
+    figure: Cell = None
     format: Format = "value"
     number: int = 0
 

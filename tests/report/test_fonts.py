@@ -2,6 +2,7 @@
 
 import warnings
 
+import matplotlib as mpl
 import pytest
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
@@ -19,10 +20,9 @@ CHINESE, ARABIC, CYRILLIC = "消费贷款", "قرض عقد", "Потребите
 
 @pytest.fixture
 def few_fonts(monkeypatch):
-    """Only the font that matplotlib ships."""
-    own = [entry for entry in font_manager.fontManager.ttflist if entry.name == FIGURE_FONT]
+    """Only the fonts that matplotlib ships."""
+    own = [entry for entry in font_manager.fontManager.ttflist if entry.fname.startswith(mpl.get_data_path())]
     monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
-    font_manager._findfont_cached.cache_clear() if hasattr(font_manager, "_findfont_cached") else None
 
 
 @pytest.fixture

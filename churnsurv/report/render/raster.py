@@ -9,7 +9,7 @@ import matplotlib as mpl
 from churnsurv.plot.palette import FIGURE_FONT, PAPER
 
 #: pixels per inch of SVG, which counts 96 of its own to the inch; 200 dots per inch of paper
-_DPI = 200
+DPI = 200
 
 
 def png_of(svg: str) -> bytes:
@@ -24,7 +24,7 @@ def png_of(svg: str) -> bytes:
             svg_string=svg,
             background=PAPER,
             dpi=96,
-            zoom=_DPI / 96,
+            zoom=DPI / 96,
             skip_system_fonts=not has_text,
             font_dirs=fonts,
             sans_serif_family=FIGURE_FONT,

@@ -65,7 +65,7 @@ class _Writer:
         facts = [[name, value] for name, value in document["facts"]]
         if facts:
             self._grid([], facts, ["text", "text"])
-        self.document.add_paragraph("Contents", style="Heading 2")
+        self.document.add_paragraph(style="Caption").add_run("Contents").bold = True
         sections = [(f"{i}. {s['title']}", self.targets[s["key"]]) for i, s in enumerate(document["sections"], start=1)]
         lines = [self.document.add_paragraph(style="toc 1") for _ in sections]
         # one field around all lines: begun in the first, ended in the last
@@ -131,8 +131,8 @@ class _Writer:
         if block["number"]:
             name = block["kind"].capitalize()
             paragraph.add_run(f"{name} ").bold = True
-            self.parts.field(paragraph, f"SEQ {name} \\* ARABIC", str(block["number"]))
-            paragraph.add_run(". ")
+            self.parts.field(paragraph, f"SEQ {name} \\* ARABIC", str(block["number"]), bold=True)
+            paragraph.add_run(". ").bold = True
         paragraph.add_run(block["title"])
         self._target(paragraph, block["key"])
 
@@ -206,17 +206,16 @@ class _Writer:
     def _figure(self, block: Mapping[str, Any]) -> None:
         from docx.shared import Length
 
-        from churnsurv.report.render.raster import png_of
+        from churnsurv.report.render.raster import DPI, png_of
 
         self._caption(block)
         paragraph = self.document.add_paragraph()
         paragraph.paragraph_format.keep_with_next = bool(block["caption"])
-        png = io.BytesIO(png_of(block["svg"]))
-        picture = paragraph.add_run().add_picture(png)
-        room = Length(self.parts.WIDTH - 2 * self.parts.MARGIN)
-        if picture.width > room:
-            picture.height = Length(int(picture.height * room / picture.width))
-            picture.width = room
+        picture = paragraph.add_run().add_picture(io.BytesIO(png_of(block["svg"])))
+        # python-docx takes 72 pixels for an inch
+        room = self.parts.WIDTH - 2 * self.parts.MARGIN
+        scale = min(72 / DPI, room / picture.width)
+        picture.width, picture.height = (Length(int(scale * side)) for side in (picture.width, picture.height))
         self._describe(paragraph, block)
         if block["caption"]:
             self.document.add_paragraph(block["caption"], style="Small print")

@@ -76,7 +76,7 @@ def paged(section: Any, *, landscape: bool = False) -> None:
     section.left_margin = section.right_margin = section.top_margin = section.bottom_margin = MARGIN
 
 
-def field(paragraph: Paragraph, code: str, result: str) -> None:
+def field(paragraph: Paragraph, code: str, result: str, *, bold: bool = False) -> None:
     """Add a field that Word keeps up to date, with what it shows until then."""
     for kind in ("begin", "separate", "end"):
         paragraph.add_run()._r.append(element("fldChar", fldCharType=kind))
@@ -86,7 +86,7 @@ def field(paragraph: Paragraph, code: str, result: str) -> None:
             instruction.text = f" {code} "
             paragraph.add_run()._r.append(instruction)
         elif kind == "separate":
-            paragraph.add_run(result)
+            paragraph.add_run(result).bold = bold or None
 
 
 def bookmark(paragraph: Paragraph, name: str, number: int) -> None:

@@ -309,7 +309,7 @@ def _findings(analysis: Analysis, discrimination: Table, accuracy: Table) -> lis
             text = (
                 f"The Cox model ranks exits by {cause.lower()} with a concordance of {value:.3f} on the later period."
             )
-            found.append(Finding(text, "amber", f"at least {least:g}", discrimination.key))
+            found.append(Finding(text, "amber", f"at least {least:g}", discrimination.key, value, "number:3"))
     for cause, (model, value, _, null, difference, *_) in zip(accuracy.groups, accuracy.rows, strict=True):
         if model == "Cox" and isinstance(difference, tuple) and difference[0] is not None and difference[0] > 0:
             text = (
@@ -317,7 +317,9 @@ def _findings(analysis: Analysis, discrimination: Table, accuracy: Table) -> lis
                 f"{value:.4f}) than the same risk for every loan ({null:.4f}); the difference lies between "
                 f"{difference[0]:.4f} and {difference[1]:.4f}."
             )
-            found.append(Finding(text, "amber", "interval of the difference not above 0", accuracy.key))
+            found.append(
+                Finding(text, "amber", "interval of the difference not above 0", accuracy.key, difference, "interval:4")
+            )
     return found
 
 

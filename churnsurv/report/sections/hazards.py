@@ -132,6 +132,8 @@ def _findings(ratios: HazardRatioTable, analysis: Analysis, cause: str) -> list[
             "amber",
             f"at most {most} signs contrary to expectation",
             f"ratios-{cause}",
+            len(contrary),
+            "integer",
         )
     ]
 

@@ -293,5 +293,7 @@ def _safety(settings: RandomisedOffer, table: HazardRatioTable, safety: str, evi
             "red",
             f"interval of the hazard ratio of {safety} not above 1",
             evidence,
+            (row["hr_lower"], row["hr_upper"]),
+            "interval:2",
         )
     ]

@@ -182,5 +182,7 @@ def _safety(settings: StaggeredRollout, effect: HazardRatioTable, safety: str | 
             "red",
             f"interval of the hazard ratio of {safety} not above 1",
             evidence,
+            (row["hr_lower"], row["hr_upper"]),
+            "interval:2",
         )
     ]
