@@ -104,32 +104,43 @@ def report(
             "--out", metavar="FOLDER", help="Where the report goes; default: `folder` of the configuration, beside it."
         ),
     ] = None,
+    formats: Annotated[
+        str,
+        typer.Option(
+            "--formats", metavar="LIST", help="What is written: any of html, pdf, docx (Word), md (Markdown), json."
+        ),
+    ] = "html,pdf,docx,json",
     force: Annotated[bool, typer.Option("--force", help="Replace the report that is there.")] = False,
 ) -> int:
-    """Make the quarterly report: HTML to read, JSON to compute with.
+    """Make the quarterly report: HTML and PDF to read, Word to edit, JSON to compute with.
 
     The last line printed is the path of the HTML file. The folder is written whole or not at all, and an existing one is
-    left alone without --force. Exit code 3: the report is made, and has findings above their threshold.
+    left alone without --force. A format that this machine cannot make is left out, with a note in the others. Exit code 3:
+    the report is made, and has findings above their threshold.
 
     Examples
     --------
       churnsurv report reports/quarterly.toml
 
-      churnsurv report reports/quarterly.toml --out /tmp/attrition --force
+      churnsurv report reports/quarterly.toml --out /tmp/attrition --formats html,md --force
     """
     from churnsurv.report import quarterly, read_config
-    from churnsurv.report.render import check_folder
+    from churnsurv.report.render import check_folder, check_formats, output_findings
 
+    wanted = check_formats(name.strip() for name in formats.split(",") if name.strip())
     settings = read_config(config)
     folder = config.parent / settings.folder if out is None else out
     # before the work, not after it
     check_folder(folder, force)
     made = quarterly.build(settings, progress=_on_terminal())
-    files = made.save(folder, force=force)
+    files = made.save(folder, wanted, force=force)
     for finding in made.findings:
         typer.echo(f"{finding.severity} finding: {finding.text}")
-    typer.echo(str(files["json"]))
-    typer.echo(str(files["html"]))
+    # about the documents, not the portfolio: they do not change the exit code
+    for note in output_findings(made.to_dict(), wanted):
+        typer.echo(f"{note['severity']} finding: {note['text']}")
+    for name in sorted(files, key="html".__eq__):
+        typer.echo(str(files[name]))
     return FINDINGS if made.findings else DONE
 
 

@@ -54,13 +54,14 @@ def test_report_prints_the_path_of_the_page_last(quick_config, tmp_path):
 
 def test_report_goes_beside_the_configuration_by_default_and_is_not_overwritten(quick_config):
     try:
-        first = runner.invoke(app, ["report", str(quick_config)])
+        quick = ["report", str(quick_config), "--formats", "html,json"]
+        first = runner.invoke(app, quick)
         assert first.exit_code == 0, first.output
         assert (quick_config.parent / "2026Q3" / "report.html").is_file()
-        again = runner.invoke(app, ["report", str(quick_config)])
+        again = runner.invoke(app, quick)
         assert again.exit_code == 1
         assert "--force" in again.stderr
-        assert runner.invoke(app, ["report", str(quick_config), "--force"]).exit_code == 0
+        assert runner.invoke(app, [*quick, "--force"]).exit_code == 0
     finally:
         for file in (quick_config.parent / "2026Q3").glob("report.*"):
             file.unlink()
@@ -70,10 +71,29 @@ def test_findings_above_the_threshold_exit_with_3(quick_config, tmp_path):
     text = quick_config.read_text(encoding="utf-8")
     wrong = quick_config.with_name("wrong_sign.toml")
     wrong.write_text(text.replace('expected = { attrition = "+" }', 'expected = { attrition = "-" }'), encoding="utf-8")
-    done = runner.invoke(app, ["report", str(wrong), "--out", str(tmp_path / "out")])
+    done = runner.invoke(app, ["report", str(wrong), "--out", str(tmp_path / "out"), "--formats", "json, html"])
     assert done.exit_code == 3
     assert "amber finding" in done.stdout
     assert done.stdout.strip().splitlines()[-1].endswith("report.html")
+
+
+def test_without_a_way_to_pdf_the_other_formats_are_written_with_a_note_and_exit_0(quick_config, tmp_path, monkeypatch):
+    monkeypatch.setattr("churnsurv.report.render.available.weasyprint_works", lambda: False)
+    monkeypatch.setattr("churnsurv.report.render.available.browser", lambda: None)
+    done = runner.invoke(
+        app, ["report", str(quick_config), "--out", str(tmp_path / "out"), "--formats", "html,pdf,json"]
+    )
+    assert done.exit_code == 0, done.output
+    assert "amber finding: There is no PDF document" in done.stdout
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["report.html", "report.json"]
+    assert "There is no PDF document" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def test_an_unknown_format_is_refused_before_the_work(quick_config, tmp_path):
+    failed = runner.invoke(app, ["report", str(quick_config), "--out", str(tmp_path / "out"), "--formats", "odt"])
+    assert failed.exit_code == 1
+    assert "'odt' is not supported" in failed.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_failure_exits_with_1_and_a_message_without_traceback(tmp_path):

@@ -1,6 +1,6 @@
 """The one look of all figures: colours that colour-blind readers tell apart, axes in percent, sparse grids.
 
-Colours are those of Okabe and Ito (2008), ordered so that the first ones differ in lightness as well as in hue.
+Colours and fonts are those of :mod:`churnsurv.plot.palette`, which documents share.
 """
 
 from __future__ import annotations
@@ -13,21 +13,23 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from churnsurv.plot.fonts import families
+from churnsurv.plot.palette import GRID as GRID
+from churnsurv.plot.palette import INK as INK
+from churnsurv.plot.palette import MUTED as MUTED
+from churnsurv.plot.palette import NEUTRAL as NEUTRAL
+from churnsurv.plot.palette import PALETTE as PALETTE
+from churnsurv.plot.palette import PAPER as PAPER
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
-#: text and axes; secondary text; lines of the grid; estimates that are not distinguishable from "no effect"
-INK, MUTED, GRID, NEUTRAL = "#1f2933", "#5b6770", "#e1e6ea", "#8a949e"
-#: what figures stand on; they are drawn transparent, so it is used for halos of letters only
-PAPER = "#ffffff"
 #: second sign of a group beside its colour, for greyscale prints
 LINE_STYLES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), "-", (0, (3, 1)))
 BAND_OPACITY = 0.16
 
 _PARAMETERS: dict[Any, Any] = {
-    "font.family": ["DejaVu Sans"],
     "font.size": 9.5,
     "text.color": INK,
     "axes.labelcolor": INK,
@@ -54,7 +56,7 @@ _PARAMETERS: dict[Any, Any] = {
     "ytick.labelsize": 9,
     "lines.linewidth": 1.8,
     "legend.frameon": False,
-    # the same figure gives the same bytes: glyphs as outlines of the font that matplotlib ships, fixed identifiers
+    # the same figure gives the same bytes and looks the same everywhere: glyphs as outlines, fixed identifiers
     "svg.fonttype": "path",
     "svg.hashsalt": "churnsurv",
 }
@@ -64,8 +66,9 @@ _PARAMETERS: dict[Any, Any] = {
 def themed() -> Iterator[None]:
     """Apply the theme to what is drawn or saved inside the block; the caller's settings come back afterwards."""
     # not rc_context: it would also undo what a notebook's backend sets when it is first used
-    before = {name: mpl.rcParams[name] for name in _PARAMETERS}
-    mpl.rcParams.update(_PARAMETERS)
+    parameters = _PARAMETERS | {"font.family": families()}
+    before = {name: mpl.rcParams[name] for name in parameters}
+    mpl.rcParams.update(parameters)
     try:
         yield
     finally:

@@ -16,19 +16,10 @@ from churnsurv.data.config import did_you_mean
 from churnsurv.data.files import frame_of_file
 from churnsurv.estimators.cause_specific import CauseSpecificCox
 from churnsurv.exceptions import ChurnSurvError, ConfigError
-from churnsurv.report.config import ReportConfig, Term
-from churnsurv.report.content import Section
+from churnsurv.report.config import ReportConfig
+from churnsurv.report.content import Headline, Section
 from churnsurv.report.hazard_ratios import HazardRatioTable, Unit, hazard_ratio_table, known_names
-
-
-@dataclass(frozen=True)
-class Headline:
-    """One line of the first table: what was estimated, its value and interval as shown, and what it means."""
-
-    measure: str
-    value: str
-    interval: str
-    meaning: str
+from churnsurv.report.settings import Term
 
 
 @dataclass(frozen=True)

@@ -2,149 +2,32 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
 from churnsurv.data.config import ConfigTable, did_you_mean, read_toml
 from churnsurv.data.rules import SpellRules
 from churnsurv.exceptions import ConfigError
+from churnsurv.report.settings import (
+    DataFiles,
+    Evaluation,
+    Incidence,
+    Intervention,
+    ModelSettings,
+    RandomisedOffer,
+    Sections,
+    Term,
+    Thresholds,
+)
+from churnsurv.report.settings.tables import SettingsTable
 
 _VARIABLE = re.compile(r"\$\{(?P<name>\w+)\}")
-Sign = Literal["+", "-", ""]
-#: a number of periods, loans or trees: 1 or more
-Periods = Annotated[int, Field(ge=1)]
-
-
-class DataFiles(ConfigTable):
-    """Files of the portfolio (Parquet, or CSV by suffix); relative to the configuration, may hold ``${VARIABLE}``."""
-
-    table: ClassVar[str] = "data"
-
-    loans: str | None = Field(
-        default=None, description="one row per loan; left out when performance repeats its columns"
-    )
-    performance: str = Field(description="one row per loan and observed period")
-    macro: str | None = Field(default=None, description="one row per period (and region)")
-    interventions: str | None = Field(default=None, description="one row per loan and intervention it was assigned to")
-
-    def files(self) -> dict[str, Path]:
-        """Give role → path of the files that are used."""
-        return {
-            role: Path(path)
-            for role in ("loans", "performance", "macro", "interventions")
-            if (path := getattr(self, role))
-        }
-
-
-class ModelSettings(ConfigTable):
-    """The cause-specific Cox models."""
-
-    table: ClassVar[str] = "model"
-
-    covariates: tuple[str, ...] = Field(
-        default=(), description="columns of the models; empty: all covariates of [spells]"
-    )
-    formula: str | None = Field(default=None, description="right-hand side of a formula, in place of the plain columns")
-    strata: tuple[str, ...] = Field(default=(), description="columns with a baseline hazard of their own")
-    ties: Literal["efron", "breslow"] = Field(default="efron", description="rule for exits at the same age")
-
-
-class Term(ConfigTable):
-    """How a covariate is shown, and the sign it should have by cause."""
-
-    table: ClassVar[str] = "terms"
-
-    label: str | None = Field(default=None, description="name shown; default: the column's")
-    unit: str | None = Field(default=None, description="unit shown, such as pp; yes vs no for indicators")
-    per: float = Field(default=1.0, description="number of units that the hazard ratio refers to; not 0")
-    group: str | None = Field(default=None, description="heading under which the term stands")
-    expected: dict[str, Sign] = Field(
-        default_factory=dict, description="cause → + (leaves sooner) or - (later), stated before fitting"
-    )
-
-    def model_post_init(self, _context: Any) -> None:
-        """Check the size of the step."""
-        if not math.isfinite(self.per) or self.per == 0:
-            raise ConfigError(f"[terms] per = {self.per:g}: give a finite number that is not 0.")
-
-
-class Incidence(ConfigTable):
-    """Cumulative incidence of leaving by each cause."""
-
-    table: ClassVar[str] = "incidence"
-
-    horizons: tuple[Periods, ...] = Field(
-        default=(12, 24, 36), description="horizons of the table, in periods of [spells]"
-    )
-    horizon: Periods = Field(default=24, description="the one of the headlines, vintages and segments")
-    min_at_risk: Periods = Field(default=30, description="loans at risk from which on a curve is drawn")
-    segments: tuple[str, ...] = Field(default=(), description="columns that make segments: kept columns or covariates")
-
-
-class Forest(ConfigTable):
-    """The random survival forest, challenger of the Cox models."""
-
-    table: ClassVar[str] = "evaluation.forest"
-
-    n_estimators: Periods = Field(default=100, description="number of trees")
-    min_samples_leaf: Periods = Field(default=30, description="least number of loans in a leaf")
-    seed: int = Field(default=20260930, description="the same seed grows the same forest")
-
-
-class Evaluation(ConfigTable):
-    """Out-of-time evaluation; without the table there is no such section."""
-
-    table: ClassVar[str] = "evaluation"
-
-    development_until: date = Field(description="models are fitted on what was known then (end of a complete period)")
-    horizon: Periods = Field(description="periods after it in which the predictions are measured")
-    forest: Forest = Field(default=Forest(), description="see [evaluation.forest]")
-
-
-class RandomisedOffer(ConfigTable):
-    """An offer assigned at random."""
-
-    table: ClassVar[str] = "interventions"
-
-    kind: Literal["randomised"] = Field(description='"randomised"')
-    name: str = Field(min_length=1, description="name shown; no two interventions share one")
-    intervention: str = Field(description="its name in the interventions table")
-    control: str = Field(description="arm compared with")
-    treated: str = Field(description="arm with the offer")
-    horizon: Periods = Field(description="periods since assignment to look at")
-
-
-class StaggeredRollout(ConfigTable):
-    """A change that reaches units (branches) at different dates."""
-
-    table: ClassVar[str] = "interventions"
-
-    kind: Literal["rollout"] = Field(description='"rollout"')
-    name: str = Field(min_length=1, description="name shown; no two interventions share one")
-    indicator: str = Field(description="covariate that is 0 before and 1 since the change, never back to 0")
-    unit: str = Field(description="column of the units that change as a whole")
-    adjust: tuple[str, ...] = Field(default=(), description="covariates known before the change")
-
-
-class Thresholds(ConfigTable):
-    """What makes a finding."""
-
-    table: ClassVar[str] = "thresholds"
-
-    contrary_signs: int = Field(
-        default=0, ge=0, description="signs contrary to expectation that are let pass, by cause"
-    )
-    least_concordance: float = Field(default=0.55, ge=0.5, le=1, description="least Harrell's C of the Cox models")
-
-
-Intervention = Annotated[RandomisedOffer | StaggeredRollout, Field(discriminator="kind")]
 
 
 class ReportConfig(ConfigTable):
@@ -168,10 +51,10 @@ class ReportConfig(ConfigTable):
         Counts from 1 to one less are not shown; 0 or 1 shows all.
     level : float
         Confidence level of all intervals.
-    data, spells, model, terms, incidence, evaluation, interventions, thresholds
+    data, spells, model, terms, incidence, evaluation, interventions, thresholds, sections
         The tables of the file: :class:`DataFiles`, :class:`churnsurv.data.SpellRules`, :class:`ModelSettings`,
         :class:`Term` by covariate, :class:`Incidence`, :class:`Evaluation`, a list of :class:`RandomisedOffer` and
-        :class:`StaggeredRollout`, :class:`Thresholds`.
+        :class:`StaggeredRollout`, :class:`Thresholds`, :class:`Sections`.
 
     Examples
     --------
@@ -199,6 +82,7 @@ class ReportConfig(ConfigTable):
     evaluation: Evaluation | None = Field(default=None, description="see [evaluation]")
     interventions: tuple[Intervention, ...] = Field(default=(), description="see [[interventions]]")
     thresholds: Thresholds = Field(default=Thresholds(), description="see [thresholds]")
+    sections: Sections = Field(default=Sections(), description="see [sections]")
 
     @field_validator("terms", mode="before")
     @classmethod
@@ -241,23 +125,27 @@ class ReportConfig(ConfigTable):
         twice = [name for name in names_given if names_given.count(name) > 1]
         if twice:
             raise ConfigError(f"[[interventions]] has {twice[0]!r} more than once: give each a name of its own.")
-        rollouts = [r for r in self.interventions if isinstance(r, StaggeredRollout)]
-        named = {
-            "model": (*self.model.covariates, *self.model.strata),
-            "incidence": self.incidence.segments,
-            "interventions": tuple(name for r in rollouts for name in (r.indicator, r.unit, *r.adjust)),
-        }
-        for table, names in named.items():
-            for name in names:
+        for table in self._tables():
+            for name in table.columns():
                 if name not in known:
                     raise ConfigError(
-                        f"[{table}] names the column {name!r}, which [spells] does not carry. "
+                        f"[{table.table}] names the column {name!r}, which [spells] does not carry. "
                         f"{did_you_mean(name, list(known))}"
+                    )
+            for name in table.causes():
+                if name not in causes:
+                    raise ConfigError(
+                        f"[{table.table}] names the cause {name!r}; those of [spells] are {list(causes)}."
                     )
         if any(isinstance(i, RandomisedOffer) for i in self.interventions) and self.data.interventions is None:
             raise ConfigError(
                 "[[interventions]] lists a randomised offer: give the table of assignments as [data] interventions."
             )
+
+    def _tables(self) -> list[SettingsTable]:
+        """Give the tables that name columns and causes."""
+        values = [value for name in type(self).model_fields for value in _each(getattr(self, name))]
+        return [value for value in values if isinstance(value, SettingsTable)]
 
     def _check_term(self, term: str, words: Term, known: tuple[str, ...]) -> None:
         causes = self.spells.cause_names
@@ -282,6 +170,10 @@ class ReportConfig(ConfigTable):
             plain["model"]["covariates"] = list(self.model.covariates or self.spells.covariate_names)
         plain["data"] = {role: path.name for role, path in self.data.files().items()}
         return plain
+
+
+def _each(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def read_config(config: str | Path | ReportConfig) -> ReportConfig:

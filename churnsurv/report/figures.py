@@ -1,26 +1,28 @@
-"""From a drawing to a Figure of the report: SVG text that is the same for the same numbers, in light and dark."""
+"""From a drawing to a Figure of the report: SVG text that is the same for the same numbers, in light and dark.
+
+Letters are outlines, so that a figure looks the same everywhere. Where the fonts of this machine lack a character, the
+letters of that figure stay text: the reader's machine draws them with its own fonts (docs/decisions/0017).
+"""
 
 from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import matplotlib as mpl
+from matplotlib.text import Text as Label
+
 from churnsurv.plot import theme
+from churnsurv.plot.fonts import without_glyph
+from churnsurv.plot.palette import FIGURE_DARK
 from churnsurv.report.content import Figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-#: colour in the light theme → in the dark one, applied by the viewer of the image
-_DARK = {
-    theme.INK: "#e4e8ec",
-    theme.MUTED: "#a3adb7",
-    theme.GRID: "#323b44",
-    theme.PAPER: "#14181d",
-    theme.PALETTE[0]: "#56a9e0",
-}
+    from matplotlib.figure import Figure as Drawing
 
 
 def drawn(
@@ -37,22 +39,48 @@ def drawn(
     with theme.themed():
         figure, ax = theme.figure(width, height)
         draw(ax)
-        buffer = io.StringIO()
-        figure.savefig(
-            buffer, format="svg", bbox_inches="tight", pad_inches=0.04, metadata={"Date": None, "Creator": None}
-        )
-    return Figure(key, title, _with_dark_colours(buffer.getvalue()), alt, caption)
+        svg = _svg(figure)
+    return Figure(key, title, _with_dark_colours(svg), alt, caption)
+
+
+def _svg(figure: Drawing) -> str:
+    """Give the drawing as outlines, or with its letters as text where a glyph is missing."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        svg = _saved(figure, 0.04)
+    missing = [w for w in caught if "missing from font" in str(w.message)]
+    for warning in caught:
+        if warning not in missing:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    if not missing:
+        return svg
+    # matplotlib measures an unknown character as an empty box of 0.6 em; a Chinese one is 1 em wide
+    labels = [(label.get_fontsize(), len(without_glyph(label.get_text()))) for label in figure.findobj(Label)]
+    room = 0.4 * max(float(size) * n for size, n in labels) / 72
+    with mpl.rc_context({"svg.fonttype": "none"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*missing from font")
+        return _saved(figure, 0.04 + room)
+
+
+def _saved(figure: Drawing, margin: float) -> str:
+    buffer = io.StringIO()
+    nothing = {"Date": None, "Creator": None}
+    figure.savefig(buffer, format="svg", bbox_inches="tight", pad_inches=margin, metadata=nothing)
+    return buffer.getvalue()
 
 
 def _with_dark_colours(svg: str) -> str:
     """Drop the XML prologue and add rules for viewers in dark mode (images follow the page's colour scheme)."""
+    # comments repeat each label; a label that is text may look like one only escaped
     svg = re.sub(r"\s*<!--.*?-->|\n\s+", lambda m: "" if "<!--" in m[0] else "\n", svg, flags=re.DOTALL)
     start = svg.index("<svg")
     first = svg.index(">", start) + 1
     rules = "".join(
         f'[style*="{kind}: {light}"]{{{kind}:{dark} !important}}'
-        for light, dark in _DARK.items()
+        for light, dark in FIGURE_DARK.items()
         for kind in ("fill", "stroke")
     )
+    # letters that are text say no colour where it is black
+    rules += f'text:not([style*="fill:"]){{fill:{FIGURE_DARK[theme.INK]}}}' if "<text" in svg else ""
     style = f"<style>@media screen and (prefers-color-scheme: dark){{{rules}}}</style>"
     return svg[start:first] + style + svg[first:]

@@ -101,19 +101,24 @@ class HazardRatioTable:
         """Give the table as HTML; text is escaped."""
         from churnsurv.report.render.html import render_table
 
-        return render_table(asdict(self.to_table()))
+        return render_table(self._plain())
 
     def to_latex(self) -> str:
         """Give the table as LaTeX (package booktabs); text is escaped."""
         from churnsurv.report.render.latex import render_table
 
-        return render_table(asdict(self.to_table()))
+        return render_table(self._plain())
 
     def to_docx(self) -> Any:
         """Give a Word document (python-docx) that holds the table; save it with ``.save(path)``."""
         from churnsurv.report.render.word import table_document
 
-        return table_document(asdict(self.to_table()))
+        return table_document(self._plain())
+
+    def _plain(self) -> Any:
+        from churnsurv.report.canonical import plain
+
+        return plain(asdict(self.to_table()))
 
     def _repr_html_(self) -> str:
         return self.to_html()

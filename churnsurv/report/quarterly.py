@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from tqdm import tqdm
 
+from churnsurv.exceptions import ChurnSurvError
 from churnsurv.messages import counted
-from churnsurv.report.analysis import Analysis, Part, analyse, noticed
+from churnsurv.report.analysis import Analysis, Part, analyse
 from churnsurv.report.config import ReportConfig, read_config
 from churnsurv.report.content import Block, Column, Finding, Report, Section, Table, Text
-from churnsurv.report.sections.attrition import attrition
-from churnsurv.report.sections.evaluation import evaluation
-from churnsurv.report.sections.hazards import hazards
-from churnsurv.report.sections.interventions import interventions
-from churnsurv.report.sections.portfolio import exits_shown, portfolio
-from churnsurv.report.sections.provenance import data_hash, provenance, provenance_record
-from churnsurv.report.words import level_words, listed
+from churnsurv.report.contents import chapters_of, made
+from churnsurv.report.headlines import headline_table
+from churnsurv.report.sections.portfolio import exits_shown
+from churnsurv.report.sections.provenance import data_hash, provenance_record
+from churnsurv.report.words import listed
 
 #: words a reader may not know, as the sections use them
 _GLOSSARY = (
@@ -58,8 +56,8 @@ def build(config: str | Path | ReportConfig, *, progress: bool = False) -> Repor
     >>> report.save("reports/2026Q3")  # doctest: +SKIP
     """
     settings = read_config(config)
-    makers = _makers(settings)
-    with tqdm(total=2 + len(makers), desc="report", disable=not progress, leave=False) as bar:
+    chapters = chapters_of(settings)
+    with tqdm(total=2 + len(chapters), desc="report", disable=not progress, leave=False) as bar:
 
         def step(name: str) -> None:
             bar.set_postfix_str(name)
@@ -67,9 +65,9 @@ def build(config: str | Path | ReportConfig, *, progress: bool = False) -> Repor
 
         analysis = analyse(settings, step)
         parts = []
-        for make in makers:
-            step(make.__name__)
-            parts.append(noticed(make, analysis))
+        for chapter in chapters:
+            step(chapter.key)
+            parts.append(made(chapter, analysis))
     record = provenance_record(analysis)
     return Report(
         title=settings.title,
@@ -78,16 +76,8 @@ def build(config: str | Path | ReportConfig, *, progress: bool = False) -> Repor
         facts=_facts(analysis, data_hash(record["files"])),
         sections=(_summary(settings, parts), *(_with_notices(part) for part in parts)),
         provenance=record,
+        headlines=tuple(headline for part in parts for headline in part.headlines),
     )
-
-
-def _makers(settings: ReportConfig) -> list[Callable[[Analysis], Part]]:
-    made: list[Callable[[Analysis], Part]] = [portfolio, attrition, hazards]
-    if settings.evaluation is not None:
-        made.append(evaluation)
-    if settings.interventions:
-        made.append(interventions)
-    return [*made, provenance]
 
 
 def _facts(analysis: Analysis, hash_of_data: str) -> tuple[tuple[str, str], ...]:
@@ -98,7 +88,7 @@ def _facts(analysis: Analysis, hash_of_data: str) -> tuple[tuple[str, str], ...]
     first, last = frame["period"].min(), frame["period"].max()
     ends = last.to_period("M" if config.unit == "month" else "Q").end_time
     return (
-        ("Model", f"Cause-specific Cox, {counted(len(next(iter(analysis.model.models_.values())).coef_), 'term')}"),
+        *_model_fact(analysis),
         ("Data as of", f"{config.as_of:%d %B %Y}"),
         ("Loans", f"{frame['loan_id'].nunique():,}"),
         ("Exits", listed(counts)),
@@ -107,27 +97,24 @@ def _facts(analysis: Analysis, hash_of_data: str) -> tuple[tuple[str, str], ...]
     )
 
 
+def _model_fact(analysis: Analysis) -> list[tuple[str, str]]:
+    try:
+        fitted = next(iter(analysis.model.models_.values()))
+    except ChurnSurvError:  # the sections that need the model say why
+        return [("Model", "could not be fitted")]
+    return [("Model", f"Cause-specific Cox, {counted(len(fitted.coef_), 'term')}")]
+
+
 def _summary(settings: ReportConfig, parts: list[Part]) -> Section:
     """Make the first page: purpose, headline figures, what was found, the words used."""
     headlines = [headline for part in parts for headline in part.headlines]
-    figures = Table(
-        "headlines",
-        "Headline figures",
-        (
-            Column("measure", "What"),
-            Column("value", "Estimate", "value"),
-            Column("interval", f"{level_words(settings.level)} CI", "value"),
-            Column("meaning", "What it says"),
-        ),
-        tuple((h.measure, h.value, h.interval, h.meaning) for h in headlines),
-    )
     findings = [(part.section, block) for part in parts for block in part.section.blocks if isinstance(block, Finding)]
     told = f"{counted(len(findings), 'finding')} to act on." if findings else "Nothing exceeds its threshold."
     blocks: list[Block] = [Text(settings.purpose)] if settings.purpose else []
     blocks.append(Text(told, "headline"))
     blocks += [Text(f"{section.title}: {finding.text}") for section, finding in findings]
     if headlines:
-        blocks.append(figures)
+        blocks.append(headline_table(headlines, settings.level))
     words = Table("glossary", "Words used", (Column("word", "Word"), Column("meaning", "Meaning")), _GLOSSARY)
     return Section("summary", "Purpose and headlines", (*blocks, words))
 

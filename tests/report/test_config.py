@@ -2,8 +2,10 @@ import shutil
 
 import pytest
 
+from churnsurv.data.config import ConfigTable
 from churnsurv.exceptions import ConfigError
-from churnsurv.report import read_config
+from churnsurv.report import ReportConfig, read_config, settings
+from churnsurv.report.contents import chapters_of
 from tests.conftest import REPORTS, small_configuration
 
 
@@ -105,21 +107,33 @@ def test_an_empty_list_of_covariates_is_told_as_the_covariates_used(small_config
     assert every.echo()["model"]["covariates"] == list(config.spells.covariate_names)
 
 
-def test_every_key_is_described():
-    from churnsurv.report import ReportConfig
-    from churnsurv.report.config import Evaluation, Incidence, RandomisedOffer, StaggeredRollout, Term
-
-    for table in (ReportConfig, Evaluation, Incidence, RandomisedOffer, StaggeredRollout, Term):
-        assert all(field.description for field in table.model_fields.values()), table
+TABLES = [ReportConfig, *(t for t in vars(settings).values() if isinstance(t, type) and issubclass(t, ConfigTable))]
 
 
-def test_the_page_on_the_configuration_names_every_key_with_its_default():
-    from churnsurv.report import config as module
-
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__name__)
+def test_the_page_on_the_configuration_describes_every_key(table):
     page = (REPORTS.parent / "docs" / "report-configuration.md").read_text(encoding="utf-8")
-    tables = ["ReportConfig", "DataFiles", "ModelSettings", "Term", "Incidence", "Evaluation", "Forest"]
-    tables += ["RandomisedOffer", "StaggeredRollout", "Thresholds"]
-    for table in tables:
-        for name, field in getattr(module, table).model_fields.items():
-            assert f"| `{name}` |" in page, (table, name)
-            assert str(field.description) in page, (table, name)
+    for name, field in table.model_fields.items():
+        assert f"| `{name}` |" in page, (table, name)
+        assert field.description, (table, name)
+        assert field.description in page, (table, name)
+
+
+class TestSections:
+    def test_a_section_can_be_left_out(self, small_config):
+        config = read_config(small_config)
+        keys = [chapter.key for chapter in chapters_of(config)]
+        fewer = config.model_copy(update={"sections": settings.Sections(hazard_ratios=False)})
+        assert [chapter.key for chapter in chapters_of(fewer)] == [key for key in keys if key != "hazard-ratios"]
+
+    def test_an_unknown_section_is_refused_with_the_nearest(self, written):
+        path = written(**{"[incidence]": "[sections]\nportfolo = false\n\n[incidence]"})
+        with pytest.raises(ConfigError, match=r"\[sections\] has no key 'portfolo'.*'portfolio'"):
+            read_config(path)
+
+    def test_a_section_that_lacks_its_table_is_refused(self, small_config):
+        config = read_config(small_config).model_copy(
+            update={"evaluation": None, "sections": settings.Sections(evaluation=True)}
+        )
+        with pytest.raises(ConfigError, match=r"evaluation = true.*no \[evaluation\]"):
+            chapters_of(config)

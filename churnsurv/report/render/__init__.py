@@ -12,10 +12,14 @@ from typing import Any
 
 from churnsurv.exceptions import ConfigError
 from churnsurv.messages import first_of
+from churnsurv.report.render.available import missing_formats, output_findings, with_output_findings
 from churnsurv.report.render.folder import check_folder, write_folder
 from churnsurv.report.render.html import render_html
+from churnsurv.report.render.markdown import render_markdown
+from churnsurv.report.render.pdf import render_pdf
+from churnsurv.report.render.word import render_docx
 
-__all__ = ["RENDERERS", "check_folder", "check_formats", "render_json", "write"]
+__all__ = ["RENDERERS", "check_folder", "check_formats", "output_findings", "render_json", "write"]
 
 
 def render_json(document: Mapping[str, Any]) -> str:
@@ -23,8 +27,14 @@ def render_json(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-#: format → how it is made; the file is called report.<format>
-RENDERERS: dict[str, Callable[[Mapping[str, Any]], str]] = {"html": render_html, "json": render_json}
+#: format → how it is made; the file is called report.<format>, Markdown has its figures beside it
+RENDERERS: dict[str, Callable[[Mapping[str, Any]], str | bytes | dict[str, str]]] = {
+    "html": render_html,
+    "pdf": render_pdf,
+    "docx": render_docx,
+    "md": render_markdown,
+    "json": render_json,
+}
 
 
 def check_formats(formats: Iterable[str]) -> list[str]:
@@ -38,9 +48,19 @@ def check_formats(formats: Iterable[str]) -> list[str]:
 
 
 def write(document: Mapping[str, Any], folder: Path, formats: Iterable[str], force: bool) -> dict[str, Path]:
-    """Write every format into the folder of the report, see :func:`churnsurv.report.render.folder.write_folder`."""
+    """Write every format that can be made into the folder of the report; what cannot is a finding in the others."""
     wanted = check_formats(formats)
     check_folder(folder, force)
-    texts = {f"report.{name}": RENDERERS[name](document) for name in wanted}
-    files = write_folder(texts, folder, force)
-    return {name: files[f"report.{name}"] for name in wanted}
+    document = with_output_findings(document, wanted)
+    missing = missing_formats(wanted)
+    made = [name for name in wanted if name not in missing]
+    if not made:
+        raise ConfigError(
+            f"The report cannot be written as {first_of(missing)}: that needs {first_of(missing.values())}."
+        )
+    contents: dict[str, str | bytes] = {}
+    for name in made:
+        content = RENDERERS[name](document)
+        contents |= content if isinstance(content, dict) else {f"report.{name}": content}
+    files = write_folder(contents, folder, force)
+    return {name: files[f"report.{name}"] for name in made}

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 NONE = "–"
+#: severity → the sign that stands before its name, so that it is told by shape and word as well as by colour
+MARKS = {"red": "\u25a0", "amber": "\u25b2"}
+#: letters up to which a text in a table is kept on one line
+SHORT = 20
 
 
 def shown(value: Any, format: str) -> str:
@@ -47,3 +52,29 @@ def _number(value: Any, kind: str, digits: int) -> str:
 def _without_minus_zero(value: float, digits: int) -> str:
     text = f"{value:,.{digits}f}"
     return text.lstrip("-") if float(text.replace(",", "")) == 0 else text.replace("-", "\u2212")
+
+
+def cell_class(value: Any, format: str) -> str:
+    """Give how a cell is set: "number", "number hidden" (text in place of a number), "short" (text of one line), or "".
+
+    >>> cell_class(1.2, "number:2"), cell_class("<5", "integer"), cell_class("North", "text")
+    ('number', 'number hidden', 'short')
+    """
+    if format == "text":
+        return "short" if isinstance(value, str) and len(value) <= SHORT else ""
+    is_words = isinstance(value, str) and not value[:1].isdigit() and format != "value"
+    return "number hidden" if is_words else "number"
+
+
+def names_of_evidence(document: Mapping[str, Any]) -> dict[str, str]:
+    """Give key → what a link to the block or section of that key is called: "Table 3", "Section 2"."""
+    names = {section["key"]: f"Section {i}" for i, section in enumerate(document["sections"], start=1)}
+    for block in (b for section in document["sections"] for b in section["blocks"]):
+        if block["kind"] in ("table", "figure"):
+            names[block["key"]] = f"{block['kind'].capitalize()} {block['number']}"
+    return names
+
+
+def group_begins(groups: Sequence[str], position: int) -> bool:
+    """Whether the row at this position is the first of its block of rows."""
+    return bool(groups) and (position == 0 or groups[position] != groups[position - 1])

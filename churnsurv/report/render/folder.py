@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from churnsurv.exceptions import ConfigError
 from churnsurv.messages import first_of
 
-#: files a report consists of, and what every one of them holds near its beginning
-NAMES, MARK = ("report.html", "report.json"), "churnsurv-report/"
+#: files a report consists of, and what every one of them but a figure holds
+NAMES, MARK = re.compile(r"report\.(html|json|md|pdf|docx)|figure-\d+[a-z0-9-]*\.svg"), "churnsurv-report/"
 
 
 def check_folder(folder: Path, force: bool) -> Path:
@@ -41,8 +43,8 @@ def check_folder(folder: Path, force: bool) -> Path:
     return folder
 
 
-def write_folder(texts: Mapping[str, str], folder: Path, force: bool) -> dict[str, Path]:
-    """Write texts (file name → content) into a new folder that appears under its name only when it is complete."""
+def write_folder(contents: Mapping[str, str | bytes], folder: Path, force: bool) -> dict[str, Path]:
+    """Write contents (file name → text or bytes) into a new folder that appears under its name only when it is complete."""
     place = check_folder(folder, force)
     place.parent.mkdir(parents=True, exist_ok=True)
     # beside the target, so that the last step is a rename within one file system
@@ -50,8 +52,8 @@ def write_folder(texts: Mapping[str, str], folder: Path, force: bool) -> dict[st
     made, before = work / "new", work / "old"
     try:
         made.mkdir(mode=0o755)
-        for name, text in texts.items():
-            (made / name).write_text(text, encoding="utf-8", newline="\n")
+        for name, content in contents.items():
+            (made / name).write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
         if place.exists():
             place.rename(before)
         try:
@@ -62,7 +64,7 @@ def write_folder(texts: Mapping[str, str], folder: Path, force: bool) -> dict[st
             raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return {name: folder / name for name in texts}
+    return {name: folder / name for name in contents}
 
 
 def _not_of_a_report(folder: Path) -> list[str]:
@@ -71,13 +73,26 @@ def _not_of_a_report(folder: Path) -> list[str]:
 
 
 def _is_ours(entry: Path) -> bool:
-    if entry.name not in NAMES or entry.is_symlink() or not entry.is_file():
+    if not NAMES.fullmatch(entry.name) or entry.is_symlink() or not entry.is_file():
         return False
     try:
-        if entry.suffix == ".json":
-            document = json.loads(entry.read_text(encoding="utf-8"))
-            return isinstance(document, dict) and str(document.get("schema", "")).startswith(MARK)
-        with entry.open(encoding="utf-8") as stream:
-            return f'content="{MARK}' in stream.read(2_000)
-    except (OSError, ValueError):
+        return _has_mark(entry)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return False
+
+
+def _has_mark(entry: Path) -> bool:
+    """Whether a file says in the manner of its format that churnsurv wrote it."""
+    if entry.suffix == ".json":
+        document = json.loads(entry.read_text(encoding="utf-8"))
+        return isinstance(document, dict) and str(document.get("schema", "")).startswith(MARK)
+    if entry.suffix == ".docx":
+        with zipfile.ZipFile(entry) as package:
+            return MARK in package.read("docProps/core.xml").decode("utf-8")
+    content = entry.read_bytes()
+    if entry.suffix == ".svg":
+        # beside a text of ours, by the name that only its figures have
+        return content.startswith(b"<svg") and _is_ours(entry.with_name("report.md"))
+    marks = {".html": f'content="{MARK}', ".md": f"<!-- {MARK}", ".pdf": f"% {MARK}"}
+    part = content[-200:] if entry.suffix == ".pdf" else content[:2_000]
+    return marks[entry.suffix].encode() in part

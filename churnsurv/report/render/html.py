@@ -14,7 +14,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from churnsurv.report.render.cells import shown
+from churnsurv.plot.palette import DARK, LIGHT, TEXT_FONTS
+from churnsurv.report.render.cells import MARKS, cell_class, names_of_evidence, shown
+
+#: asked after the named fonts, and for what they lack: whatever the reader's machine has
+_FALLBACK = "system-ui, sans-serif"
 
 
 @cache
@@ -27,16 +31,23 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters["shown"] = shown
-    made.filters["data_uri"] = _data_uri
+    made.filters |= {"shown": shown, "data_uri": data_uri, "cell_class": _class_attribute, "css_string": _css_string}
+    made.globals["marks"] = MARKS
     return made
 
 
 def render_html(document: Mapping[str, Any]) -> str:
     """Give the page of a report from its JSON form."""
-    # the style sheet is our own file, so it may pass unescaped
-    style = Markup(_environment().get_template("report.css").render())
-    return _environment().get_template("report.html").render(report=document, style=style)
+    found = {s["key"]: [b for b in s["blocks"] if b["kind"] == "finding"] for s in document["sections"]}
+    page = _environment().get_template("report.html")
+    return page.render(
+        report=document,
+        style=_style(document),
+        findings=[finding for findings in found.values() for finding in findings],
+        # "red" comes after "amber"
+        worst_of={key: max((f["severity"] for f in findings), default=None) for key, findings in found.items()},
+        names=names_of_evidence(document),
+    )
 
 
 def render_table(table: Mapping[str, Any]) -> str:
@@ -45,5 +56,28 @@ def render_table(table: Mapping[str, Any]) -> str:
     return str(macros.table(table))  # type: ignore[attr-defined]
 
 
-def _data_uri(svg: str) -> str:
+def data_uri(svg: str) -> str:
+    """Give a drawing as an address that holds it."""
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode("utf-8")).decode("ascii")
+
+
+def _style(document: Mapping[str, Any]) -> Markup:
+    """Fill our own style sheet; the three texts of the report in it pass :func:`_css_string`."""
+    fonts = ", ".join(f'"{name}"' for name in TEXT_FONTS) + f", {_FALLBACK}"
+    words = {name: document[name] for name in ("title", "period", "as_of")}
+    sheet = _environment().get_template("report.css")
+    return Markup(sheet.render(light=LIGHT, dark=DARK, fonts=Markup(fonts), **words))
+
+
+def _css_string(text: str) -> Markup:
+    r"""Give a CSS string: all but letters and digits of ASCII as code points, so that nothing can end it.
+
+    >>> print(_css_string('a"</style>'))
+    "a\22 \3c \2f style\3e "
+    """
+    return Markup('"' + "".join(c if c.isascii() and c.isalnum() else f"\\{ord(c):x} " for c in text) + '"')
+
+
+def _class_attribute(value: Any, format: str) -> Markup:
+    name = cell_class(value, format)
+    return Markup(f' class="{name}"') if name else Markup("")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from churnsurv.report.render.cells import shown
+from churnsurv.report.render.cells import group_begins, shown
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -41,7 +41,7 @@ def render_table(table: Mapping[str, Any]) -> str:
     lines = [r"\begin{table}", rf"\caption{{{escaped(table['title'])}}}", rf"\begin{{tabular}}{{{align}}}", r"\toprule"]
     lines += [head + r" \\", r"\midrule"]
     for position, row in enumerate(table["rows"]):
-        if groups and (position == 0 or groups[position] != groups[position - 1]):
+        if group_begins(groups, position):
             lines.append(rf"\multicolumn{{{len(columns)}}}{{l}}{{\textbf{{{escaped(groups[position])}}}}} \\")
         cells = (escaped(shown(value, column["format"])) for value, column in zip(row, columns, strict=True))
         lines.append(" & ".join(cells) + r" \\")

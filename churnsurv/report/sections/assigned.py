@@ -11,7 +11,7 @@ from churnsurv.data.periods import last_complete_period, period_numbers, period_
 from churnsurv.exceptions import DataError
 from churnsurv.messages import counted, first_of
 from churnsurv.report.analysis import Analysis
-from churnsurv.report.config import RandomisedOffer
+from churnsurv.report.settings import RandomisedOffer
 
 _BEFORE, _AFTER = "assigned before the data begin", "assigned when or after the data end"
 _UNSEEN, _LEFT = "without any usable period", "left or last observed before the assignment"

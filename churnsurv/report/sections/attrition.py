@@ -12,7 +12,7 @@ from churnsurv.exceptions import DataError
 from churnsurv.messages import counted
 from churnsurv.nonparametric import AalenJohansen
 from churnsurv.plot import cumulative_incidence, theme
-from churnsurv.report.analysis import Analysis, Headline, Part
+from churnsurv.report.analysis import Analysis, Part
 from churnsurv.report.content import Block, Cell, Column, Figure, Section, Table, Text
 from churnsurv.report.disclosure import (
     is_small,
@@ -21,6 +21,7 @@ from churnsurv.report.disclosure import (
     suppressed_column,
 )
 from churnsurv.report.figures import drawn
+from churnsurv.report.headlines import headline
 from churnsurv.report.words import level_words, listed, percent, periods
 
 TITLE = "Attrition by cause and vintage"
@@ -57,13 +58,17 @@ def attrition(analysis: Analysis) -> Part:
     for name in ("vintage", *config.incidence.segments):
         blocks.extend(_by_group(analysis, name, _groups(analysis, name)))
     headlines = tuple(
-        Headline(
+        headline(
+            f"incidence.{cause}.{horizon}",
             f"{cause.capitalize()} within {periods(horizon, config.unit)}",
-            "not reached" if found is None else percent(found[0]),
-            "\u2013" if found is None else f"{percent(found[1])} to {percent(found[2])}",
+            found,
             f"The curve ends at the age of {periods(float(aj.curves_.last[0]), config.unit)}"
             if found is None
             else f"Share of loans that leave by {cause}, the other causes at work",
+            level=config.level,
+            scale="log",
+            format="percent:1",
+            n=analysis.spells.frame["loan_id"].nunique(),
         )
         for cause, found in at_horizon.items()
     )

@@ -17,12 +17,13 @@ from churnsurv.exceptions import ConfigError, DataError
 from churnsurv.metrics import brier_score, concordance_index
 from churnsurv.nonparametric import AalenJohansen
 from churnsurv.outcome import Outcome
-from churnsurv.report.analysis import Analysis, Headline, Part, named
-from churnsurv.report.config import Evaluation, Term
-from churnsurv.report.content import Block, Cell, Column, Finding, Section, Table, Text
+from churnsurv.report.analysis import Analysis, Part, named
+from churnsurv.report.content import Block, Cell, Column, Finding, Headline, Section, Table, Text
 from churnsurv.report.disclosure import count_words, is_small, told
+from churnsurv.report.headlines import headline
 from churnsurv.report.sections.attrition import risk_at
 from churnsurv.report.sections.paired import brier_difference
+from churnsurv.report.settings import Evaluation, Term
 from churnsurv.report.words import level_words, listed, periods
 
 if TYPE_CHECKING:
@@ -308,7 +309,7 @@ def _findings(analysis: Analysis, discrimination: Table, accuracy: Table) -> lis
             text = (
                 f"The Cox model ranks exits by {cause.lower()} with a concordance of {value:.3f} on the later period."
             )
-            found.append(Finding(text, "amber", f"at least {least:g}", discrimination.key))
+            found.append(Finding(text, "amber", f"at least {least:g}", discrimination.key, value, "number:3"))
     for cause, (model, value, _, null, difference, *_) in zip(accuracy.groups, accuracy.rows, strict=True):
         if model == "Cox" and isinstance(difference, tuple) and difference[0] is not None and difference[0] > 0:
             text = (
@@ -316,7 +317,9 @@ def _findings(analysis: Analysis, discrimination: Table, accuracy: Table) -> lis
                 f"{value:.4f}) than the same risk for every loan ({null:.4f}); the difference lies between "
                 f"{difference[0]:.4f} and {difference[1]:.4f}."
             )
-            found.append(Finding(text, "amber", "interval of the difference not above 0", accuracy.key))
+            found.append(
+                Finding(text, "amber", "interval of the difference not above 0", accuracy.key, difference, "interval:4")
+            )
     return found
 
 
@@ -324,11 +327,18 @@ def _headlines(table: Table, settings: Evaluation, analysis: Analysis) -> tuple[
     model, value, interval = table.rows[0][:3]
     assert isinstance(value, float)
     assert isinstance(interval, tuple)
+    lower, upper = interval
+    assert lower is not None
+    assert upper is not None
     return (
-        Headline(
+        headline(
+            f"concordance.{table.groups[0].lower()}.{model}",
             f"Ranking of {table.groups[0].lower()} risk by the {model} model",
-            f"C {value:.3f}",
-            f"{interval[0]:.3f} to {interval[1]:.3f}",
+            (value, lower, upper),
             f"{periods(settings.horizon, analysis.config.unit)} not used for fitting; 0.5 is a coin, 1 perfect",
+            level=analysis.config.level,
+            scale="linear",
+            format="number:3",
+            symbol="C",
         ),
     )

@@ -8,11 +8,12 @@ import pandas as pd
 
 from churnsurv.messages import counted
 from churnsurv.plot import forest, forest_height
-from churnsurv.report.analysis import Analysis, Headline, Part
-from churnsurv.report.content import Block, Figure, Finding, Section, Table, Text
+from churnsurv.report.analysis import Analysis, Part
+from churnsurv.report.content import Block, Figure, Finding, Headline, Section, Table, Text
 from churnsurv.report.disclosure import count_words, is_small, told
 from churnsurv.report.figures import drawn
 from churnsurv.report.hazard_ratios import CONTRARY, EXPECTED, UNCLEAR, HazardRatioTable
+from churnsurv.report.headlines import headline
 from churnsurv.report.words import are, listed, ratio_words
 
 TITLE = "Hazard ratios"
@@ -131,6 +132,8 @@ def _findings(ratios: HazardRatioTable, analysis: Analysis, cause: str) -> list[
             "amber",
             f"at most {most} signs contrary to expectation",
             f"ratios-{cause}",
+            len(contrary),
+            "integer",
         )
     ]
 
@@ -144,10 +147,14 @@ def _headline(ratios: HazardRatioTable, cause: str) -> list[Headline]:
     row = {str(k): v for k, v in frame.loc[pd.to_numeric(clear["p_value"]).idxmin()].items()}
     unit = f" {row['per']}" if row["per"] else ""
     return [
-        Headline(
+        headline(
+            f"ratio.{cause}.{row['term']}",
             f"Clearest association with {cause}: {row['label']}",
-            f"HR {row['hazard_ratio']:.2f}",
-            f"{row['hr_lower']:.2f} to {row['hr_upper']:.2f}",
+            (float(row["hazard_ratio"]), float(row["hr_lower"]), float(row["hr_upper"])),
             f"{ratio_words(row, cause)}{unit}, other covariates equal",
+            level=ratios.level,
+            scale="log",
+            format="number:2",
+            symbol="HR",
         )
     ]

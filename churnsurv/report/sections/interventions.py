@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from churnsurv.report.analysis import Analysis, Headline, Part, named
-from churnsurv.report.config import RandomisedOffer
-from churnsurv.report.content import Block, Section, Text
+from churnsurv.report.analysis import Analysis, Part, named
+from churnsurv.report.content import Block, Headline, Section, Text
 from churnsurv.report.sections.offer import offer
 from churnsurv.report.sections.rollout import rollout
+from churnsurv.report.settings import RandomisedOffer
 
 TITLE = "Interventions"
 

@@ -15,14 +15,15 @@ from churnsurv.exceptions import DataError, TooFewEventsError
 from churnsurv.nonparametric import AalenJohansen
 from churnsurv.outcome import Outcome
 from churnsurv.plot import cumulative_incidence
-from churnsurv.report.analysis import Analysis, Headline, ratios
-from churnsurv.report.config import RandomisedOffer, Term
-from churnsurv.report.content import Block, Cell, Column, Figure, Finding, Table, Text
+from churnsurv.report.analysis import Analysis, ratios
+from churnsurv.report.content import Block, Cell, Column, Figure, Finding, Headline, Table, Text
 from churnsurv.report.disclosure import is_small, notes_if_hidden, suppressed, told
 from churnsurv.report.figures import drawn
 from churnsurv.report.hazard_ratios import HazardRatioTable
+from churnsurv.report.headlines import headline
 from churnsurv.report.sections.assigned import assignments, follow
 from churnsurv.report.sections.attrition import risk_at
+from churnsurv.report.settings import RandomisedOffer, Term
 from churnsurv.report.words import is_clear, level_words, listed, periods, ratio_sentence, ratio_words
 
 
@@ -54,15 +55,31 @@ def offer(analysis: Analysis, settings: RandomisedOffer) -> tuple[list[Block], l
     if safety is not None and safety in trial.ratios:
         blocks += _safety(settings, trial.ratios[safety], safety, f"{key}-effects")
     if main not in trial.ratios:
-        return blocks, [Headline(f"{settings.name}: effect on {main}", "not estimable", "\u2013", _no_exit(main))]
+        return blocks, [_headline(analysis, settings, None, _no_exit(main))]
     row = trial.ratios[main].row("treated")
-    headline = Headline(
+    bounded = row["hazard_ratio"], row["hr_lower"], row["hr_upper"]
+    return blocks, [_headline(analysis, settings, bounded, f"Randomised: {ratio_words(row, main)}", len(trial.frame))]
+
+
+def _headline(
+    analysis: Analysis,
+    settings: RandomisedOffer,
+    bounded: tuple[float, float, float] | None,
+    meaning: str,
+    n: int | None = None,
+) -> Headline:
+    main = analysis.config.main_cause
+    return headline(
+        f"offer.{settings.name}.{main}",
         f"{settings.name}: effect on {main}",
-        f"HR {row['hazard_ratio']:.2f}",
-        f"{row['hr_lower']:.2f} to {row['hr_upper']:.2f}",
-        f"Randomised: {ratio_words(row, main)}",
+        bounded,
+        meaning,
+        level=analysis.config.level,
+        scale="log",
+        format="number:2",
+        symbol="HR",
+        n=n,
     )
-    return blocks, [headline]
 
 
 def read_trial(analysis: Analysis, settings: RandomisedOffer) -> Trial:
@@ -276,5 +293,7 @@ def _safety(settings: RandomisedOffer, table: HazardRatioTable, safety: str, evi
             "red",
             f"interval of the hazard ratio of {safety} not above 1",
             evidence,
+            (row["hr_lower"], row["hr_upper"]),
+            "interval:2",
         )
     ]

@@ -87,7 +87,7 @@ def _reconciliation(spells: Spells, smallest: int) -> Table:
     rows = tuple((_sentence_case(r), n, n / total if isinstance(n, int) else None) for r, n in cells.items())
     columns = (Column("reason", "Loans"), Column("loans", "Number", "integer"), Column("share", "Share", "percent:1"))
     notes = ("The first row is the sum of those below it.", *notes_if_hidden(rows, smallest))
-    return Table("reconciliation", "Loans in and out", columns, rows, notes=notes)
+    return Table("reconciliation", "Loans in and out", columns, rows, notes=notes, emphasis=(0,))
 
 
 def _sentence_case(text: str) -> str:

@@ -11,10 +11,11 @@ import pandas as pd
 from churnsurv.estimators.cox import CoxPH
 from churnsurv.exceptions import DataError
 from churnsurv.messages import counted, first_of
-from churnsurv.report.analysis import Analysis, Headline, ratios
-from churnsurv.report.config import StaggeredRollout, Term
-from churnsurv.report.content import Block, Column, Finding, Table, Text
+from churnsurv.report.analysis import Analysis, ratios
+from churnsurv.report.content import Block, Column, Finding, Headline, Table, Text
 from churnsurv.report.hazard_ratios import HazardRatioTable
+from churnsurv.report.headlines import headline
+from churnsurv.report.settings import StaggeredRollout, Term
 from churnsurv.report.words import is_clear, level_words, listed, ratio_sentence, ratio_words
 
 #: below so many units the robust variance is not to be trusted
@@ -38,7 +39,7 @@ def rollout(analysis: Analysis, settings: StaggeredRollout) -> tuple[list[Block]
             f"Not estimable with {counted(n_units, 'unit')} ({settings.unit}): what differs between units cannot be told from "
             f"chance with {counted(1 + len(settings.adjust), 'term')}. Intervals to trust need {FEW_UNITS} units or more."
         )
-        return [*opening, Text(text, "headline")], [Headline(settings.name, "not estimable", "–", text.split(":")[0])]
+        return [*opening, Text(text, "headline")], [_headline(analysis, settings, None, text.split(":")[0])]
     columns = [settings.indicator, *settings.adjust]
     causes = [c for c in (main, safety) if c is not None]
     quarter = frame["period"].dt.to_period("Q").astype(str).to_numpy()
@@ -74,13 +75,25 @@ def rollout(analysis: Analysis, settings: StaggeredRollout) -> tuple[list[Block]
     ]
     # with so few units an interval that excludes 1 shows little
     blocks += [] if n_units < FEW_UNITS else _safety(settings, effect, safety, f"{key}-effects")
-    headline = Headline(
+    bounded = main_row["hazard_ratio"], main_row["hr_lower"], main_row["hr_upper"]
+    meaning = f"Staggered rollout, first analysis: {ratio_words(main_row, main)}"
+    return blocks, [_headline(analysis, settings, bounded, meaning)]
+
+
+def _headline(
+    analysis: Analysis, settings: StaggeredRollout, bounded: tuple[float, float, float] | None, meaning: str
+) -> Headline:
+    main = analysis.config.main_cause
+    return headline(
+        f"rollout.{settings.name}.{main}",
         f"{settings.name}: association with {main}",
-        f"HR {main_row['hazard_ratio']:.2f}",
-        f"{main_row['hr_lower']:.2f} to {main_row['hr_upper']:.2f}",
-        f"Staggered rollout, first analysis: {ratio_words(main_row, main)}",
+        bounded,
+        meaning,
+        level=analysis.config.level,
+        scale="log",
+        format="number:2",
+        symbol="HR",
     )
-    return blocks, [headline]
 
 
 def check_indicator(analysis: Analysis, settings: StaggeredRollout) -> None:
@@ -169,5 +182,7 @@ def _safety(settings: StaggeredRollout, effect: HazardRatioTable, safety: str | 
             "red",
             f"interval of the hazard ratio of {safety} not above 1",
             evidence,
+            (row["hr_lower"], row["hr_upper"]),
+            "interval:2",
         )
     ]

@@ -1,0 +1,22 @@
+"""Which sections a report has."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from churnsurv.data.config import ConfigTable
+
+
+class Sections(ConfigTable):
+    """Sections switched on or off; one that is not named is there when the configuration has what it needs."""
+
+    table: ClassVar[str] = "sections"
+
+    portfolio: bool | None = Field(default=None, description="loans in and out, the clean-up, exits by quarter")
+    attrition: bool | None = Field(default=None, description="probability of leaving by cause, vintage and segment")
+    hazard_ratios: bool | None = Field(default=None, description="specification and hazard ratios of the Cox models")
+    evaluation: bool | None = Field(default=None, description="prediction on a later period; needs [evaluation]")
+    interventions: bool | None = Field(default=None, description="effects; needs [[interventions]]")
+    provenance: bool | None = Field(default=None, description="hashes, versions, configuration as used")
