@@ -145,8 +145,8 @@ def exit_rate(
     r"""Give the yearly rate at which loans, customers or weighted loans (their balance) leave by a cause.
 
     The rate is :math:`\sum w d / \sum w t` over loan-periods of t years with exit indicator d; its variance is that of a ratio
-    of sums over customers, :math:`\sum_i \{\sum_{j \in i} w_j (d_j - \hat r t_j)\}^2 / (\sum w t)^2` (Cochran, 1977, chapter 6),
-    so that loans of one customer may leave together; the interval is on the log scale. Of customers, one of several loans
+    of sums over customers, :math:`\sum_i \{\sum_{j \in i} w_j (d_j - \hat r t_j)\}^2 / (\sum w t)^2` (Cochran 1977, chapter
+    6), so that loans of one customer may leave together; the interval is on the log scale. Of customers, one of several loans
     closed in a period counts as leaving once, and the customer is at risk with any loan.
 
     Parameters

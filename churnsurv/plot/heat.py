@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: one hue: lightness alone carries the number, for greyscale and colour-blind readers
 _SHADES = LinearSegmentedColormap.from_list("shades", ["#e4eef6", "#00568a"])
 #: cells keep their colours on a dark page, so their letters are none of the colours that change there
-_ON_LIGHT, _ON_DARK, _DARK = "#1b2631", "#fdfdfd", 0.55
+_ON_LIGHT, _ON_DARK, _DARK = "#1b2631", "#fdfdfd", 0.72
 
 
 def heat(table: pd.DataFrame, *, ax: Axes | None = None, xlabel: str = "", ylabel: str = "") -> Axes:

@@ -56,7 +56,8 @@ class ReportConfig(ConfigTable):
         Confidence level of all intervals.
     data, spells, model, terms, incidence, targets, benchmarks, data_quality, evaluation, interventions, thresholds, sections
         The tables of the file: :class:`DataFiles`, :class:`churnsurv.data.SpellRules`, :class:`ModelSettings`,
-        :class:`Term` by covariate, :class:`Incidence`, lists of :class:`Target` and :class:`Benchmark`, :class:`DataQuality`, :class:`Evaluation`, a list of :class:`RandomisedOffer` and
+        :class:`Term` by covariate, :class:`Incidence`, lists of :class:`Target` and :class:`Benchmark`,
+        :class:`DataQuality`, :class:`Evaluation`, a list of :class:`RandomisedOffer` and
         :class:`StaggeredRollout`, :class:`Thresholds`, :class:`Sections`.
 
     Examples

@@ -1,16 +1,19 @@
 """The numbers of loans and exits that the data sections show, made safe together.
 
-The same exits stand in several tables: by reason, by quarter, by vintage, by segment, by vintage and age. A count hidden in one
-of them must not follow from the others, so all are cells of one system of sums (:func:`churnsurv.small_counts.protected_cells`).
+The same exits stand in several tables: by reason, by quarter, by vintage, by segment, by vintage and age. A count hidden in
+one of them must not follow from the others, so all are cells of one system of sums
+(:func:`churnsurv.small_counts.protected_cells`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from churnsurv.data import Spells
 from churnsurv.data.reasons import LOANS_IN
@@ -58,7 +61,7 @@ class _Cells:
             self.counts.append(int(count))
         return self.position[key]
 
-    def split(self, total: Key | None, parts: Mapping[Key, int]) -> None:
+    def split(self, total: Key | None, parts: Mapping[Any, int]) -> None:
         """Add the parts of a total that is a cell already; None: a total that is known."""
         positions = tuple(self.add(key, count) for key, count in parts.items())
         if positions:
@@ -135,10 +138,10 @@ def _exits(
     if "vintage" in groups:
         vintage, band = groups["vintage"].to_numpy()[where], band_of(exits["start"], unit)
         for label in sorted(groups["vintage"].unique()):
-            parts = {
+            by_age = {
                 (cause, "cell", label, b): int(np.sum((vintage == label) & (band == b))) for b in range(LAST_BAND + 1)
             }
-            cells.split((cause, "vintage", label), parts)
+            cells.split((cause, "vintage", label), by_age)
 
 
 def _leavers(cells: _Cells, spells: Spells) -> None:
@@ -158,6 +161,8 @@ def years_of(quarters: list[pd.Period]) -> list[list[pd.Period]]:
     return [quarters[-YEAR:], quarters[-2 * YEAR : -YEAR]] if len(quarters) >= 2 * YEAR else []
 
 
-def band_of(start: pd.Series, unit: str) -> np.ndarray:
+def band_of(start: pd.Series, unit: str) -> NDArray[np.int64]:
     """Give the year of loan age of spells, 0 for the first; :data:`LAST_BAND` and older together."""
-    return np.minimum(start.to_numpy(dtype=float) // (12 if unit == "month" else 4), LAST_BAND).astype(int)
+    years = start.to_numpy(dtype=float) // (12 if unit == "month" else 4)
+    bands: NDArray[np.int64] = np.minimum(years, LAST_BAND).astype(np.int64)
+    return bands

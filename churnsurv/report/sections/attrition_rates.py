@@ -57,8 +57,9 @@ def _by_age(analysis: Analysis) -> list[Figure]:
     shown = shown.dropna(how="all").dropna(how="all", axis=1)
     if shown.size == 0:
         return []
-    shown.columns = [_age_words(age) for age in shown.columns]
-    highest = shown.stack().idxmax()
+    row, column = (int(i) for i in np.unravel_index(np.nanargmax(shown.to_numpy()), shown.shape))
+    top = percent(float(shown.to_numpy()[row, column]))
+    shown.columns = pd.Index([_age_words(int(age)) for age in ages if age in shown.columns])
     return [
         drawn(
             "vintage-age",
@@ -66,13 +67,13 @@ def _by_age(analysis: Analysis) -> list[Figure]:
             lambda ax: heat(shown, ax=ax, xlabel="Year of loan age", ylabel="Year of origination"),
             height=1.0 + 0.34 * len(shown),
             alt=(
-                f"Table of {len(shown)} vintages by {shown.shape[1]} years of age, shaded by the yearly rate of {cause}: highest "
-                f"in the {highest[1]} year of vintage {highest[0]}, {percent(float(shown.loc[highest]))}."
+                f"Table of {len(shown)} vintages by {shown.shape[1]} years of age, shaded by the yearly rate of {cause}: "
+                f"highest in the {shown.columns[column]} year of vintage {shown.index[row]}, {top}."
             ),
             caption=(
                 f"Exits by {cause} per loan-year at risk. Down a column: whether later vintages leave faster at the same age; "
-                f"along a row: how the pace changes with age. Empty: fewer than {config.incidence.min_at_risk} loans at risk, or "
-                "exits too few to be shown."
+                f"along a row: how the pace changes with age. Empty: fewer than {config.incidence.min_at_risk} loans at risk, "
+                "or exits too few to be shown."
             ),
         )
     ]
@@ -100,7 +101,7 @@ def _trend(analysis: Analysis) -> list[Block]:
             continue
         events, exposure = (table.loc[[0, 1], name].tolist() for name in (cause, "exposure"))
         ratio, p_value = rate_ratio(tuple(events), tuple(exposure), level=config.level)
-        rates = [float(table.loc[back, f"{cause} rate"]) for back in (1, 0)]
+        rates = table.loc[[1, 0], f"{cause} rate"].tolist()
         estimable = np.isfinite(ratio.value)
         interval = (ratio.lower, ratio.upper) if np.isfinite(ratio.upper) else None
         rows.append((cause.capitalize(), *counts, *rates, ratio.value if estimable else None, interval, p_value))
@@ -115,9 +116,10 @@ def _trend(analysis: Analysis) -> list[Block]:
         Column("p", "p", "p"),
     )
     note = (
-        "Last year: the last four quarters; ratio of the yearly rates with the exact conditional interval and test (Przyborowski "
-        "and Wilenski, 1940), loans taken as independent. Same seasons on both sides, but not the same mix of loan ages. "
-        "Whether the latest quarter is unusual is told by the control charts of the section on stability, where there is one."
+        "Last year: the last four quarters; ratio of the yearly rates with the exact conditional interval and test "
+        "(Przyborowski and Wilenski, 1940), loans taken as independent. Same seasons on both sides, but not the "
+        "same mix of loan ages. Whether the latest quarter is unusual is told by the control charts of the section on "
+        "stability, where there is one."
     )
     title = "Is leaving on the rise? The last four quarters against the four before"
     shown = Table("trend", title, columns, tuple(rows), notes=(note, *notes_if_hidden(rows, config.smallest_cell)))
@@ -194,9 +196,9 @@ def _in_money(analysis: Analysis) -> list[Table]:
         Column("interval", f"{level_words(config.level)} CI", "percent interval:1"),
     )
     note = (
-        "Exits of the last four quarters over years at risk; intervals allow loans of one customer to leave together. A customer "
-        "with several loans leaves with the first of them in a period. Balance: each loan weighs what it owed before the period, "
-        "where that is known: more than for loans means that large loans leave faster."
+        "Exits of the last four quarters over years at risk; intervals allow loans of one customer to leave together. A "
+        "customer with several loans leaves with the first of them in a period. Balance: each loan weighs what it owed before "
+        "the period, where that is known: more than for loans means that large loans leave faster."
     )
     title = "Loans, customers and money: what left in the last four quarters"
     return [Table("measures", title, columns, tuple(rows), notes=(note,))]

@@ -17,7 +17,7 @@ from churnsurv.report.analysis import Analysis
 from churnsurv.report.content import Block, Column, Finding, Table, Text
 from churnsurv.report.disclosure import count_words, is_small, notes_if_hidden, suppressed
 from churnsurv.report.exit_counts import YEAR
-from churnsurv.report.words import are, listed, percent
+from churnsurv.report.words import listed, percent
 
 #: lines of the clean-up that only count what the spells are like
 _DESCRIPTIONS = ("late entry", "same-period entry and exit", "missing covariate")
@@ -107,7 +107,7 @@ def _unexplained(analysis: Analysis) -> list[Finding]:
 
 def _missing(analysis: Analysis) -> list[Block]:
     """Show the covariates of the models that are missing, and find those that are too often."""
-    config, smallest = analysis.config, analysis.config.smallest_cell
+    smallest = analysis.config.smallest_cell
     columns = [name for name in analysis.covariates if name in analysis.spells.frame]
     if not columns:
         return []
@@ -161,8 +161,8 @@ def _missing_findings(analysis: Analysis, gaps: pd.DataFrame) -> list[Finding]:
             found.append(Finding(text, "amber", limit, "missingness", share, "percent:1"))
         if rise > limits.most_missing_rise:
             text = (
-                f"{name} is missing in {percent(record['last'])} of the spells of the last quarter, in {percent(share)} of all: "
-                "find out what changed in the delivery."
+                f"{name} is missing in {percent(record['last'])} of the spells of the last quarter, in {percent(share)} of "
+                "all: find out what changed in the delivery."
             )
             limit = f"at most {percent(limits.most_missing_rise)} more than in all"
             found.append(Finding(text, "amber", limit, "missingness", rise, "percent:1"))
@@ -191,15 +191,15 @@ def _leaks(analysis: Analysis) -> list[Block]:
     )
     heads = (Column("level", "Level"), Column("rule", "Rule"), Column("column", "Column"), Column("remedy", "Remedy"))
     table = Table("leakage", "Signs of leaks and of effects that are not identified", heads, rows)
-    return [table, *(_leak_finding(name, level, part) for (level, name), part in found.groupby(["level", "rule"]))]
+    return [table, *(_leak_finding(part) for _, part in found.groupby(["level", "rule"]))]
 
 
-def _leak_finding(rule: str, level: str, signs: pd.DataFrame) -> Finding:
+def _leak_finding(signs: pd.DataFrame) -> Finding:
+    rule, level = (str(signs[name].iloc[0]) for name in ("rule", "level"))
     text = (
         f"The linter reports \u201c{rule}\u201d for {listed([str(c) for c in signs['column']])}: see the remedy there."
     )
-    severity = "red" if level == ERROR else "amber"
-    return Finding(text, severity, "no sign", "leakage", len(signs), "integer")
+    return Finding(text, "red" if level == ERROR else "amber", "no sign", "leakage", len(signs), "integer")
 
 
 def _inflow(analysis: Analysis) -> list[Block]:
@@ -242,18 +242,17 @@ def _inflow(analysis: Analysis) -> list[Block]:
         rows,
         notes=(
             f"Thresholds are such that all characteristics together raise any alarm with probability "
-            f"{percent(config.data_quality.false_alarm_rate, 0)} when the mix has not changed. The scores and covariates of the "
-            "whole portfolio are compared in the section on stability, where there is one.",
+            f"{percent(config.data_quality.false_alarm_rate, 0)} when the mix has not changed. The scores and covariates of "
+            "the whole portfolio are compared in the section on stability, where there is one.",
         ),
     )
     if not drift.alarms:
         return [table]
-    names = [_label(analysis, one.name) for one in drift.alarms]
-    text = (
-        f"The mix of new loans has shifted in {listed(names)}: {are(len(names))} above the threshold. Check whether the "
-        "models are used on loans unlike those they were made with."
-    )
-    return [table, Finding(text, "amber", "no characteristic above its threshold", "inflow", len(names), "integer")]
+    worst = max(drift.alarms, key=lambda one: one.value / one.threshold)
+    names = listed([_label(analysis, one.name).lower() for one in drift.alarms])
+    text = f"The mix of new loans has shifted ({names}): check whether the models are used on loans unlike those they know."
+    limit = f"stability index of {_label(analysis, worst.name).lower()} of at most {worst.threshold:.3f}"
+    return [table, Finding(text, "amber", limit, "inflow", worst.value, "number:3")]
 
 
 def _label(analysis: Analysis, name: str) -> str:

@@ -134,7 +134,8 @@ def _waterfall(flow: Table) -> Figure:
         words = f"{number:,}" if isinstance(number, int) else str(number)
         steps.append((str(row[0]), number if isinstance(number, int) else None, words, total))
     # what is left comes last
-    steps.insert(len(steps) - 1, steps.pop(open_at_end))
+    still = steps.pop(open_at_end)
+    steps.insert(len(steps) - 1, still)
     steps = [step for step in steps if step[3] or step[1] != 0]
     return drawn(
         "waterfall",
