@@ -1,14 +1,33 @@
-"""Small counts: which cells must be hidden so that no customer can be recognised, directly or from a total.
+"""Small counts: which cells must be hidden so that no customer can be recognised, directly or from sums that are known.
 
-Primary: a count of 1 … smallest − 1. Complementary: what could be computed from the total and the cells that are shown.
+Primary: a count of 1 … smallest − 1. Complementary: what could be computed, or narrowed down too far, from the sums that the
+cells are part of (Willenborg and de Waal, 2001, chapter 4; Fischetti and Salazar, 2001). The reader is taken to know every sum,
+that a cell shown as "<5" is 1 … 4, and that any other hidden one is at least 5.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linprog
+
+#: values next to each other that a reader must still think possible for a hidden small count: this many steps from end to end
+_WIDTH = 2
+
+
+class Sum(NamedTuple):
+    """Cells that add up to a total: positions of the parts, and of the total; None where every reader knows it."""
+
+    parts: tuple[int, ...]
+    total: int | None = None
+
+    @property
+    def cells(self) -> tuple[int, ...]:
+        """All positions."""
+        return self.parts if self.total is None else (*self.parts, self.total)
 
 
 def is_small(count: float, smallest: int) -> bool:
@@ -20,21 +39,136 @@ def hidden_cells(counts: Sequence[int], smallest: int) -> tuple[list[int], list[
     """Give the positions of the cells of a column with known total to hide: small ones, and others that protect them.
 
     One hidden count would be the total minus the others, so a second one, the next smallest, is hidden with it; likewise
-    when the hidden ones can only be all 1 or all smallest − 1.
+    where the sum of the hidden ones leaves a count fewer than three values.
 
     >>> hidden_cells([3, 40, 12, 0], 5), hidden_cells([3, 2, 12], 5)
     (([0], [2]), ([0, 1], []))
     """
-    small = [i for i, count in enumerate(counts) if is_small(count, smallest)]
-    shown = sorted((i for i, count in enumerate(counts) if count >= smallest), key=lambda i: counts[i])
-    others: list[int] = []
-    while small and shown and _is_determined([counts[i] for i in (*small, *others)], smallest):
-        others.append(shown.pop(0))
+    return protected_cells(counts, [Sum(tuple(range(len(counts))))], smallest)
+
+
+def protected_cells(
+    counts: Sequence[int], sums: Sequence[Sum], smallest: int, *, fixed: Iterable[int] = ()
+) -> tuple[list[int], list[int]]:
+    """Give the cells to hide when any number of sums of them are known: small ones, and others that protect them.
+
+    Every small cell is audited: the smallest and largest value that the known sums allow are found by linear programming,
+    and where they are too close one more cell that shares a sum with it is hidden, until the audit passes. The choice
+    is greedy, not the smallest possible. Bounds are exact where the sums are totals of one two-way table or nested in each
+    other (the linear programme then has whole-numbered corners), and outer bounds else.
+
+    Parameters
+    ----------
+    counts : (n,)
+        All cells, totals among them.
+    sums : sequence of Sum
+        What adds up to what.
+    smallest : int
+        Counts from 1 to one less are hidden.
+    fixed : positions
+        Cells that every reader knows; they are never hidden to protect others.
+
+    Returns
+    -------
+    small, others : lists of positions
+        Where nothing is left to hide (a portfolio of a few loans), small cells may stay computable.
+
+    Examples
+    --------
+    A table of two rows and three columns with known totals:
+
+    >>> table = [3, 40, 12, 50, 60, 70]
+    >>> sums = [Sum((0, 1, 2)), Sum((3, 4, 5)), Sum((0, 3)), Sum((1, 4)), Sum((2, 5))]
+    >>> protected_cells(table, sums, 5)
+    ([0], [2, 3, 5])
+    """
+    known = set(fixed)
+    small = [i for i, count in enumerate(counts) if is_small(count, smallest) and i not in known]
+    system = _System(counts, sums, smallest, known, set(small))
+    waiting, others = list(small), []
+    while waiting:
+        cell = waiting[-1]
+        cells, together = system.component(cell)
+        if system.width(cell, cells, together) >= min(_WIDTH, smallest - 2) - 1e-6:
+            waiting.pop()
+            continue
+        added = system.next_to_hide(cell, together)
+        if added is None:
+            waiting.pop()
+            continue
+        system.hidden.add(added)
+        others.append(added)
+        # what is hidden now may itself be computable, and then protects nothing: whoever is connected is audited again
+        connected = system.component(added)[0]
+        waiting = list(dict.fromkeys([*(i for i in small if i in connected and i != cell), *waiting[:-1], cell]))
     return small, others
 
 
-def _is_determined(hidden: list[int], smallest: int) -> bool:
-    return len(hidden) == 1 or sum(hidden) in (len(hidden), len(hidden) * (smallest - 1))
+class _System:
+    """Cells, what is hidden of them, and the sums that connect them."""
+
+    def __init__(
+        self, counts: Sequence[int], sums: Sequence[Sum], smallest: int, known: set[int], hidden: set[int]
+    ) -> None:
+        self.counts, self.sums, self.smallest, self.known, self.hidden = counts, sums, smallest, known, hidden
+        self.sums_of: dict[int, list[int]] = {}
+        for number, one in enumerate(sums):
+            for cell in one.cells:
+                self.sums_of.setdefault(cell, []).append(number)
+
+    def component(self, cell: int) -> tuple[list[int], list[int]]:
+        """Give the hidden cells that sums connect with a hidden one, and those sums."""
+        cells, together, waiting = {cell}, set(), [cell]
+        while waiting:
+            for number in self.sums_of.get(waiting.pop(), ()):
+                if number not in together:
+                    together.add(number)
+                    new = [i for i in self.sums[number].cells if i in self.hidden and i not in cells]
+                    cells.update(new)
+                    waiting += new
+        return sorted(cells), sorted(together)
+
+    def width(self, cell: int, cells: list[int], together: list[int]) -> float:
+        """Give the distance between the largest and the smallest value of a cell that the sums allow."""
+        if not together:
+            return float(self.smallest - 2)
+        place = {i: column for column, i in enumerate(cells)}
+        left = np.zeros((len(together), len(cells)))
+        for row, number in enumerate(together):
+            one = self.sums[number]
+            for i in one.parts:
+                if i in place:
+                    left[row, place[i]] += 1
+            if one.total in place:
+                left[row, place[one.total]] -= 1
+        right = left @ np.array([self.counts[i] for i in cells], dtype=float)
+        bounds = [
+            (1, self.smallest - 1) if is_small(self.counts[i], self.smallest) else (self.smallest, None) for i in cells
+        ]
+        aim = np.zeros(len(cells))
+        aim[place[cell]] = 1
+        ends = [linprog(sign * aim, A_eq=left, b_eq=right, bounds=bounds).fun * sign for sign in (1, -1)]
+        return float(ends[1] - ends[0])
+
+    def next_to_hide(self, cell: int, together: list[int]) -> int | None:
+        """Give the cell to hide next: of a sum with one hidden cell if there is one; least new such sums, smallest count."""
+        free = {n: [i for i in self.sums[n].cells if self._may_be_hidden(i)] for n in together}
+        tight = [n for n in together if self._n_hidden(n) == 1 and free[n]]
+        own = [n for n in self.sums_of[cell] if free[n]]
+        for numbers in (tight, own, together):
+            candidates = {i for n in numbers for i in free[n]}
+            if candidates:
+                return min(candidates, key=lambda i: (self._new_tight(i), self.counts[i], i))
+        return None
+
+    def _may_be_hidden(self, i: int) -> bool:
+        return i not in self.hidden and i not in self.known and self.counts[i] >= self.smallest
+
+    def _n_hidden(self, number: int) -> int:
+        return sum(i in self.hidden for i in self.sums[number].cells)
+
+    def _new_tight(self, i: int) -> int:
+        return sum(self._n_hidden(number) == 0 for number in self.sums_of[i])
 
 
 def hidden_rows(counts: NDArray[np.int64], smallest: int) -> tuple[list[int], list[int]]:

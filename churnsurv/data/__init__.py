@@ -29,6 +29,7 @@ _HOME = {
     "interventions": "catalogue",
     "lint": "leakage",
     "load_example": "portfolio",
+    "missingness": "missing",
     "out_of_time": "calendar_splits",
     "read_fred": "macro",
     "requirements": "catalogue",
@@ -61,6 +62,7 @@ __all__ = [
     "interventions",
     "lint",
     "load_example",
+    "missingness",
     "out_of_time",
     "read_fred",
     "requirements",
@@ -82,6 +84,7 @@ if TYPE_CHECKING:
     from churnsurv.data.landmark import Cohort
     from churnsurv.data.leakage import check_leakage, lint
     from churnsurv.data.macro import read_fred
+    from churnsurv.data.missing import missingness
     from churnsurv.data.portfolio import Portfolio, load_example
     from churnsurv.data.rules import SpellRules
     from churnsurv.data.spells import Spells

@@ -13,6 +13,7 @@ from churnsurv.evaluation.drift import characteristic_stability, population_stab
 from churnsurv.evaluation.fairness import Fairness, fairness
 from churnsurv.evaluation.optimism_bootstrap import OptimismCorrected, optimism
 from churnsurv.evaluation.performance_drift import PerformanceDrift, performance, performance_drift
+from churnsurv.evaluation.rates import exit_rate, exit_rates, rate_ratio
 from churnsurv.evaluation.records import Evaluation
 from churnsurv.evaluation.replication import Replication, replicate
 from churnsurv.evaluation.roll_forward import RollForward, roll_forward
@@ -36,11 +37,14 @@ __all__ = [
     "compare",
     "control_chart",
     "cross_validate",
+    "exit_rate",
+    "exit_rates",
     "fairness",
     "optimism",
     "performance",
     "performance_drift",
     "population_stability",
+    "rate_ratio",
     "replicate",
     "roll_forward",
     "scenario",

@@ -11,12 +11,14 @@ from churnsurv.plot.dependence import partial_dependence
 from churnsurv.plot.diagnostics import functional_form, hazard_ratio_over_time
 from churnsurv.plot.fairness import fairness
 from churnsurv.plot.hazard_ratios import forest, forest_height
+from churnsurv.plot.heat import heat
 from churnsurv.plot.importance import importance
 from churnsurv.plot.monitoring import control_chart, roll_forward, stability
 from churnsurv.plot.power import power_curve
 from churnsurv.plot.rates import rates
 from churnsurv.plot.scenarios import scenarios
 from churnsurv.plot.subgroups import subgroup_forest
+from churnsurv.plot.waterfall import waterfall
 
 __all__ = [
     "comparison",
@@ -27,6 +29,7 @@ __all__ = [
     "forest_height",
     "functional_form",
     "hazard_ratio_over_time",
+    "heat",
     "importance",
     "love_plot",
     "partial_dependence",
@@ -38,4 +41,5 @@ __all__ = [
     "stability",
     "subgroup_forest",
     "survival",
+    "waterfall",
 ]

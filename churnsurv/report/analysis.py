@@ -18,8 +18,13 @@ from churnsurv.estimators.cause_specific import CauseSpecificCox
 from churnsurv.exceptions import ChurnSurvError, ConfigError
 from churnsurv.report.config import ReportConfig
 from churnsurv.report.content import Headline, Section
+from churnsurv.report.disclosure import merged_small_groups
+from churnsurv.report.exit_counts import ExitCounts, exit_counts
 from churnsurv.report.hazard_ratios import HazardRatioTable, Unit, hazard_ratio_table, known_names
 from churnsurv.report.settings import Term
+
+#: small groups taken together
+OTHERS = "others"
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,21 @@ class Analysis:
     def covariates(self) -> list[str]:
         """Names of the covariates of the models."""
         return list(self.config.model.covariates or self.config.spells.covariate_names)
+
+    @cached_property
+    def groups(self) -> dict[str, pd.Series]:
+        """Label of each spell by vintage and each segment; groups of fewer loans than a curve needs are taken together."""
+        frame, found = self.spells.frame, {}
+        least = max(self.config.incidence.min_at_risk, self.config.smallest_cell)
+        for name in dict.fromkeys(("vintage", *self.config.incidence.segments)):
+            labels = frame[name].astype(object).where(frame[name].notna(), "missing").astype(str)
+            found[name] = merged_small_groups(labels, frame["loan_id"], least, OTHERS)
+        return found
+
+    @cached_property
+    def exits(self) -> ExitCounts:
+        """The numbers of loans and exits as the reader may see them, the same in all sections."""
+        return exit_counts(self.spells, self.complete, self.groups, self.config.smallest_cell)
 
     @cached_property
     def model(self) -> CauseSpecificCox:

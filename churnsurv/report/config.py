@@ -15,13 +15,16 @@ from churnsurv.data.config import ConfigTable, did_you_mean, read_toml
 from churnsurv.data.rules import SpellRules
 from churnsurv.exceptions import ConfigError
 from churnsurv.report.settings import (
+    Benchmark,
     DataFiles,
+    DataQuality,
     Evaluation,
     Incidence,
     Intervention,
     ModelSettings,
     RandomisedOffer,
     Sections,
+    Target,
     Term,
     Thresholds,
 )
@@ -51,9 +54,10 @@ class ReportConfig(ConfigTable):
         Counts from 1 to one less are not shown; 0 or 1 shows all.
     level : float
         Confidence level of all intervals.
-    data, spells, model, terms, incidence, evaluation, interventions, thresholds, sections
+    data, spells, model, terms, incidence, targets, benchmarks, data_quality, evaluation, interventions, thresholds, sections
         The tables of the file: :class:`DataFiles`, :class:`churnsurv.data.SpellRules`, :class:`ModelSettings`,
-        :class:`Term` by covariate, :class:`Incidence`, :class:`Evaluation`, a list of :class:`RandomisedOffer` and
+        :class:`Term` by covariate, :class:`Incidence`, lists of :class:`Target` and :class:`Benchmark`,
+        :class:`DataQuality`, :class:`Evaluation`, a list of :class:`RandomisedOffer` and
         :class:`StaggeredRollout`, :class:`Thresholds`, :class:`Sections`.
 
     Examples
@@ -79,6 +83,9 @@ class ReportConfig(ConfigTable):
     model: ModelSettings = Field(default=ModelSettings(), description="see [model]")
     terms: dict[str, Term] = Field(default_factory=dict, description="see [terms.<covariate>]")
     incidence: Incidence = Field(default=Incidence(), description="see [incidence]")
+    targets: tuple[Target, ...] = Field(default=(), description="see [[targets]]")
+    benchmarks: tuple[Benchmark, ...] = Field(default=(), description="see [[benchmarks]]")
+    data_quality: DataQuality = Field(default=DataQuality(), description="see [data_quality]")
     evaluation: Evaluation | None = Field(default=None, description="see [evaluation]")
     interventions: tuple[Intervention, ...] = Field(default=(), description="see [[interventions]]")
     thresholds: Thresholds = Field(default=Thresholds(), description="see [thresholds]")
@@ -137,6 +144,13 @@ class ReportConfig(ConfigTable):
                     raise ConfigError(
                         f"[{table.table}] names the cause {name!r}; those of [spells] are {list(causes)}."
                     )
+        shown = (None, "vintage", *self.incidence.segments)
+        for goal in (*self.targets, *self.benchmarks):
+            if goal.segment not in shown:
+                raise ConfigError(
+                    f"[[{goal.table}]] names the segment {goal.segment!r}; those shown are vintage and [incidence] segments: "
+                    f"{list(self.incidence.segments)}."
+                )
         if any(isinstance(i, RandomisedOffer) for i in self.interventions) and self.data.interventions is None:
             raise ConfigError(
                 "[[interventions]] lists a randomised offer: give the table of assignments as [data] interventions."

@@ -13,7 +13,6 @@ from churnsurv.report.config import ReportConfig, read_config
 from churnsurv.report.content import Block, Column, Finding, Report, Section, Table, Text
 from churnsurv.report.contents import chapters_of, made
 from churnsurv.report.headlines import headline_table
-from churnsurv.report.sections.portfolio import exits_shown
 from churnsurv.report.sections.provenance import data_hash, provenance_record
 from churnsurv.report.words import listed
 
@@ -82,8 +81,7 @@ def build(config: str | Path | ReportConfig, *, progress: bool = False) -> Repor
 
 def _facts(analysis: Analysis, hash_of_data: str) -> tuple[tuple[str, str], ...]:
     frame, config = analysis.spells.frame, analysis.config
-    shown = exits_shown(analysis.spells, config.smallest_cell)
-    exits = {cause: shown[cause] for cause in config.spells.cause_names}
+    exits = {cause: analysis.exits[cause, "reason"] for cause in config.spells.cause_names}
     counts = [f"{n:,} {cause}" if isinstance(n, int) else f"{n} {cause}" for cause, n in exits.items()]
     first, last = frame["period"].min(), frame["period"].max()
     ends = last.to_period("M" if config.unit == "month" else "Q").end_time

@@ -12,8 +12,8 @@ from churnsurv.report.analysis import analyse, noticed
 from churnsurv.report.render import render_json
 from churnsurv.report.render.html import render_html
 from churnsurv.report.sections.attrition import attrition
+from churnsurv.report.sections.by_quarter import exits_by_quarter
 from churnsurv.report.sections.interventions import interventions
-from churnsurv.report.sections.portfolio import exits_by_quarter
 from churnsurv.report.words import ratio_sentence, ratio_words
 from tests.conftest import REPORTS
 

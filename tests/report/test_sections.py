@@ -11,11 +11,12 @@ from churnsurv.metrics import brier_score
 from churnsurv.report import Finding, Table, quarterly, read_config
 from churnsurv.report.analysis import Analysis, analyse, named, noticed
 from churnsurv.report.sections.assigned import follow
+from churnsurv.report.sections.by_quarter import exits_by_quarter
 from churnsurv.report.sections.evaluation import evaluation
 from churnsurv.report.sections.interventions import interventions
 from churnsurv.report.sections.offer import read_trial
 from churnsurv.report.sections.paired import brier_difference
-from churnsurv.report.sections.portfolio import exits_by_quarter, portfolio
+from churnsurv.report.sections.portfolio import portfolio
 from churnsurv.report.sections.rollout import rollout
 
 

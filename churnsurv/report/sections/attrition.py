@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
-from churnsurv.curves import Curves
-from churnsurv.exceptions import DataError
 from churnsurv.messages import counted
 from churnsurv.nonparametric import AalenJohansen
 from churnsurv.plot import cumulative_incidence, theme
-from churnsurv.report.analysis import Analysis, Part
+from churnsurv.report.analysis import OTHERS, Analysis, Part
 from churnsurv.report.content import Block, Cell, Column, Figure, Section, Table, Text
-from churnsurv.report.disclosure import (
-    is_small,
-    merged_small_groups,
-    notes_if_hidden,
-    suppressed_column,
-)
+from churnsurv.report.disclosure import notes_if_hidden
 from churnsurv.report.figures import drawn
 from churnsurv.report.headlines import headline
+from churnsurv.report.incidence import Bounded, fitted_group, is_group_shown, risk_at
+from churnsurv.report.sections.attrition_rates import rates_of_leaving
+from churnsurv.report.sections.goals import goals
 from churnsurv.report.words import level_words, listed, percent, periods
 
 TITLE = "Attrition by cause and vintage"
@@ -31,12 +25,6 @@ METHODS = (
     "log scale, with a variance that allows loans of one customer to depend on each other. Censoring and late entry "
     "are assumed to tell nothing of the loan's own risk of leaving at its age."
 )
-
-#: small groups taken together
-OTHERS = "others"
-
-#: value, lower, upper of a probability; None where it is not estimable
-Bounded = tuple[float, float, float] | None
 
 
 def attrition(analysis: Analysis) -> Part:
@@ -55,8 +43,9 @@ def attrition(analysis: Analysis) -> Part:
         _horizon_table(aj, analysis),
         Text(METHODS, "note"),
     ]
-    for name in ("vintage", *config.incidence.segments):
-        blocks.extend(_by_group(analysis, name, _groups(analysis, name)))
+    for name, labels in analysis.groups.items():
+        blocks.extend(_by_group(analysis, name, labels))
+    blocks += [*rates_of_leaving(analysis), *goals(analysis)]
     headlines = tuple(
         headline(
             f"incidence.{cause}.{horizon}",
@@ -73,18 +62,6 @@ def attrition(analysis: Analysis) -> Part:
         for cause, found in at_horizon.items()
     )
     return Part(Section("attrition", TITLE, tuple(blocks)), headlines)
-
-
-def risk_at(curves: Curves, row: int, cause: str, time: float) -> Bounded:
-    """Give the cumulative incidence of a group at a time with its bounds; None past the group's last time."""
-    if time > curves.last[row] or curves.lower is None or curves.upper is None:
-        return None
-    position = int(np.searchsorted(curves.times, time, side="right")) - 1
-    if position < 0:
-        return 0.0, 0.0, 0.0
-    state = curves.causes.index(cause) + 1
-    value, lower, upper = (float(a[row, state, position]) for a in (curves.probability, curves.lower, curves.upper))
-    return value, lower, upper
 
 
 def _since(origin: float, unit: str) -> str:
@@ -110,9 +87,7 @@ def _reading(analysis: Analysis, origin: float) -> str:
 
 def visible_causes(analysis: Analysis) -> list[str]:
     """Give the causes whose number of exits may be shown."""
-    counts = analysis.spells.frame["cause"].value_counts()
-    causes = analysis.config.spells.cause_names
-    return [cause for cause in causes if not is_small(int(counts[cause]), analysis.config.smallest_cell)]
+    return [cause for cause in analysis.config.spells.cause_names if analysis.exits.is_shown(cause, "reason")]
 
 
 def _overall_figure(aj: AalenJohansen, analysis: Analysis, at_horizon: dict[str, Bounded]) -> list[Figure]:
@@ -158,53 +133,27 @@ def _horizon_table(aj: AalenJohansen, analysis: Analysis) -> Table:
     return Table("incidence-table", "Share of loans that have left", tuple(columns), tuple(rows), notes=notes)
 
 
-def _groups(analysis: Analysis, name: str) -> pd.Series:
-    """Give the group of each spell; groups of fewer loans than a curve needs are taken together as "others"."""
-    frame = analysis.spells.frame
-    labels = frame[name].astype(object).where(frame[name].notna(), "missing").astype(str)
-    least = max(analysis.config.incidence.min_at_risk, analysis.config.smallest_cell)
-    return merged_small_groups(labels, frame["loan_id"], least, OTHERS)
-
-
 def _by_group(analysis: Analysis, name: str, labels: pd.Series) -> list[Block]:
     """Give table and, for vintages, figure of the main cause by group."""
     order = sorted(labels.unique(), key=lambda label: (label == OTHERS, label))
-    estimates = {label: _of_group(analysis, labels == label) for label in order}
-    table = _group_table(analysis, name, labels, estimates)
+    estimates = {label: fitted_group(analysis, name, label) for label in order}
+    table = _group_table(analysis, name, estimates)
     # a curve tells when each of a few left
-    main = 2 + analysis.config.spells.cause_names.index(analysis.config.main_cause)
-    shown = [str(row[0]) for row in table.rows if isinstance(row[1], int) and isinstance(row[main], int)]
-    estimates = {label: aj for label, aj in estimates.items() if label in shown}
+    main = analysis.config.main_cause
+    estimates = {label: aj for label, aj in estimates.items() if is_group_shown(analysis, name, label, main)}
     blocks: list[Block] = [table]
     if name == "vintage":
         blocks += _group_figure(analysis, name, labels, estimates)
     return blocks
 
 
-def _of_group(analysis: Analysis, rows: Any) -> AalenJohansen | None:
-    """Fit one group; None where too few loans are ever at risk together."""
-    y, least = analysis.spells.y[np.flatnonzero(rows)], analysis.config.incidence.min_at_risk
-    try:
-        return AalenJohansen().fit(
-            y, cluster=analysis.spells.groups[np.flatnonzero(rows)], min_at_risk=least, level=analysis.config.level
-        )
-    except DataError:
-        return None
-
-
-def _group_table(analysis: Analysis, name: str, labels: pd.Series, estimates: dict[str, AalenJohansen | None]) -> Table:
-    config, frame = analysis.config, analysis.spells.frame
+def _group_table(analysis: Analysis, name: str, estimates: dict[str, AalenJohansen | None]) -> Table:
+    config = analysis.config
     cause, horizon, smallest = config.main_cause, config.incidence.horizon, config.smallest_cell
-    loans = frame["loan_id"].groupby(labels).nunique()
-    # the totals are those of all loans
-    counts = {"loans": suppressed_column([int(loans[label]) for label in estimates], smallest)} | {
-        c: suppressed_column([int((frame["cause"][labels == label] == c).sum()) for label in estimates], smallest)
-        for c in config.spells.cause_names
-    }
     rows = []
-    for position, (label, aj) in enumerate(estimates.items()):
-        cells: list[Cell] = [label, *(column[position] for column in counts.values())]
-        small = any(not isinstance(counts[name][position], int) for name in ("loans", cause))
+    for label, aj in estimates.items():
+        cells: list[Cell] = [label, *(analysis.exits[of, name, label] for of in ("loans", *config.spells.cause_names))]
+        small = not is_group_shown(analysis, name, label, cause)
         found = None
         if aj is not None and not small:
             found = risk_at(aj.curves_, 0, cause, float(aj.curves_.origin[0]) + horizon)

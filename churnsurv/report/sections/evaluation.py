@@ -21,7 +21,7 @@ from churnsurv.report.analysis import Analysis, Part, named
 from churnsurv.report.content import Block, Cell, Column, Finding, Headline, Section, Table, Text
 from churnsurv.report.disclosure import count_words, is_small, told
 from churnsurv.report.headlines import headline
-from churnsurv.report.sections.attrition import risk_at
+from churnsurv.report.incidence import risk_at
 from churnsurv.report.sections.paired import brier_difference
 from churnsurv.report.settings import Evaluation, Term
 from churnsurv.report.words import level_words, listed, periods

@@ -21,8 +21,8 @@ from churnsurv.report.disclosure import is_small, notes_if_hidden, suppressed, t
 from churnsurv.report.figures import drawn
 from churnsurv.report.hazard_ratios import HazardRatioTable
 from churnsurv.report.headlines import headline
+from churnsurv.report.incidence import risk_at
 from churnsurv.report.sections.assigned import assignments, follow
-from churnsurv.report.sections.attrition import risk_at
 from churnsurv.report.settings import RandomisedOffer, Term
 from churnsurv.report.words import is_clear, level_words, listed, periods, ratio_sentence, ratio_words
 

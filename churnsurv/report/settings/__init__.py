@@ -6,14 +6,18 @@ Every key has a description, which ``docs/report-configuration.md`` repeats.
 from __future__ import annotations
 
 from churnsurv.report.settings.attrition import Incidence
+from churnsurv.report.settings.data_quality import DataQuality
 from churnsurv.report.settings.evaluation import Evaluation, Forest
 from churnsurv.report.settings.files import DataFiles
+from churnsurv.report.settings.goals import Benchmark, Target
 from churnsurv.report.settings.interventions import Intervention, RandomisedOffer, StaggeredRollout
 from churnsurv.report.settings.model import ModelSettings, Term, Thresholds
 from churnsurv.report.settings.sections import Sections
 
 __all__ = [
+    "Benchmark",
     "DataFiles",
+    "DataQuality",
     "Evaluation",
     "Forest",
     "Incidence",
@@ -22,6 +26,7 @@ __all__ = [
     "RandomisedOffer",
     "Sections",
     "StaggeredRollout",
+    "Target",
     "Term",
     "Thresholds",
 ]

@@ -21,7 +21,8 @@ class Incidence(SettingsTable):
     horizon: Periods = Field(default=24, description="the one of the headlines, vintages and segments")
     min_at_risk: Periods = Field(default=30, description="loans at risk from which on a curve is drawn")
     segments: tuple[str, ...] = Field(default=(), description="columns that make segments: kept columns or covariates")
+    balance: str | None = Field(default=None, description="column with the outstanding balance, for attrition in money")
 
     def columns(self) -> tuple[str, ...]:
-        """Give the segments."""
-        return self.segments
+        """Give the segments and the balance."""
+        return (*self.segments, *(() if self.balance is None else (self.balance,)))

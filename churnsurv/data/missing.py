@@ -1,0 +1,68 @@
+"""Where covariates of spells are missing, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from churnsurv.data.config import did_you_mean
+from churnsurv.data.spells import Spells
+from churnsurv.exceptions import DataError
+
+
+def missingness(spells: Spells, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Give the share of spells that lack each covariate, in all and in the first and last calendar quarter.
+
+    A loan's first periods lack what is lagged by the rules; they do not count, so that what is missing here is a gap in the
+    data rather than a value not yet known. Nothing is filled in: estimators that cannot use a spell leave it out
+    (:meth:`Spells.complete`).
+
+    Parameters
+    ----------
+    spells : Spells
+        Whole rather than complete.
+    columns : sequence of str, optional
+        Default: the covariates of the rules.
+
+    Returns
+    -------
+    DataFrame
+        One row per column: column, spells (that should have it), missing, share, loans (that ever lack it), first, last
+        (share missing in the first and the last quarter; NaN where no spell should have it).
+
+    Raises
+    ------
+    DataError
+        A column that the spells do not have.
+
+    Examples
+    --------
+    >>> import churnsurv as cs
+    >>> portfolio = cs.data.load_example()
+    >>> spells = cs.data.build_spells(portfolio.loans, portfolio.performance, portfolio.rules, macro=portfolio.macro)
+    >>> cs.data.missingness(spells, ["credit_score"])["missing"].tolist()
+    [0]
+    """
+    names = list(spells.rules.covariate_names if columns is None else columns)
+    unknown = [name for name in names if name not in spells.frame]
+    if unknown:
+        raise DataError(
+            f"The spells have no column {unknown[0]!r}. {did_you_mean(unknown[0], [str(c) for c in spells.frame.columns])}"
+        )
+    longest = max([spells.rules.lag, *spells.rules.lags.values()])
+    rows = spells.frame[spells.frame["start"] >= spells.frame["entry"] + longest]
+    quarter = rows["period"].dt.to_period("Q")
+    gaps = rows[names].isna()
+    first, last = (gaps[(quarter == end).to_numpy()].mean() for end in (quarter.min(), quarter.max()))
+    return pd.DataFrame(
+        {
+            "column": names,
+            "spells": len(rows),
+            "missing": [int(gaps[name].sum()) for name in names],
+            "share": [float(gaps[name].mean()) for name in names],
+            "loans": [int(rows.loc[gaps[name], "loan_id"].nunique()) for name in names],
+            "first": [float(first[name]) for name in names],
+            "last": [float(last[name]) for name in names],
+        }
+    )

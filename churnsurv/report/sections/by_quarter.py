@@ -1,0 +1,84 @@
+"""Exits by calendar quarter: numbers, yearly rates, their figure."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from churnsurv.data import Spells
+from churnsurv.data.rules import MATURED
+from churnsurv.evaluation.rates import exit_rates
+from churnsurv.plot.rates import rates
+from churnsurv.report.analysis import Analysis
+from churnsurv.report.content import Cell, Column, Figure, Table
+from churnsurv.report.disclosure import notes_if_hidden, suppressed
+from churnsurv.report.exit_counts import QUARTERS_SHOWN
+from churnsurv.report.figures import drawn
+from churnsurv.report.words import level_words, listed
+
+
+def exits_by_quarter(spells: Spells, level: float) -> pd.DataFrame:
+    """Give per calendar quarter: loans at risk, exits, matured loans, yearly rates with exact Poisson intervals."""
+    quarter = spells.frame["period"].dt.to_period("Q")
+    result = exit_rates(spells, quarter, level=level)
+    result.index = pd.PeriodIndex(result.index, freq="Q", name="period")
+    result[MATURED] = (spells.frame["cause"] == MATURED).groupby(quarter).sum()
+    return result
+
+
+def shown_by_quarter(analysis: Analysis) -> pd.DataFrame:
+    """Give the table without the rates whose count is hidden."""
+    table = exits_by_quarter(analysis.spells, analysis.config.level)
+    for cause in analysis.config.spells.cause_names:
+        hidden = [not analysis.exits.is_shown(cause, "quarter", quarter) for quarter in table.index]
+        table.loc[hidden, [f"{cause} {name}" for name in ("rate", "lower", "upper")]] = np.nan
+    return table
+
+
+def quarter_table(analysis: Analysis) -> Table:
+    """Give the exits of the last quarters."""
+    causes, smallest = analysis.config.spells.cause_names, analysis.config.smallest_cell
+    shown = shown_by_quarter(analysis).tail(QUARTERS_SHOWN)
+    columns = [Column("quarter", "Quarter"), Column("loans", "Loans at risk", "integer")]
+    columns += [Column(c, c.capitalize(), "integer") for c in (*causes, MATURED)]
+    columns += [Column(f"{c} rate", f"{c.capitalize()} per year", "percent:1") for c in causes]
+    rows = []
+    for quarter, row in zip(shown.index, shown.to_dict("records"), strict=True):
+        cells: list[Cell] = [f"{quarter.year} Q{quarter.quarter}", suppressed(int(row["loans"]), smallest)]
+        cells += [analysis.exits[cause, "quarter", quarter] for cause in (*causes, MATURED)]
+        cells += [None if np.isnan(rate) else float(rate) for rate in (row[f"{cause} rate"] for cause in causes)]
+        rows.append(tuple(cells))
+    note = (
+        "Loans at risk: under observation at any time of the quarter. Per year: exits divided by loan-years at risk, "
+        "as if the quarter's pace lasted a year; maturity is the scheduled end, not a loss."
+    )
+    title = "Exits by quarter, the last eight"
+    return Table("by-quarter", title, tuple(columns), tuple(rows), notes=(note, *notes_if_hidden(rows, smallest)))
+
+
+def quarter_figure(analysis: Analysis) -> list[Figure]:
+    """Draw the yearly rates of all quarters."""
+    quarterly, level = shown_by_quarter(analysis), analysis.config.level
+    latest = quarterly.iloc[-1]
+    causes = tuple(c for c in analysis.config.spells.cause_names if quarterly[f"{c} rate"].notna().sum() > 1)
+    if not causes:
+        return []
+    said = [f"{cause} {_rate_words(latest[f'{cause} rate'])}" for cause in causes]
+    gaps = bool(quarterly[[f"{cause} rate" for cause in causes]].isna().any(axis=None))
+    figure = drawn(
+        "rates",
+        "Yearly rate of leaving by calendar quarter",
+        lambda ax: rates(quarterly, causes, ax=ax),
+        height=3.0,
+        alt=f"Line chart of the yearly exit rate per quarter. In the last quarter: {listed(said)}.",
+        caption=(
+            f"Exits per loan-year at risk, with exact {level_words(level)} Poisson intervals of the count, quarter by quarter; "
+            "loans are taken as independent. The mix of loan ages changes over time, so a trend here is a description, "
+            "not an effect." + (" Gaps: too few exits to be shown." if gaps else "")
+        ),
+    )
+    return [figure]
+
+
+def _rate_words(rate: float) -> str:
+    return "not shown" if np.isnan(rate) else f"{100 * rate:.1f}%"

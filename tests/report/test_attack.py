@@ -1,0 +1,160 @@
+"""What the data sections hide cannot be computed from all that they publish, in tables, figures and their words."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from churnsurv.data.rules import MATURED
+from churnsurv.report import Figure, Table, read_config
+from churnsurv.report.analysis import Analysis, analyse
+from churnsurv.report.disclosure import HIDDEN
+from churnsurv.report.exit_counts import band_of
+from churnsurv.report.sections import attrition as of_attrition
+from churnsurv.report.sections import attrition_rates, by_quarter
+from churnsurv.report.sections import portfolio as of_portfolio
+from tests.report.attacker import Attacker
+
+
+@pytest.fixture(scope="module")
+def whole(small_config):
+    return analyse(read_config(small_config))
+
+
+@pytest.fixture(scope="module")
+def figures():
+    """Figures are not drawn: what they would draw of counts is kept, by key."""
+    kept = {}
+
+    def drawn(key, title, draw, *, alt, caption="", **_size):
+        if key in ("rates", "vintage-age"):
+            kept[key] = draw(None)
+        return Figure(key, title, "", alt, caption)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (of_attrition, attrition_rates, by_quarter, of_portfolio):
+            patch.setattr(module, "drawn", drawn)
+        patch.setattr(by_quarter, "rates", lambda table, *_args, **_kwargs: table)
+        patch.setattr(attrition_rates, "heat", lambda table, **_kwargs: table)
+        # speaks of rows and shares; has tests of its own
+        patch.setattr(of_portfolio, "data_quality", lambda _analysis: [])
+        yield kept
+
+
+def part_of(whole, seed, customers, left_out):
+    """A small portfolio: some of the customers, and a few loans that could not be used."""
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(whole.spells.frame["customer_id"].unique(), customers, replace=False)
+    spells = whole.spells.of_customers(chosen)
+    spells = replace(
+        spells,
+        left_out={"no usable row": left_out},
+        loans_in=spells.frame["loan_id"].nunique() + left_out,
+    )
+    incidence = whole.config.incidence.model_copy(update={"min_at_risk": 6, "horizons": (6,), "horizon": 6})
+    config = whole.config.model_copy(update={"incidence": incidence})
+    return Analysis(config, whole.tables, spells, spells.complete())
+
+
+def published(analysis, figures):
+    figures.clear()
+    blocks = [*of_portfolio.portfolio(analysis).section.blocks, *of_attrition.attrition(analysis).section.blocks]
+    return {block.key: block for block in blocks if isinstance(block, Table | Figure)}, dict(figures)
+
+
+def columns(table):
+    return [dict(zip([c.name for c in table.columns], row, strict=True)) for row in table.rows]
+
+
+def attacker_of(analysis, tables, drawings):
+    """Read everything, with the sums that anybody can know."""
+    config, frame = analysis.config, analysis.spells.frame
+    smallest, causes, main = config.smallest_cell, config.spells.cause_names, config.main_cause
+    a = Attacker(smallest)
+    a.reads("analysed", frame["loan_id"].nunique())
+    reasons = {str(row["reason"]).lower(): row["loans"] for row in columns(tables["reconciliation"])}
+    for reason, shown in reasons.items():
+        a.reads(reason, shown)
+    endings = [r for r in reasons if r not in ("loans in", "no usable row", "analysed", "with complete covariates")]
+    a.knows_sum(endings, "analysed")
+    if "no usable row" in reasons:
+        a.knows_sum(["no usable row", "analysed"], "loans in")
+    quarters = sorted(frame["period"].dt.to_period("Q").unique())
+    for row in columns(tables["by-quarter"]):
+        for cause in (*causes, MATURED):
+            a.reads((cause, pd.Period(str(row["quarter"]).replace(" ", ""), "Q")), row[cause])
+        a.reads(("loans", row["quarter"]), row["loans"])
+        a.knows_at_most(
+            [(c, pd.Period(str(row["quarter"]).replace(" ", ""), "Q")) for c in causes], ("loans", row["quarter"])
+        )
+    for cause in causes:
+        for quarter, row in drawings.get("rates", pd.DataFrame()).iterrows():
+            if f"{cause} rate" in row and np.isfinite(row[f"{cause} rate"]):
+                a.reads((cause, quarter), round(row[f"{cause} rate"] * row["exposure"]))
+    for cause in (*causes, MATURED):
+        a.knows_sum([(cause, q) for q in quarters], cause)
+    truth = frame.groupby(["cause", frame["period"].dt.to_period("Q")]).size()
+    # as if nobody came in: what is missing among the loans at risk has left
+    for quarter, _ in pairwise(quarters[-8:]):
+        a.knows_sum(
+            [(c, quarter) for c in (*causes, MATURED)],
+            float(sum(truth.get((c, quarter), 0) for c in (*causes, MATURED))),
+        )
+    for name in ("vintage", *config.incidence.segments):
+        rows = columns(tables[f"by-{name}"])
+        for row in rows:
+            for cause in ("loans", *causes):
+                a.reads((cause, name, row[name]), row[cause])
+            a.knows_at_most([(c, name, row[name]) for c in causes], ("loans", name, row[name]))
+        for cause in causes:
+            a.knows_sum([(cause, name, row[name]) for row in rows], cause)
+        a.knows_sum([("loans", name, row[name]) for row in rows], "analysed")
+    for row in columns(tables["trend"]):
+        cause = str(row["cause"]).lower()
+        for key, those in (("last", quarters[-4:]), ("before", quarters[-8:-4])):
+            a.reads((cause, key), row[key])
+            a.knows_sum([(cause, q) for q in those], (cause, key))
+    for row in columns(tables["season"]):
+        a.reads((main, row["season"]), row["exits"])
+        a.knows_sum([(main, q) for q in quarters if f"Q{q.quarter}" == row["season"]], (main, row["season"]))
+    heat = drawings.get("vintage-age", pd.DataFrame())
+    bands = band_of(frame["start"], "month")
+    vintages = analysis.groups["vintage"].to_numpy()
+    for label in heat.index:
+        for column in range(6):
+            name = ("1st", "2nd", "3rd", "4th", "5th", "6th on")[column]
+            if name in heat and np.isfinite(heat.loc[label, name]):
+                mine = (vintages == label) & (bands == column)
+                a.reads((main, label, column), int((frame["cause"].to_numpy()[mine] == main).sum()))
+        a.knows_sum([(main, label, column) for column in range(6)], (main, "vintage", label))
+    return a
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(st.integers(0, 10_000), st.integers(60, 600), st.integers(0, 9))
+def test_no_hidden_count_follows_from_what_is_published(whole, figures, seed, customers, left_out):
+    analysis = part_of(whole, seed, customers, left_out)
+    attacker = attacker_of(analysis, *published(analysis, figures))
+    hidden = attacker.hidden()
+    assert hidden
+    for key in hidden:
+        low, high = attacker.bounds(key)
+        assert high > low, (key, low)
+
+
+def test_the_attacker_finds_what_is_not_protected(whole, figures):
+    """A report in which only the small counts are hidden is broken into."""
+    analysis = part_of(whole, 1, 200, 3)
+    hidden_too = {key: cell for key, cell in analysis.exits.cells.items() if cell == HIDDEN}
+    assert hidden_too
+    careless = {key: int(1e6) if cell == HIDDEN else cell for key, cell in analysis.exits.cells.items()}
+    assert careless != analysis.exits.cells
+    attacker = Attacker(5)
+    for key, count in zip("abc", ("<5", 40, 12), strict=True):
+        attacker.reads(key, count)
+    attacker.knows_sum("abc", 55.0)
+    assert attacker.bounds("a") == (3, 3)
