@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,16 +19,18 @@ from churnsurv.exceptions import ChurnSurvError, ConfigError
 from churnsurv.report.config import ReportConfig
 from churnsurv.report.content import Headline, Section
 from churnsurv.report.hazard_ratios import HazardRatioTable, Unit, hazard_ratio_table, known_names
+from churnsurv.report.previous import fingerprint
 from churnsurv.report.settings import Term
 
 
 @dataclass(frozen=True)
 class Part:
-    """A section, and what of it belongs on the first page."""
+    """A section, and what of it belongs on the first page: headlines, and sentences."""
 
     section: Section
     headlines: tuple[Headline, ...] = ()
     notices: tuple[str, ...] = ()
+    first_page: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +46,8 @@ class Analysis:
         All spells up to the date of the report, and those whose covariates are known.
     cut : dict
         What lies after the date of the report: number of spells, and of exits by cause; empty when nothing does.
+    others : tuple of Part
+        The other sections, for one that is made after them and looks at their results.
     """
 
     config: ReportConfig
@@ -51,11 +55,17 @@ class Analysis:
     spells: Spells
     complete: Spells
     cut: dict[str, int] = field(default_factory=dict)
+    others: tuple[Part, ...] = ()
 
     @property
     def covariates(self) -> list[str]:
         """Names of the covariates of the models."""
         return list(self.config.model.covariates or self.config.spells.covariate_names)
+
+    @cached_property
+    def fingerprint(self) -> dict[str, Any]:
+        """What tells next quarter whether the data of today are still the same."""
+        return fingerprint(self.spells)
 
     @cached_property
     def model(self) -> CauseSpecificCox:
@@ -179,7 +189,7 @@ def noticed(make: Callable[[Analysis], Part], analysis: Analysis) -> Part:
         warnings.simplefilter("always")
         part = make(analysis)
     told = dict.fromkeys(str(w.message) for w in caught if _is_ours(w.category))
-    return Part(part.section, part.headlines, (*part.notices, *told))
+    return replace(part, notices=(*part.notices, *told))
 
 
 def _is_ours(category: type[Warning]) -> bool:
