@@ -54,6 +54,8 @@ def _explained(command: Callable[..., int]) -> Callable[..., None]:
             code = command(*args, **kwargs)
         except (ChurnSurvError, OSError) as error:
             _fail(str(error))
+        except typer.BadParameter:
+            raise
         except KeyboardInterrupt:
             _fail("interrupted.")
         except Exception as error:
@@ -97,7 +99,10 @@ def _common(
 @app.command()
 @_explained
 def report(
-    config: Config,
+    config: Annotated[
+        Path | None,
+        typer.Argument(metavar="CONFIG", help="The TOML file that describes the report.", show_default=False),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -111,6 +116,14 @@ def report(
         ),
     ] = "html,pdf,docx,json",
     force: Annotated[bool, typer.Option("--force", help="Replace the report that is there.")] = False,
+    verify: Annotated[
+        Path | None,
+        typer.Option(
+            "--verify",
+            metavar="FOLDER",
+            help="Compute the report of this folder again and compare; nothing is written.",
+        ),
+    ] = None,
 ) -> int:
     """Make the quarterly report: HTML and PDF to read, Word to edit, JSON to compute with.
 
@@ -118,12 +131,23 @@ def report(
     left alone without --force. A format that this machine cannot make is left out, with a note in the others. Exit code 3:
     the report is made, and has findings above their threshold.
 
+    With --verify FOLDER a report is not made but checked: it is computed again from its data and compared to the last digit.
+    Told are data files, versions and settings that changed, every cell, figure and finding that differs, and documents of
+    the folder that are not those of its report.json. CONFIG is found by its recorded name and hash beside the folder or
+    above it, or given. Exit code 0: identical; 3: differences, which are listed; 1: it cannot be verified.
+
     Examples
     --------
       churnsurv report reports/quarterly.toml
 
       churnsurv report reports/quarterly.toml --out /tmp/attrition --formats html,md --force
+
+      churnsurv report --verify reports/2026Q3
     """
+    if verify is not None:
+        return _verified(verify, config)
+    if config is None:
+        raise typer.BadParameter("name the TOML file that describes the report, e.g. reports/quarterly.toml.")
     from churnsurv.report import quarterly, read_config
     from churnsurv.report.render import check_folder, check_formats, output_findings
 
@@ -142,6 +166,15 @@ def report(
     for name in sorted(files, key="html".__eq__):
         typer.echo(str(files[name]))
     return FINDINGS if made.findings else DONE
+
+
+def _verified(folder: Path, config: Path | None) -> int:
+    from churnsurv.report.verify import verify
+
+    found = verify(folder, config, progress=_on_terminal())
+    for line in found.lines():
+        typer.echo(line)
+    return DONE if found.is_identical else FINDINGS
 
 
 @app.command()

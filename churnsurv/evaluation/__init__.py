@@ -6,6 +6,7 @@ is stands in :mod:`churnsurv.metrics`.
 """
 
 from churnsurv.evaluation.backtesting import backtest
+from churnsurv.evaluation.changes import estimate_changes
 from churnsurv.evaluation.comparison import compare
 from churnsurv.evaluation.control_chart import ControlChart, control_chart
 from churnsurv.evaluation.cross_validation import cross_validate
@@ -37,6 +38,7 @@ __all__ = [
     "compare",
     "control_chart",
     "cross_validate",
+    "estimate_changes",
     "exit_rate",
     "exit_rates",
     "fairness",

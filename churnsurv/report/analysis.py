@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +21,7 @@ from churnsurv.report.content import Headline, Section
 from churnsurv.report.disclosure import merged_small_groups
 from churnsurv.report.exit_counts import ExitCounts, exit_counts
 from churnsurv.report.hazard_ratios import HazardRatioTable, Unit, hazard_ratio_table, known_names
+from churnsurv.report.previous import fingerprint
 from churnsurv.report.settings import Term
 
 #: small groups taken together
@@ -29,11 +30,12 @@ OTHERS = "others"
 
 @dataclass(frozen=True)
 class Part:
-    """A section, and what of it belongs on the first page."""
+    """A section, and what of it belongs on the first page: headlines, and sentences."""
 
     section: Section
     headlines: tuple[Headline, ...] = ()
     notices: tuple[str, ...] = ()
+    first_page: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,8 @@ class Analysis:
         All spells up to the date of the report, and those whose covariates are known.
     cut : dict
         What lies after the date of the report: number of spells, and of exits by cause; empty when nothing does.
+    others : tuple of Part
+        The other sections, for one that is made after them and looks at their results.
     """
 
     config: ReportConfig
@@ -56,6 +60,7 @@ class Analysis:
     spells: Spells
     complete: Spells
     cut: dict[str, int] = field(default_factory=dict)
+    others: tuple[Part, ...] = ()
 
     @property
     def covariates(self) -> list[str]:
@@ -76,6 +81,11 @@ class Analysis:
     def exits(self) -> ExitCounts:
         """The numbers of loans and exits as the reader may see them, the same in all sections."""
         return exit_counts(self.spells, self.complete, self.groups, self.config.smallest_cell)
+
+    @cached_property
+    def fingerprint(self) -> dict[str, Any]:
+        """What tells next quarter whether the data of today are still the same."""
+        return fingerprint(self.spells)
 
     @cached_property
     def model(self) -> CauseSpecificCox:
@@ -199,7 +209,7 @@ def noticed(make: Callable[[Analysis], Part], analysis: Analysis) -> Part:
         warnings.simplefilter("always")
         part = make(analysis)
     told = dict.fromkeys(str(w.message) for w in caught if _is_ours(w.category))
-    return Part(part.section, part.headlines, (*part.notices, *told))
+    return replace(part, notices=(*part.notices, *told))
 
 
 def _is_ours(category: type[Warning]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, PrivateAttr, field_validator
 
 from churnsurv.data.config import ConfigTable, did_you_mean, read_toml
 from churnsurv.data.rules import SpellRules
@@ -48,6 +49,8 @@ class ReportConfig(ConfigTable):
         The data are cut after it; they must reach to the last complete period before it.
     folder : str
         Where the report goes, beside the configuration.
+    previous : str
+        The ``report.json`` of the quarter before (optional), with which the headlines are compared.
     main_cause, safety_cause : str
         Cause that the report is about, and the one that must not get worse (optional).
     smallest_cell : int
@@ -73,6 +76,7 @@ class ReportConfig(ConfigTable):
     period: str = Field(description='reporting period, e.g. "2026 Q3"')
     as_of: date = Field(description="the data are cut after this day, and must reach it")
     folder: str = Field(min_length=1, description="where the report goes, beside the configuration")
+    previous: str | None = Field(default=None, description="report.json of an earlier quarter, to compare with")
     purpose: str = Field(default="", description="what the report is for, and who reads it")
     main_cause: str = Field(default="attrition", description="cause of [spells.causes] that the report is about")
     safety_cause: str | None = Field(default=None, description="cause that interventions must not raise")
@@ -172,6 +176,16 @@ class ReportConfig(ConfigTable):
         if self.model.formula is None and term.split("[")[0] not in known:
             raise ConfigError(f"[terms.{term}] is no covariate of [spells]. {did_you_mean(term, list(known))}")
 
+    #: name, SHA-256 and parsed form of the file it was read from
+    _source: tuple[str, str, dict[str, Any]] | None = PrivateAttr(default=None)
+
+    @property
+    def source(self) -> dict[str, str] | None:
+        """Name and SHA-256 of the file that the configuration was read from; None where it is not (any more) that file's."""
+        if self._source is None or self._source[2] != self.model_dump(mode="json"):
+            return None
+        return {"file": self._source[0], "sha256": self._source[1]}
+
     @property
     def unit(self) -> str:
         """The unit of loan age: month or quarter."""
@@ -183,6 +197,8 @@ class ReportConfig(ConfigTable):
         if self.model.formula is None:
             plain["model"]["covariates"] = list(self.model.covariates or self.spells.covariate_names)
         plain["data"] = {role: path.name for role, path in self.data.files().items()}
+        if self.previous is not None:
+            plain["previous"] = Path(self.previous).name
         return plain
 
 
@@ -205,19 +221,26 @@ def read_config(config: str | Path | ReportConfig) -> ReportConfig:
     document = read_toml(path)
     data = document.get("data")
     if isinstance(data, dict):
-        document["data"] = {role: _located(value, role, path) for role, value in data.items()}
+        document["data"] = {role: _located(value, f"[data] {role}", path) for role, value in data.items()}
+    given = {f"[data] {role}": value for role, value in data.items()} if isinstance(data, dict) else {}
+    if "previous" in document:
+        given["previous"] = document["previous"]
+        document["previous"] = _located(document["previous"], "previous", path)
     parsed = ReportConfig(**document)
-    for role, file in parsed.data.files().items():
+    files = {f"[data] {role}": file for role, file in parsed.data.files().items()}
+    if parsed.previous is not None:
+        files["previous"] = Path(parsed.previous)
+    for place, file in files.items():
         if not file.exists():
-            given = data[role] if isinstance(data, dict) else file
             raise ConfigError(
-                f"[data] {role} = {given!r} in {str(config)!r}: there is no file {str(file)!r}. "
+                f"{place} = {given[place]!r} in {str(config)!r}: there is no file {str(file)!r}. "
                 "Paths are relative to the configuration file."
             )
+    parsed._source = (path.name, hashlib.sha256(path.read_bytes()).hexdigest(), parsed.model_dump(mode="json"))
     return parsed
 
 
-def _located(value: Any, role: str, path: Path) -> Any:
+def _located(value: Any, place: str, path: Path) -> Any:
     """Give a path with variables filled in, relative paths from the folder of the configuration file."""
     if not isinstance(value, str):
         return value
@@ -226,7 +249,7 @@ def _located(value: Any, role: str, path: Path) -> Any:
         name = match["name"]
         if not os.environ.get(name):
             raise ConfigError(
-                f"[data] {role} = {value!r} in {str(path)!r} uses the environment variable {name}, which is not set. "
+                f"{place} = {value!r} in {str(path)!r} uses the environment variable {name}, which is not set. "
                 f"Set it, e.g. export {name}=/path/to/the/data."
             )
         return os.environ[name]

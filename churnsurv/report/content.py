@@ -144,6 +144,11 @@ class Headline:
         What stands before the value, such as HR.
     scale : {"linear", "log"}
         Scale on which estimate and error are compared.
+    sample : {"cumulative", "window", "unknown"}
+        The data it rests on, from quarter to quarter: all so far, which contain those of the earlier report; those of a
+        window of their own, without those of the earlier one; or neither (or not stated).
+    better : {"lower", "higher"} or None
+        Direction that is wanted; None where there is none.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
@@ -159,6 +164,8 @@ class Headline:
     format: Format = "number:2"
     symbol: str = ""
     scale: Literal["linear", "log"] = "linear"
+    sample: Literal["cumulative", "window", "unknown"] = "unknown"
+    better: Literal["lower", "higher"] | None = None
 
 
 Block = Table | Figure | Text | Finding

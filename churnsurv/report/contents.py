@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from churnsurv.exceptions import ChurnSurvError, ConfigError
 from churnsurv.report.analysis import Analysis, Part, noticed
 from churnsurv.report.content import Finding, Section
-from churnsurv.report.sections import attrition, evaluation, hazards, interventions, portfolio, provenance
+from churnsurv.report.sections import attrition, changes, evaluation, hazards, interventions, portfolio, provenance
 
 if TYPE_CHECKING:
     from churnsurv.report.config import ReportConfig
@@ -27,10 +27,13 @@ class Chapter(NamedTuple):
     needs: str = ""
     #: whether it is there unless [sections] says otherwise
     usual: bool = True
+    #: whether it is made after the others, whose parts it looks at
+    last: bool = False
 
 
 #: in the order of reading, after the first page
 CHAPTERS = (
+    Chapter("changes", changes.TITLE, changes.changes, "previous", last=True),
     Chapter("portfolio", portfolio.TITLE, portfolio.portfolio),
     Chapter("attrition", attrition.TITLE, attrition.attrition),
     Chapter("hazard-ratios", hazards.TITLE, hazards.hazards),
@@ -48,9 +51,11 @@ def chapters_of(config: ReportConfig) -> list[Chapter]:
         switch = chapter.key.replace("-", "_")
         wanted = getattr(config.sections, switch)
         if wanted and not possible:
+            # a key of the top level, not a table
+            lacking = "previous" if chapter.needs == "previous" else f"[{chapter.needs}]"
             raise ConfigError(
-                f"[sections] {switch} = true, but the configuration has no [{chapter.needs}]: add that table, which says what "
-                "the section is to show."
+                f"[sections] {switch} = true, but the configuration has no {lacking}: add it, for it says what the section is "
+                "to show."
             )
         if possible and (chapter.usual if wanted is None else wanted):
             chosen.append(chapter)

@@ -23,8 +23,13 @@ def headline(
     format: str,
     symbol: str = "",
     n: int | None = None,
+    sample: Literal["cumulative", "window", "unknown"] = "unknown",
+    better: Literal["lower", "higher"] | None = None,
 ) -> Headline:
     """Give the headline of an estimate with its bounds; None where it is not estimable.
+
+    What the next quarter's report needs to compare with it: `sample` says whether its data will be contained in those of
+    the next quarter ("cumulative"), or belong to this one alone ("window"), and `better` which direction is wanted.
 
     The standard error is that of the Wald interval on the given scale, on which it is symmetric:
     (upper − lower) / 2 z, of the logarithms where the scale is "log".
@@ -37,7 +42,20 @@ def headline(
     """
     value, lower, upper = bounded or (None, None, None)
     return Headline(
-        key, measure, value, lower, upper, meaning, _error(lower, upper, level, scale), level, n, format, symbol, scale
+        key=key,
+        measure=measure,
+        value=value,
+        lower=lower,
+        upper=upper,
+        meaning=meaning,
+        se=_error(lower, upper, level, scale),
+        level=level,
+        n=n,
+        format=format,
+        symbol=symbol,
+        scale=scale,
+        sample=sample,
+        better=better,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -13,6 +15,7 @@ from churnsurv.report.config import ReportConfig, read_config
 from churnsurv.report.content import Block, Column, Finding, Report, Section, Table, Text
 from churnsurv.report.contents import chapters_of, made
 from churnsurv.report.headlines import headline_table
+from churnsurv.report.previous import read_previous
 from churnsurv.report.sections.provenance import data_hash, provenance_record
 from churnsurv.report.words import listed
 
@@ -55,18 +58,27 @@ def build(config: str | Path | ReportConfig, *, progress: bool = False) -> Repor
     >>> report.save("reports/2026Q3")  # doctest: +SKIP
     """
     settings = read_config(config)
-    chapters = chapters_of(settings)
-    with tqdm(total=2 + len(chapters), desc="report", disable=not progress, leave=False) as bar:
+    with tqdm(total=2 + len(chapters_of(settings)), desc="report", disable=not progress, leave=False) as bar:
 
         def step(name: str) -> None:
             bar.set_postfix_str(name)
             bar.update()
 
-        analysis = analyse(settings, step)
-        parts = []
-        for chapter in chapters:
-            step(chapter.key)
-            parts.append(made(chapter, analysis))
+        return assembled(settings, step)
+
+
+def assembled(settings: ReportConfig, step: Callable[[str], None]) -> Report:
+    """Build the report, calling `step` with the name of each piece of work before it begins."""
+    chapters = chapters_of(settings)
+    # what cannot be compared with is told before the work
+    read_previous(settings)
+    analysis = analyse(settings, step)
+    made_of: dict[str, Part] = {}
+    for chapter in sorted(chapters, key=lambda chapter: chapter.last):
+        step(chapter.key)
+        seen = replace(analysis, others=tuple(made_of.values())) if chapter.last else analysis
+        made_of[chapter.key] = made(chapter, seen)
+    parts = [made_of[chapter.key] for chapter in chapters]
     record = provenance_record(analysis)
     return Report(
         title=settings.title,
@@ -111,6 +123,7 @@ def _summary(settings: ReportConfig, parts: list[Part]) -> Section:
     blocks: list[Block] = [Text(settings.purpose)] if settings.purpose else []
     blocks.append(Text(told, "headline"))
     blocks += [Text(f"{section.title}: {finding.text}") for section, finding in findings]
+    blocks += [Text(sentence) for part in parts for sentence in part.first_page]
     if headlines:
         blocks.append(headline_table(headlines, settings.level))
     words = Table("glossary", "Words used", (Column("word", "Word"), Column("meaning", "Meaning")), _GLOSSARY)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -87,3 +87,22 @@ def listed(items: Sequence[str]) -> str:
     'a, b and c'
     """
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Give nested settings as "table.key" → text.
+
+    >>> flattened({"model": {"ties": "efron", "strata": ["vintage"]}})
+    {'model.ties': 'efron', 'model.strata': 'vintage'}
+    """
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat |= flattened(value, f"{name}.")
+        elif isinstance(value, list | tuple) and any(isinstance(v, Mapping) for v in value):
+            for position, item in enumerate(value, start=1):
+                flat |= flattened(item, f"{name}.{position}.")
+        else:
+            flat[name] = (", ".join(str(v) for v in value) if isinstance(value, list | tuple) else str(value)) or "none"
+    return flat

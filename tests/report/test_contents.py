@@ -8,6 +8,9 @@ from churnsurv.report.contents import CHAPTERS, made, without_ids
 from churnsurv.report.settings import Sections
 
 
+CHAPTER = {chapter.key: chapter for chapter in CHAPTERS}
+
+
 @pytest.fixture(scope="module")
 def config(small_config):
     return read_config(small_config).model_copy(update={"evaluation": None, "interventions": ()})
@@ -27,7 +30,7 @@ class TestAFailingSection:
         def make(analysis):
             raise error
 
-        return CHAPTERS[1]._replace(make=make)
+        return CHAPTER["attrition"]._replace(make=make)
 
     def test_becomes_a_red_finding_with_the_reason(self, analysis):
         part = made(self.failing(DataError("Column 'csat' is empty: fill it in.")), analysis)
@@ -41,7 +44,7 @@ class TestAFailingSection:
         assert "LinAlgError: Singular matrix (a fault of churnsurv" in part.section.blocks[0].text
 
     def test_leaves_the_rest_of_the_report(self, config, monkeypatch):
-        chapters = [*CHAPTERS[:1], self.failing(DataError("no")), *CHAPTERS[2:3]]
+        chapters = [CHAPTER["portfolio"], self.failing(DataError("no")), CHAPTER["hazard-ratios"]]
         monkeypatch.setattr(quarterly, "chapters_of", lambda config: chapters)
         report = quarterly.build(config)
         assert [s.key for s in report.sections] == ["summary", "portfolio", "attrition", "hazard-ratios"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 NONE = "–"
+MINUS = "\u2212"
 #: severity → the sign that stands before its name, so that it is told by shape and word as well as by colour
 MARKS = {"red": "\u25a0", "amber": "\u25b2"}
 #: letters up to which a text in a table is kept on one line
@@ -51,7 +52,7 @@ def _number(value: Any, kind: str, digits: int) -> str:
 
 def _without_minus_zero(value: float, digits: int) -> str:
     text = f"{value:,.{digits}f}"
-    return text.lstrip("-") if float(text.replace(",", "")) == 0 else text.replace("-", "\u2212")
+    return text.lstrip("-") if float(text.replace(",", "")) == 0 else text.replace("-", MINUS)
 
 
 def cell_class(value: Any, format: str) -> str:

@@ -58,6 +58,8 @@ def attrition(analysis: Analysis) -> Part:
             scale="log",
             format="percent:1",
             n=analysis.spells.frame["loan_id"].nunique(),
+            sample="cumulative",
+            better="lower" if cause in (config.main_cause, config.safety_cause) else None,
         )
         for cause, found in at_horizon.items()
     )

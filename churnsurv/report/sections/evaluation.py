@@ -340,5 +340,6 @@ def _headlines(table: Table, settings: Evaluation, analysis: Analysis) -> tuple[
             scale="linear",
             format="number:3",
             symbol="C",
+            better="higher",
         ),
     )

@@ -156,5 +156,6 @@ def _headline(ratios: HazardRatioTable, cause: str) -> list[Headline]:
             scale="log",
             format="number:2",
             symbol="HR",
+            sample="cumulative",
         )
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,17 @@ from typing import Any
 import churnsurv
 from churnsurv.report.analysis import Analysis, Part
 from churnsurv.report.content import Cell, Column, Section, Table, Text
+from churnsurv.report.previous import read_previous
+from churnsurv.report.words import flattened
 
 TITLE = "Provenance"
 
-_PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "formulaic", "numba", "matplotlib", "pyarrow", "jinja2")
+_PACKAGES = (
+    "numpy", "scipy", "pandas", "scikit-learn", "formulaic", "numba", "llvmlite", "duckdb", "matplotlib", "pyarrow", "pydantic",
+    "jinja2", "weasyprint", "python-docx", "resvg-py",
+)  # fmt: skip
+#: files of the package that a report depends on
+_SOURCES = (".py", ".html", ".css", ".toml")
 
 
 def provenance(analysis: Analysis) -> Part:
@@ -29,7 +37,7 @@ def provenance(analysis: Analysis) -> Part:
             "the time at which the report was made is left out on purpose."
         ),
         _files(record["files"]),
-        _pairs("versions", "Versions", "Software", "Version", record["versions"]),
+        _pairs("versions", "Versions", "What", "Version or hash", _software(record)),
         _pairs("configuration", "Configuration as used", "Key", "Value", flattened(settings)),
     )
     return Part(Section("provenance", TITLE, blocks))
@@ -46,13 +54,61 @@ def provenance_record(analysis: Analysis) -> dict[str, Any]:
         }
         for role, path in analysis.config.data.files().items()
     }
-    evaluation = analysis.config.evaluation
-    return {
+    config = analysis.config
+    previous = read_previous(config)
+    configuration = config.echo()
+    record = {
         "files": files,
+        "code": {"package": "churnsurv", "version": churnsurv.__version__, "sha256": code_hash()},
         "versions": versions(),
-        "seeds": {} if evaluation is None else {"forest": evaluation.forest.seed},
-        "configuration": analysis.config.echo(),
+        "machine": machine(),
+        "seeds": seeds(configuration),
+        "configuration_file": config.source,
+        "configuration": configuration,
+        "spells": analysis.fingerprint,
     }
+    return record if previous is None else {**record, "previous": previous.record()}
+
+
+def seeds(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, int]:
+    """Give every seed of a configuration by its place.
+
+    >>> seeds({"evaluation": {"forest": {"seed": 7}}, "level": 0.95})
+    {'evaluation.forest.seed': 7}
+    """
+    found: dict[str, int] = {}
+    for key, value in configuration.items():
+        items = value if isinstance(value, list) else [value]
+        for item in items:
+            if isinstance(item, Mapping):
+                found |= seeds(item, f"{prefix}{key}.")
+        if key == "seed" or key.endswith("_seed"):
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+@cache
+def code_hash() -> str:
+    """Give one SHA-256 for the source files of the installed package: their paths in it and their contents, in order."""
+    home = Path(churnsurv.__file__).parent
+    total = hashlib.sha256()
+    for path in sorted(path for path in home.rglob("*") if path.suffix in _SOURCES and "__pycache__" not in path.parts):
+        total.update(f"{path.relative_to(home).as_posix()}\0{sha256_of(path)}\n".encode())
+    return total.hexdigest()
+
+
+def machine() -> dict[str, str]:
+    """Give what else the last bits of a number depend on: the kind of machine, and the library of linear algebra."""
+    from threadpoolctl import threadpool_info
+
+    blas = sorted(
+        {
+            " ".join(str(found[name]) for name in ("internal_api", "version", "architecture") if found.get(name))
+            for found in threadpool_info()
+            if found.get("user_api") == "blas"
+        }
+    )
+    return {"system": f"{platform.system()} {platform.machine()}", "linear algebra": ", ".join(blas) or "not known"}
 
 
 def sha256_of(path: Path) -> str:
@@ -77,6 +133,24 @@ def data_hash(files: Mapping[str, Mapping[str, Any]]) -> str:
     return hashlib.sha256("".join(str(file["sha256"]) for file in files.values()).encode()).hexdigest()
 
 
+def _software(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the versions and hashes as shown."""
+    code, source = record["code"], record["configuration_file"]
+    rows = {
+        **record["versions"],
+        "Source files of churnsurv": f"SHA-256 {code['sha256']}",
+        "Machine": record["machine"]["system"],
+    }
+    rows["Linear algebra"] = record["machine"]["linear algebra"]
+    if source is not None:
+        rows[f"Configuration file {source['file']}"] = f"SHA-256 {source['sha256']}"
+    if "previous" in record:
+        earlier = record["previous"]
+        rows[f"Earlier report {earlier['file']} ({earlier['period']})"] = f"SHA-256 {earlier['sha256']}"
+    rows |= {f"Seed {place}": seed for place, seed in record["seeds"].items()}
+    return rows
+
+
 def _files(files: Mapping[str, Mapping[str, Any]]) -> Table:
     columns = (
         Column("role", "Table"),
@@ -94,22 +168,3 @@ def _files(files: Mapping[str, Mapping[str, Any]]) -> Table:
 def _pairs(key: str, title: str, left: str, right: str, values: Mapping[str, Any]) -> Table:
     rows = tuple((name, str(value)) for name, value in values.items())
     return Table(key, title, (Column("name", left), Column("value", right)), rows)
-
-
-def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Give nested settings as "table.key" → text.
-
-    >>> flattened({"model": {"ties": "efron", "strata": ["vintage"]}})
-    {'model.ties': 'efron', 'model.strata': 'vintage'}
-    """
-    flat: dict[str, str] = {}
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            flat |= flattened(value, f"{name}.")
-        elif isinstance(value, list | tuple) and any(isinstance(v, Mapping) for v in value):
-            for position, item in enumerate(value, start=1):
-                flat |= flattened(item, f"{name}.{position}.")
-        else:
-            flat[name] = (", ".join(str(v) for v in value) if isinstance(value, list | tuple) else str(value)) or "none"
-    return flat

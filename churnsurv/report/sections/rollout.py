@@ -93,6 +93,8 @@ def _headline(
         scale="log",
         format="number:2",
         symbol="HR",
+        sample="cumulative",
+        better="lower",
     )
 
 

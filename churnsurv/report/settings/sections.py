@@ -14,6 +14,7 @@ class Sections(ConfigTable):
 
     table: ClassVar[str] = "sections"
 
+    changes: bool | None = Field(default=None, description="changes since last quarter; needs previous")
     portfolio: bool | None = Field(default=None, description="loans in and out, the clean-up, exits by quarter")
     attrition: bool | None = Field(default=None, description="probability of leaving by cause, vintage and segment")
     hazard_ratios: bool | None = Field(default=None, description="specification and hazard ratios of the Cox models")
