@@ -18,7 +18,8 @@ from churnsurv.estimators.cause_specific import CauseSpecificCox
 from churnsurv.exceptions import ChurnSurvError, ConfigError
 from churnsurv.report.config import ReportConfig
 from churnsurv.report.content import Headline, Section
-from churnsurv.report.hazard_ratios import HazardRatioTable, Unit, hazard_ratio_table, known_names
+from churnsurv.report.hazard_ratios import HazardRatioTable, Unit, hazard_ratio_table
+from churnsurv.report.ratio_models import known_names
 from churnsurv.report.settings import Term
 
 
