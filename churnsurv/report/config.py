@@ -15,6 +15,7 @@ from churnsurv.data.config import ConfigTable, did_you_mean, read_toml
 from churnsurv.data.rules import SpellRules
 from churnsurv.exceptions import ConfigError
 from churnsurv.report.settings import (
+    Assumptions,
     DataFiles,
     Evaluation,
     Incidence,
@@ -77,6 +78,7 @@ class ReportConfig(ConfigTable):
     data: DataFiles = Field(description="see [data]")
     spells: SpellRules = Field(description="see [spells]")
     model: ModelSettings = Field(default=ModelSettings(), description="see [model]")
+    assumptions: Assumptions = Field(default=Assumptions(), description="see [assumptions]")
     terms: dict[str, Term] = Field(default_factory=dict, description="see [terms.<covariate>]")
     incidence: Incidence = Field(default=Incidence(), description="see [incidence]")
     evaluation: Evaluation | None = Field(default=None, description="see [evaluation]")

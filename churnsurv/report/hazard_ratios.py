@@ -1,4 +1,4 @@
-"""The table of hazard ratios: labels, units, reference levels, intervals, univariable beside multivariable, models side by side."""
+"""Hazard ratios of fitted models as a table: words, reference levels, univariable beside multivariable, models side by side."""
 
 from __future__ import annotations
 

@@ -83,11 +83,12 @@ def _columns(table: HazardRatioTable, model: str, prefix: str, *, several: bool)
     """Give the columns of a model; with a prefix those of one of several side by side, below its name."""
     frame = table.frame
     interval = f"{level_words(table.level)} CI"
+    symbol = table.symbols.get(model, "HR")
     name = table.ratio_names.get(model, "Hazard ratio")
     if several and len(set(table.ratio_names.values())) > 1:
         name = "Ratio"
     if prefix:
-        name = table.symbols.get(model, "HR")
+        name = symbol
     above = model if prefix else ""
     columns = [Column("label", "Term"), Column("per", "Unit")]
     if "n" in frame:
@@ -97,7 +98,7 @@ def _columns(table: HazardRatioTable, model: str, prefix: str, *, several: bool)
         over = ", ".join(w for w in (above, words) if w)
         over = over[:1].upper() + over[1:] if not above else over
         columns += [
-            Column(f"{prefix}{start}hazard_ratio", name if len(parts) == 1 else table.symbols.get(model, "HR"), "number:2", over),
+            Column(f"{prefix}{start}hazard_ratio", name if len(parts) == 1 else symbol, "number:2", over),
             Column(f"{prefix}{start}interval", interval, "interval:2", over),
             Column(f"{prefix}{start}p_value", "p", "p", over),
         ]  # fmt: skip
@@ -128,7 +129,8 @@ def _lines(table: HazardRatioTable, frame: pd.DataFrame, smallest: int) -> Itera
             cells = _counts(record, smallest) | {"hazard_ratio": CURVE, "p_value": _known(record["p_term"])}
             if "uni_p_term" in record:
                 cells |= {"uni_hazard_ratio": CURVE, "uni_p_value": _known(record["uni_p_term"])}
-            cells |= {"vif": _known(record["vif"])} if "vif" in record else {}
+            if "vif" in record:
+                cells["vif"] = _known(record["vif"])
             yield Line((column, CURVE), label, "", record["group"], cells)
             continue
         if not record["level"]:
@@ -149,7 +151,8 @@ def _factor(levels: list[dict[str, Any]], smallest: int) -> Iterable[Line]:
     estimated = [r for r in levels if not r["is_reference"]]
     names = [name for name in ("p_term", "uni_p_term") if name in first and len(estimated) > 1]
     joint: dict[str, Cell] = {name.replace("term", "value"): _known(first[name]) for name in names}
-    joint |= {"vif": _known(estimated[0]["vif"])} if "vif" in first else {}
+    if "vif" in first:
+        joint["vif"] = _known(estimated[0]["vif"])
     key, group = first["column"], first["group"]
     yield Line((key, ""), first["factor_label"], "", group, joint)
     shown = {

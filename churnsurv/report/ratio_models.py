@@ -46,7 +46,7 @@ class Fitted:
     def summary(self, level: float) -> pd.DataFrame:
         """Give the model's summary of this cause."""
         table: pd.DataFrame = self.source.summary(level)
-        return table.loc[self.cause] if isinstance(table.index, pd.MultiIndex) else table
+        return table.xs(self.cause) if isinstance(table.index, pd.MultiIndex) else table
 
     @property
     def symbol(self) -> str:
@@ -109,7 +109,7 @@ def fitted_models(model: Any) -> dict[str, Fitted]:
     """
     if not isinstance(model, Mapping):
         return dict(_parts(model))
-    found = {}
+    found: dict[str, Fitted] = {}
     for name, one in model.items():
         parts = list(_parts(one))
         found |= {str(name) if len(parts) == 1 else f"{name}: {cause}": part for cause, part in parts}

@@ -43,8 +43,8 @@ class HazardRatioTable:
         One row per model and coefficient: model, group, term, label, per, hazard_ratio, hr_lower, hr_upper, p_value,
         expected ("+", "-" or ""), verdict; column and level (of a category), factor_label, curve (whether it is one column
         of a spline), p_term (joint Wald test of the term's coefficients); with data n and events (subjects and events, of
-        the level for a category), with univariable fits uni_hazard_ratio, uni_hr_lower, uni_hr_upper, uni_p_value and uni_p_term, with
-        ``vif=True`` vif.
+        the level for a category), with univariable fits uni_hazard_ratio, uni_hr_lower, uni_hr_upper, uni_p_value and
+        uni_p_term, with ``vif=True`` vif.
     level : float
         Confidence level of the intervals.
     title : str

@@ -5,6 +5,7 @@ Every key has a description, which ``docs/report-configuration.md`` repeats.
 
 from __future__ import annotations
 
+from churnsurv.report.settings.assumptions import Assumptions
 from churnsurv.report.settings.attrition import Incidence
 from churnsurv.report.settings.evaluation import Evaluation, Forest
 from churnsurv.report.settings.files import DataFiles
@@ -13,6 +14,7 @@ from churnsurv.report.settings.model import ModelSettings, Term, Thresholds
 from churnsurv.report.settings.sections import Sections
 
 __all__ = [
+    "Assumptions",
     "DataFiles",
     "Evaluation",
     "Forest",
