@@ -115,7 +115,7 @@ def departure_from_line(shape: pd.DataFrame) -> float:
     1.0
     """
     value, log_hazard = (shape[name].to_numpy(dtype=np.float64) for name in ("value", "log_hazard"))
-    cut = int(round(len(value) * (1 - CENTRAL) / 2))
+    cut = round(len(value) * (1 - CENTRAL) / 2)
     middle = slice(cut, len(value) - cut)
     x, f = value[middle], log_hazard[middle]
     if len(np.unique(x)) < 3:

@@ -2,8 +2,8 @@
 
 Lives here: :func:`survival`, :func:`cumulative_incidence`, :func:`forest`, :func:`rates`,
 :func:`hazard_ratio_over_time`, :func:`functional_form`, :func:`importance`, :func:`love_plot`,
-:func:`partial_dependence`, :func:`power_curve`, :func:`predicted_incidence`, :func:`subgroup_forest` and the one theme they share
-(:mod:`churnsurv.plot.theme`). Nothing is estimated here; a figure shows what a result already holds.
+:func:`partial_dependence`, :func:`power_curve`, :func:`predicted_incidence`, :func:`subgroup_forest` and the one
+theme they share (:mod:`churnsurv.plot.theme`). Nothing is estimated here; a figure shows what a result already holds.
 """
 
 from churnsurv.plot.balance import love_plot

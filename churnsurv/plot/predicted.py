@@ -47,7 +47,7 @@ def predicted_incidence(
     with theme.themed():
         ax = theme.own_axes(7.0, 3.8) if ax is None else ax
         ends, top = [], 0.0
-        for position, cause in enumerate(curves.causes):
+        for position in range(len(curves.causes)):
             value = curves.probability[row, position + 1]
             known = np.isfinite(value)
             x = np.concatenate(([curves.origin[row]], curves.times[known]))

@@ -83,7 +83,7 @@ class Analysis:
                     f"[terms.{term}] is no term of the models. {did_you_mean(term, list(dict.fromkeys(known)))}"
                 )
         has_categories = any(fitted.encoder_.levels_ for fitted in self.model.models_.values())
-        return ratios(self.model, self.config, data=self.rows if has_categories else None, vif=True)
+        return ratios(self.model, self.config, data=self.rows if has_categories else None)
 
 
 def model_rows(spells: Spells, analysis: Analysis) -> tuple[pd.DataFrame, Outcome, dict[str, Any]]:

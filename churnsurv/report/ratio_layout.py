@@ -173,13 +173,10 @@ def _cells(record: Mapping[str, Any], smallest: int) -> dict[str, Cell]:
         if record["is_reference"]:
             cells |= {f"{start}hazard_ratio": 1.0, f"{start}interval": REFERENCE, f"{start}p_value": ""}
             continue
-        cells |= {
-            f"{start}hazard_ratio": _known(record[f"{start}hazard_ratio"]),
-            f"{start}interval": (record[f"{start}hr_lower"], record[f"{start}hr_upper"])
-            if pd.notna(record[f"{start}hazard_ratio"])
-            else None,
-            f"{start}p_value": _known(record[f"{start}p_value"]),
-        }
+        ratio = _known(record[f"{start}hazard_ratio"])
+        interval: Cell = (record[f"{start}hr_lower"], record[f"{start}hr_upper"])
+        cells[f"{start}hazard_ratio"], cells[f"{start}interval"] = ratio, interval if ratio is not None else None
+        cells[f"{start}p_value"] = _known(record[f"{start}p_value"])
     if "vif" in record:
         cells["vif"] = _known(record["vif"])
     if not record["is_reference"]:

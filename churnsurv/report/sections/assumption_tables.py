@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from churnsurv.data.rules import OPEN
 from churnsurv.estimators.assumptions import departure_from_line
 from churnsurv.plot import functional_form, hazard_ratio_over_time
 from churnsurv.report.analysis import Analysis
@@ -45,23 +46,21 @@ def change_table(found: Examined, analysis: Analysis) -> Table:
     for term, at in found.model.encoder_.columns_by_term().items():
         ranges = found.ranges.iloc[at]
         widest = ranges.loc[ranges["range"].idxmax()]
-        test = tests.loc[term]
-        name = (
-            found.labels[term] if len(at) == 1 else f"{found.labels[term]} (widest: {found.labels[str(widest.name)]})"
-        )
-        rows.append(
-            (
-                name, "yes vs no" if widest["unit"] == 1.0 and _is_indicator(found, str(widest.name)) else f"{widest['unit']:.3g} (SD)",
-                *(float(widest[c]) for c in ("ratio", "early", "late")), (float(widest["lowest"]), float(widest["highest"])),
-                float(widest["range"]), *_test(test),
-            )
-        )  # fmt: skip
+        unit = "yes vs no" if _is_indicator(found, str(widest.name)) else f"{widest['unit']:.3g} (SD)"
+        name = found.labels[term]
+        name += "" if len(at) == 1 else f" (widest: {found.labels[str(widest.name)]})"
+        ratios = [float(widest[column]) for column in ("ratio", "early", "late")]
+        between = (float(widest["lowest"]), float(widest["highest"]))
+        rows.append((name, unit, *ratios, between, float(widest["range"]), *_test(tests, term)))
     rows.sort(key=lambda row: -float(row[6]))  # type: ignore[arg-type]
-    rows.append(("All terms together", *[""] * 6, *_test(tests.loc["GLOBAL"])))
+    rows.append(("All terms together", *[""] * 6, *_test(tests, "GLOBAL")))
     notes = (
-        "Early and late: at the tenth and ninetieth percentile of the ages of exit. Numeric covariates per standard deviation (SD), "
-        "so that terms can be compared. The smooth curves vary by chance too, more so with few exits: read the factor beside the test.",
-        f"{analysis.config.assumptions.alpha:g} / {len(tests) - 1} = {analysis.config.assumptions.alpha / (len(tests) - 1):.2g} is the "
+        "Early and late: at the tenth and ninetieth percentile of the ages of exit. Numeric covariates per "
+        "standard deviation (SD), "
+        "so that terms can be compared. The smooth curves vary by chance too, more so with few exits: read the "
+        "factor beside the test.",
+        f"{analysis.config.assumptions.alpha:g} / {len(tests) - 1} = "
+        f"{analysis.config.assumptions.alpha / (len(tests) - 1):.2g} is the "
         "p-value below which a term counts as beyond chance.",
     )
     title = f"Proportional hazards of {found.cause}: ratios over age and their test"
@@ -72,20 +71,20 @@ def _is_indicator(found: Examined, coefficient: str) -> bool:
     return bool(found.ranges.loc[coefficient, "unit"] == 1.0)
 
 
-def _test(row: pd.Series) -> tuple[Cell, Cell, Cell]:
-    known = pd.notna(row["p"])
-    return (float(row["statistic"]), int(row["df"]), float(row["p"])) if known else (None, int(row["df"]), None)
+def _test(tests: pd.DataFrame, term: str) -> tuple[Cell, Cell, Cell]:
+    statistic, df, p = (tests[column].to_dict()[term] for column in ("statistic", "df", "p"))
+    return (float(statistic), int(df), float(p)) if pd.notna(p) else (None, int(df), None)
 
 
 def change_figure(found: Examined, term: str, analysis: Analysis) -> Figure:
     """Draw a hazard ratio over age, in the unit of the table above."""
-    unit, label = float(found.ranges.loc[term, "unit"]), found.labels[term]
+    unit, label = found.ranges["unit"].to_dict()[term], found.labels[term]
     table = found.over_time[term].copy()
     for name in ("hazard_ratio", "hr_lower", "hr_upper"):
         table[name] = table[name] ** unit
-    constant = float(found.ranges.loc[term, "ratio"])
+    constant = float(found.ranges["ratio"].to_dict()[term])
     per = "" if _is_indicator(found, term) else f" per {unit:.3g} (one standard deviation)"
-    first, last = table.iloc[0], table.iloc[-1]
+    first, last = table.to_dict("records")[0], table.to_dict("records")[-1]
     age = f"Loan age in {analysis.config.unit}s"
     return drawn(
         f"change-{found.cause}-{term}",
@@ -97,8 +96,10 @@ def change_figure(found: Examined, term: str, analysis: Analysis) -> Figure:
             f"{last['hazard_ratio']:.2f} at {last['time']:g}; {constant:.2f} in the model."
         ),
         caption=(
-            f"Smoothed scaled Schoenfeld residuals{per}, pointwise {level_words(analysis.config.level)} band; dashed: the ratio of "
-            f"the model. Drawn are the terms with the smallest p-values of {{ref:changes-{found.cause}}}, whether beyond chance or not."
+            f"Smoothed scaled Schoenfeld residuals{per}, pointwise {level_words(analysis.config.level)} band; "
+            "dashed: the ratio of "
+            f"the model. Drawn are the terms with the smallest p-values of {{ref:changes-{found.cause}}}, whether "
+            "beyond chance or not."
         ),
     )
 
@@ -117,16 +118,18 @@ def shape_table(found: Examined, analysis: Analysis) -> list[Block]:
     )
     rows = tuple(
         (
-            found.labels[str(c)],
-            departure_from_line(found.shapes[str(c)]) if c in found.shapes else "not drawn",
-            *_test(test),
+            found.labels[c],
+            departure_from_line(found.shapes[c]) if c in found.shapes else "not drawn",
+            *_test(tests, c),
         )
-        for c, test in tests.iterrows()
+        for c in map(str, tests.index)
     )
     alpha = analysis.config.assumptions.alpha
     notes = (
-        "Departure: factor between the smoothed hazard and the log-linear one nearest to it, over the middle 90% of the spells; of "
-        f"the covariates that are drawn. p-values below {alpha:g} / {len(tests)} = {alpha / len(tests):.2g} count as beyond chance.",
+        "Departure: factor between the smoothed hazard and the log-linear one nearest to it, over the middle 90% "
+        "of the spells; of "
+        f"the covariates that are drawn. p-values below {alpha:g} / {len(tests)} = {alpha / len(tests):.2g} count "
+        "as beyond chance.",
     )
     return [
         Table(
@@ -142,7 +145,7 @@ def shape_table(found: Examined, analysis: Analysis) -> list[Block]:
 def shape_figure(found: Examined, column: str, analysis: Analysis) -> Figure:
     """Draw the hazard over a column, against that expected without it."""
     table, label = found.shapes[column], found.labels[column]
-    first, last = table.iloc[0], table.iloc[-1]
+    first, last = table.to_dict("records")[0], table.to_dict("records")[-1]
     return drawn(
         f"shape-{found.cause}-{column}",
         f"Shape of the hazard of {found.cause} over {label}",
@@ -154,7 +157,8 @@ def shape_figure(found: Examined, column: str, analysis: Analysis) -> Figure:
         ),
         caption=(
             f"Exits against those expected by the model without {label}, smoothed, with the pointwise "
-            f"{level_words(analysis.config.level)} band, on a logarithmic axis: a covariate that may enter as it is gives a straight line."
+            f"{level_words(analysis.config.level)} band, on a logarithmic axis: a covariate that may enter as it "
+            "is gives a straight line."
         ),
     )
 
@@ -171,17 +175,20 @@ def other_checks(found: Examined, analysis: Analysis) -> Table:
         (
             "Influence of single customers",
             f"At most {influence.max():.2f} standard errors{f' (on {found.labels[worst]})' if worst else ''}; "
-            f"{count_words(moved, smallest)} of the {len(influence)} most influential customers move a coefficient by half of one or more",
+            f"{count_words(moved, smallest)} of the {len(influence)} most influential customers move a "
+            "coefficient by half of one or more",
         ),
         ("Exits at an age shared with others", f"{percent(found.ties.share)} of the exits of {found.cause}"),
         (
             "Rule for ties",
-            f"{model.ties.capitalize()}'s; by the other rule no coefficient differs by more than {shift.max():.2f} standard errors "
+            f"{model.ties.capitalize()}'s; by the other rule no coefficient differs by more than "
+            f"{shift.max():.2f} standard errors "
             f"(largest: {found.labels[str(shift.idxmax())]})",
         ),
         (
             "Independence of loans",
-            f"Standard errors by customer are {ratio.min():.2f} to {ratio.max():.2f} times those for independent loans, median "
+            f"Standard errors by customer are {ratio.min():.2f} to {ratio.max():.2f} times those for independent "
+            "loans, median "
             f"{np.median(ratio):.2f}; the report uses the former",
         ),
     ]
@@ -193,7 +200,7 @@ def censoring_table(analysis: Analysis) -> list[Block]:
     frame, smallest = analysis.complete.frame, analysis.config.smallest_cell
     last = frame.drop_duplicates("loan_id", keep="last")
     kept = last[~last["cause"].isin(analysis.config.spells.cause_names)]
-    matured = (kept["cause"] != "open").to_numpy()
+    matured = (kept["cause"] != OPEN).to_numpy()
     at_end = ~matured & (kept["period"] == frame["period"].max()).to_numpy()
     counts = [int(at_end.sum()), int(matured.sum()), int((~matured & ~at_end).sum())]
     total = sum(counts)
@@ -218,8 +225,10 @@ def censoring_table(analysis: Analysis) -> list[Block]:
     )
     table = Table("censoring", "Censoring", columns, rows, notes=notes_if_hidden(rows, smallest))
     text = (
-        "Censoring: the models take loans whose observation ends without an exit to leave as often as the others with the same "
-        "covariates. The data cannot test this; {ref:censoring} says for how many loans it is more than a matter of the calendar. "
+        "Censoring: the models take loans whose observation ends without an exit to leave as often as the others "
+        "with the same "
+        "covariates. The data cannot test this; {ref:censoring} says for how many loans it is more than a matter "
+        "of the calendar. "
         "Exits by another cause are censored too, which is what makes the hazards cause-specific and assumes nothing."
     )
     return [Text(text), table]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +25,7 @@ from churnsurv.report.sections.assumption_tables import (
     tested,
 )
 from churnsurv.report.term_labels import label_of, plain_name
-from churnsurv.report.words import are, level_words, listed, p_words
+from churnsurv.report.words import are, listed, p_words
 
 TITLE = "Assumptions of the models"
 
@@ -92,7 +91,8 @@ def sampled(analysis: Analysis) -> tuple[Spells, str]:
     n = sample.frame["loan_id"].nunique()
     return sample, (
         f" To bound the time it takes, the checks use a random sample of whole customers with {counted(n, 'loan')} of "
-        f"{int(loans.sum()):,} (seed {settings.seed}), to which the models were fitted anew; their coefficients therefore differ "
+        f"{int(loans.sum()):,} (seed {settings.seed}), to which the models were fitted anew; their coefficients "
+        "therefore differ "
         "from those of the report by chance, and a departure too small for the sample stays unseen."
     )
 
@@ -108,12 +108,13 @@ def examined(analysis: Analysis, spells: Spells, cause: str) -> Examined:
     ranges = ratio_ranges(model, X, y, **arguments)
     by_term = {term: [str(model.coef_.index[j]) for j in at] for term, at in model.encoder_.columns_by_term().items()}
     doubtful = _doubtful(tables["proportional_hazards"].drop(index="GLOBAL"), settings.figures)
-    steepest = [max(by_term[term], key=lambda c: float(ranges.loc[c, "range"])) for term in doubtful]
+    steepest = [max(by_term[term], key=lambda c: ranges["range"].to_dict()[c]) for term in doubtful]
+    bent = _doubtful(tables["linearity"], settings.figures)
     level = analysis.config.level
     return Examined(
         cause, model, tables, ranges, compare_tie_rules(model, X, y, **arguments),
         {term: hazard_ratio_over_time(model, X, y, term, level=level, **arguments) for term in steepest},
-        {c: functional_form(model, X, y, c, level=level, **arguments) for c in _doubtful(tables["linearity"], settings.figures)},
+        {column: functional_form(model, X, y, column, level=level, **arguments) for column in bent},
         _labels(analysis, by_term, model),
     )  # fmt: skip
 
@@ -138,10 +139,14 @@ def _labels(analysis: Analysis, by_term: dict[str, list[str]], model: CoxPH) -> 
 def _reading(analysis: Analysis, sample: str) -> str:
     alpha = analysis.config.assumptions.alpha
     return (
-        "With many loans a test finds departures that matter to no decision, and with few it misses those that do. Each check "
-        "therefore says both whether a departure is beyond chance and how large it is; it is a finding only when it is both. "
-        f"Tests count as beyond chance when their p-value is at most {alpha:g} divided by the number of tests of their kind "
-        f"(Bonferroni), so that with nothing amiss a false alarm has a chance of at most {alpha:g}. Tests are robust to loans of one "
+        "With many loans a test finds departures that matter to no decision, and with few it misses those that "
+        "do. Each check "
+        "therefore says both whether a departure is beyond chance and how large it is; it is a finding only when "
+        "it is both. "
+        f"Tests count as beyond chance when their p-value is at most {alpha:g} divided by the number of tests of "
+        "their kind "
+        f"(Bonferroni), so that with nothing amiss a false alarm has a chance of at most {alpha:g}. Tests are "
+        "robust to loans of one "
         f"customer depending on each other.{sample}"
     )
 
@@ -153,7 +158,7 @@ def _rejected(table: pd.DataFrame, analysis: Analysis) -> list[str]:
 
 def _term_range(found: Examined, term: str) -> float:
     at = found.model.encoder_.columns_by_term()[term]
-    return float(found.ranges["range"].iloc[at].max())
+    return float(found.ranges["range"].to_numpy()[at].max())
 
 
 def _proportional(found: Examined, analysis: Analysis) -> str:
@@ -163,8 +168,10 @@ def _proportional(found: Examined, analysis: Analysis) -> str:
     beyond = f"{are(len(rejected)).capitalize()} of {len(table) - 1} tests beyond chance"
     names = f": {listed([found.labels[t] for t in rejected])}" if rejected else ""
     return (
-        "Proportional hazards: a hazard ratio is the same at every age. The score test of Grambsch and Therneau looks for ratios that "
-        f"change along the Kaplan–Meier scale of age. {beyond}{names}; all terms together {p_words(float(whole['p']))}. "
+        "Proportional hazards: a hazard ratio is the same at every age. The score test of Grambsch and Therneau "
+        "looks for ratios that "
+        f"change along the Kaplan–Meier scale of age. {beyond}{names}; all terms together "
+        f"{p_words(float(whole['p']))}. "
         f"{{ref:changes-{found.cause}}} says how far each ratio ranges over the middle 80% of the exits."
     )
 
@@ -174,7 +181,8 @@ def _changes(found: Examined, analysis: Analysis) -> list[Finding]:
     terms = [t for t in _rejected(found.tables["proportional_hazards"], analysis) if _term_range(found, t) > most]
     return [
         Finding(
-            f"The hazard ratio of {found.labels[term]} for {found.cause} is not the same at every age, and the one number of the "
+            f"The hazard ratio of {found.labels[term]} for {found.cause} is not the same at every age, and the "
+            "one number of the "
             "model hides it. Let the effect change with age, stratify by it, or report it by age.",
             "amber",
             f"a ratio that changes over time by a factor of at most {most:g} where the test rejects",
@@ -193,7 +201,8 @@ def _linear(found: Examined, analysis: Analysis) -> str:
     rejected = _rejected(table, analysis)
     names = f": {listed([found.labels[t] for t in rejected])}" if rejected else ""
     return (
-        "Functional form: the log hazard is linear in each numeric covariate. The score test of adding a natural spline looks for bends. "
+        "Functional form: the log hazard is linear in each numeric covariate. The score test of adding a natural "
+        "spline looks for bends. "
         f"{are(len(rejected)).capitalize()} of {counted(len(table), 'test')} beyond chance{names}."
     )
 
@@ -207,7 +216,8 @@ def _bends(found: Examined, analysis: Analysis) -> list[Finding]:
     }
     return [
         Finding(
-            f"The log hazard of {found.cause} is not linear in {found.labels[column]}. Look at its shape, and enter it as a natural "
+            f"The log hazard of {found.cause} is not linear in {found.labels[column]}. Look at its shape, and "
+            "enter it as a natural "
             f"spline (cs({column}, df=4) in [model] formula), or as bands that mean something.",
             "amber",
             f"a hazard that departs from a line by a factor of at most {most:g} where the test rejects",
@@ -221,21 +231,24 @@ def _bends(found: Examined, analysis: Analysis) -> list[Finding]:
 
 
 def _others(found: Examined, analysis: Analysis) -> list[Finding]:
-    """Findings of influence and of the rule for ties."""
+    """Say where single customers or the rule for ties move a coefficient too far."""
     thresholds, key = analysis.config.thresholds, f"other-checks-{found.cause}"
     moved = float(found.tables["influence"]["dfbetas"].abs().max())
     shift = float(found.ties.rules["shift"].abs().max())
     findings = []
     if moved > thresholds.most_influence:
         text = (
-            f"A single customer moves a coefficient of the model of {found.cause} by more than its own uncertainty allows. Look for "
-            "errors in the data (churnsurv.influence names the rows); report the model with and without them if they are right."
+            f"A single customer moves a coefficient of the model of {found.cause} by more than its own "
+            "uncertainty allows. Look for "
+            "errors in the data (churnsurv.influence names the rows); report the model with and without them if "
+            "they are right."
         )
         limit = f"no customer moves a coefficient by more than {thresholds.most_influence:g} standard errors"
         findings.append(Finding(text, "amber", limit, key, moved, "number:2"))
     if found.model.ties == "breslow" and shift > thresholds.most_tie_shift:
         text = (
-            f"Breslow's rule for exits at the same age moves coefficients of the model of {found.cause} towards no effect: "
+            f"Breslow's rule for exits at the same age moves coefficients of the model of {found.cause} towards "
+            "no effect: "
             'use ties = "efron" in [model].'
         )
         limit = f"the rule for ties moves no coefficient by more than {thresholds.most_tie_shift:g} standard errors"

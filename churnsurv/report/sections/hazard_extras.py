@@ -31,7 +31,8 @@ def univariable(analysis: Analysis, cause: str) -> list[Block]:
     alone = (frame["uni_hr_lower"] > 1) | (frame["uni_hr_upper"] < 1)
     moved = frame[(alone != ((frame["hr_lower"] > 1) | (frame["hr_upper"] < 1))) & ~frame["curve"]]
     text = (
-        f"{{ref:univariable-{cause}}} compares each ratio with that of a model in which the term stands alone. Where the two differ, "
+        f"{{ref:univariable-{cause}}} compares each ratio with that of a model in which the term stands alone. "
+        "Where the two differ, "
         "the other covariates explain a part of what the term alone shows, or hide it."
     )
     if len(moved):
@@ -53,8 +54,10 @@ def fine_gray(analysis: Analysis, cause: str) -> list[Block]:
     clear = [(f["hr_lower"] > 1) | (f["hr_upper"] < 1) for f in (one, other)]
     apart = one.index[clear[0] & clear[1] & ((one["hazard_ratio"] > 1) != (other["hazard_ratio"] > 1))]
     text = (
-        f"A cause-specific ratio says why loans leave by {cause}: how the rate changes among those still with us. A subdistribution "
-        "ratio (Fine and Gray) says how many do: it also counts that who leaves by another cause can no longer leave by this one. "
+        f"A cause-specific ratio says why loans leave by {cause}: how the rate changes among those still with us. "
+        "A subdistribution "
+        "ratio (Fine and Gray) says how many do: it also counts that who leaves by another cause can no longer "
+        "leave by this one. "
         f"They answer different questions, and neither corrects the other. {are(len(apart)).capitalize()} "
         f"{'term' if len(apart) == 1 else 'terms'} clearly above 1 in one and clearly below 1 in the other"
     )
@@ -86,7 +89,7 @@ def curves(analysis: Analysis, cause: str) -> list[Figure]:
         column = factors[0].column
         words = analysis.config.terms.get(column)
         label = (words.label if words else None) or plain_name(column)
-        values = np.unique(np.linspace(*X[column].quantile(ENDS), POINTS))
+        values = np.unique(np.linspace(*(float(X[column].quantile(end)) for end in ENDS), POINTS))
         at = pd.concat([X.iloc[[0]]] * len(values), ignore_index=True).assign(**{column: values})
         middle = X.iloc[[0]].assign(**{column: float(X[column].median())})
         table = model.hazard_ratio(at, middle, level=analysis.config.level).assign(value=values)
@@ -99,7 +102,8 @@ def curves(analysis: Analysis, cause: str) -> list[Figure]:
                     table, ax=ax, xlabel=label, ylabel="Hazard ratio to the median"
                 ),
                 alt=(
-                    f"Curve of the hazard ratio of {cause} over {label}, term {term}: lowest {lowest['hazard_ratio']:.2f} at "
+                    f"Curve of the hazard ratio of {cause} over {label}, term {term}: lowest "
+                    f"{lowest['hazard_ratio']:.2f} at "
                     f"{lowest['value']:.4g}, highest {highest['hazard_ratio']:.2f} at {highest['value']:.4g}."
                 ),
                 caption=(
@@ -131,8 +135,10 @@ def baseline(analysis: Analysis) -> list[Block]:
             lambda ax: predicted_incidence(predicted, ax=ax, xlabel=f"{unit.capitalize()}s since origination"),
             alt=f"Step curves of the predicted cumulative incidence by cause. At age {last:g} {unit}s: {listed(said)}.",
             caption=(
-                f"Predicted by the models for {words}, followed from age {origin:g} {unit}s; covariates stay as they are. "
-                f"Bands: pointwise {level_words(config.level)} intervals. The hazard ratios raise or lower the hazards of these curves."
+                f"Predicted by the models for {words}, followed from age {origin:g} {unit}s; covariates stay as "
+                "they are. "
+                f"Bands: pointwise {level_words(config.level)} intervals. The hazard ratios raise or lower the "
+                "hazards of these curves."
             ),
         )
     ]

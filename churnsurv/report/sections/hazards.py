@@ -107,7 +107,6 @@ def _table(ratios: HazardRatioTable, analysis: Analysis, cause: str) -> Table:
     smallest = analysis.config.smallest_cell
     per = "" if is_small(model.n_events_, smallest) else f", {model.n_events_ / len(model.coef_):.1f} per coefficient"
     note = "p beside the name of a category: Wald's test of all its levels. " if len(ratios.references) else ""
-    note += "VIF: variance inflation by the other covariates. "
     note += f"{told(model.n_events_, 'event', smallest).capitalize()} of {cause}{per}."
     if (ratios.frame["expected"] != "").any():
         note += (

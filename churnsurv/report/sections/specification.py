@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 import churnsurv
 from churnsurv.estimators.diagnostics import events_per_parameter, variance_inflation
 from churnsurv.messages import counted
@@ -12,24 +14,26 @@ from churnsurv.report.forms import pairs
 from churnsurv.report.term_labels import plain_name
 from churnsurv.report.words import listed
 
+#: terms in the table of variance inflation
+MOST_INFLATED = 5
+
 
 def specification(analysis: Analysis) -> list[Block]:
     """Give the table of the specification, that of the models' sizes, and what is amiss with either."""
-    return [_what(analysis), _sizes(analysis), *_few_events(analysis), *_collinear(analysis)]
+    return [_what(analysis), _sizes(analysis), *_few_events(analysis), _inflation(analysis), *_collinear(analysis)]
 
 
 def _what(analysis: Analysis) -> Table:
     config = analysis.config
     model = next(iter(analysis.model.models_.values()))
-    words = {name: term.label or plain_name(name) for name, term in config.terms.items()}
-    names = [words.get(name, plain_name(name)) for name in analysis.covariates]
+    names = [label_of_term(analysis, name) for name in analysis.covariates]
     strata = list(config.model.strata)
     covariates = (
         f"Formula: {config.model.formula}"
         if config.model.formula
         else f"{counted(len(names), 'covariate')}, each as it is (text by indicators): {listed(names)}"
     )
-    lost = int(analysis.complete.completeness.set_index("what").loc["spells", "left_out"])
+    lost = int(analysis.complete.completeness.set_index("what")["left_out"].to_dict()["spells"])
     rows = [
         (
             "Model class",
@@ -85,8 +89,10 @@ def _few_events(analysis: Analysis) -> list[Finding]:
             hidden = is_small(model.n_events_, smallest)
             found.append(
                 Finding(
-                    f"The model of {cause} has few events for its {counted(len(model.coef_), 'coefficient')}: estimates and "
-                    "intervals are unreliable. Leave out covariates chosen without looking at the outcome, merge rare levels, "
+                    f"The model of {cause} has few events for its {counted(len(model.coef_), 'coefficient')}: "
+                    "estimates and "
+                    "intervals are unreliable. Leave out covariates chosen without looking at the outcome, merge "
+                    "rare levels, "
                     'or use Firth\'s penalty (CoxPH(penalty="firth")).',
                     "red" if per < least / 2 else "amber",
                     f"at least {least:g} events per coefficient",
@@ -98,6 +104,29 @@ def _few_events(analysis: Analysis) -> list[Finding]:
     return found
 
 
+def _inflation(analysis: Analysis) -> Table:
+    """Give the terms that go along most with the others, by cause."""
+    factors = pd.DataFrame({c: variance_inflation(m)["factor"] for c, m in analysis.model.models_.items()})
+    largest = factors.max(axis=1).sort_values(ascending=False, kind="stable").index[:MOST_INFLATED]
+    columns = (
+        Column("term", "Term"),
+        *(Column(c, c, "number:1", "Variance inflation") for c in analysis.model.models_),
+    )
+    rows: list[tuple[Cell, ...]] = [(label_of_term(analysis, str(t)), *factors.loc[t].tolist()) for t in largest]
+    note = (
+        "By how much the variance of a coefficient is larger than if the term did not go along with the others "
+        "(per coefficient, "
+        f"Fox and Monette 1992). Shown are the {len(rows)} largest of {len(factors)}."
+    )
+    return Table("variance-inflation", "Covariates that go along with each other", columns, tuple(rows), notes=(note,))
+
+
+def label_of_term(analysis: Analysis, term: str) -> str:
+    """Give the words of the configuration for a term of the formula."""
+    words = analysis.config.terms.get(term)
+    return (words.label if words else None) or plain_name(term)
+
+
 def _collinear(analysis: Analysis) -> list[Finding]:
     most = analysis.config.thresholds.max_vif
     found = []
@@ -105,15 +134,16 @@ def _collinear(analysis: Analysis) -> list[Finding]:
         high = variance_inflation(model)["factor"].sort_values(ascending=False)
         high = high[high > most]
         if len(high):
-            words = {n: t.label or plain_name(n) for n, t in analysis.config.terms.items()}
-            names = [words.get(str(name), plain_name(str(name))) for name in high.index]
+            names = [label_of_term(analysis, str(name)) for name in high.index]
             found.append(
                 Finding(
-                    f"{listed(names)} go along with other covariates of the model of {cause}: their coefficients cannot be "
-                    "read one by one. Keep one of the columns that tell the same, or combine them; predictions do not suffer.",
+                    f"{listed(names)} go along with other covariates of the model of {cause}: their coefficients "
+                    "cannot be "
+                    "read one by one. Keep one of the columns that tell the same, or combine them; predictions "
+                    "do not suffer.",
                     "amber",
                     f"variance inflation of at most {most:g} per term",
-                    f"ratios-{cause}",
+                    "variance-inflation",
                     float(high.iloc[0]),
                     "number:1",
                 )
