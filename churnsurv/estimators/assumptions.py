@@ -166,7 +166,7 @@ def compare_tie_rules(
     >>> compare_tie_rules(cs.CoxPH().fit(X, y), X, y).share
     0.4
     """
-    given = {"strata": strata, "sample_weight": sample_weight, "cluster": cluster, "offset": offset}
+    given: dict[str, Any] = {"strata": strata, "sample_weight": sample_weight, "cluster": cluster, "offset": offset}
     at = seen(model, X, y, **given)
     refuse_other_rows(model, at)
     names = {name: columns for name, columns in model.argument_columns_.items() if columns}

@@ -159,8 +159,8 @@ def _factor(levels: list[dict[str, Any]], smallest: int) -> Iterable[Line]:
         name: suppressed_column([int(r[name]) for r in levels], smallest) for name in ("n", "events") if name in first
     }
     for i, record in enumerate(levels):
-        counts = {name: cells[i] for name, cells in shown.items()}
-        cells = {**_cells(record, smallest), **counts}
+        cells = _cells(record, smallest)
+        cells.update({name: column[i] for name, column in shown.items()})
         cells.pop("vif", None)
         yield Line((key, record["level"]), INDENT + record["level_label"], "", group, cells)
 
@@ -171,7 +171,7 @@ def _cells(record: Mapping[str, Any], smallest: int) -> dict[str, Cell]:
         if f"{start}hazard_ratio" not in record:
             continue
         if record["is_reference"]:
-            cells |= {f"{start}hazard_ratio": 1.0, f"{start}interval": REFERENCE, f"{start}p_value": ""}
+            cells[f"{start}hazard_ratio"], cells[f"{start}interval"], cells[f"{start}p_value"] = 1.0, REFERENCE, ""
             continue
         ratio = _known(record[f"{start}hazard_ratio"])
         interval: Cell = (record[f"{start}hr_lower"], record[f"{start}hr_upper"])

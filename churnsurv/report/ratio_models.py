@@ -46,7 +46,7 @@ class Fitted:
     def summary(self, level: float) -> pd.DataFrame:
         """Give the model's summary of this cause."""
         table: pd.DataFrame = self.source.summary(level)
-        return table.xs(self.cause) if isinstance(table.index, pd.MultiIndex) else table
+        return pd.DataFrame(table.xs(self.cause)) if isinstance(table.index, pd.MultiIndex) else table
 
     @property
     def symbol(self) -> str:

@@ -25,7 +25,7 @@ from churnsurv.report.sections.assumption_tables import (
     tested,
 )
 from churnsurv.report.term_labels import label_of, plain_name
-from churnsurv.report.words import are, listed, p_words
+from churnsurv.report.words import listed, p_words, share_words
 
 TITLE = "Assumptions of the models"
 
@@ -165,7 +165,7 @@ def _proportional(found: Examined, analysis: Analysis) -> str:
     table = found.tables["proportional_hazards"]
     rejected = _rejected(table, analysis)
     whole = tested(table).loc["GLOBAL"]
-    beyond = f"{are(len(rejected)).capitalize()} of {len(table) - 1} tests beyond chance"
+    beyond = f"{share_words(len(rejected), len(table) - 1, 'test').capitalize()} beyond chance"
     names = f": {listed([found.labels[t] for t in rejected])}" if rejected else ""
     return (
         "Proportional hazards: a hazard ratio is the same at every age. The score test of Grambsch and Therneau "
@@ -203,7 +203,7 @@ def _linear(found: Examined, analysis: Analysis) -> str:
     return (
         "Functional form: the log hazard is linear in each numeric covariate. The score test of adding a natural "
         "spline looks for bends. "
-        f"{are(len(rejected)).capitalize()} of {counted(len(table), 'test')} beyond chance{names}."
+        f"{share_words(len(rejected), len(table), 'test').capitalize()} beyond chance{names}."
     )
 
 

@@ -16,7 +16,7 @@ from churnsurv.report.content import Block, Figure, Table, Text
 from churnsurv.report.figures import drawn
 from churnsurv.report.hazard_ratios import HazardRatioTable
 from churnsurv.report.term_labels import factors_of, plain_name
-from churnsurv.report.words import are, level_words, listed, percent
+from churnsurv.report.words import level_words, listed, percent, share_words
 
 #: points at which a curve is drawn, between these shares of the rows
 POINTS, ENDS = 60, (0.02, 0.98)
@@ -54,14 +54,12 @@ def fine_gray(analysis: Analysis, cause: str) -> list[Block]:
     clear = [(f["hr_lower"] > 1) | (f["hr_upper"] < 1) for f in (one, other)]
     apart = one.index[clear[0] & clear[1] & ((one["hazard_ratio"] > 1) != (other["hazard_ratio"] > 1))]
     text = (
-        f"A cause-specific ratio says why loans leave by {cause}: how the rate changes among those still with us. "
-        "A subdistribution "
-        "ratio (Fine and Gray) says how many do: it also counts that who leaves by another cause can no longer "
-        "leave by this one. "
-        f"They answer different questions, and neither corrects the other. {are(len(apart)).capitalize()} "
-        f"{'term' if len(apart) == 1 else 'terms'} clearly above 1 in one and clearly below 1 in the other"
+        f"A cause-specific ratio says why loans leave by {cause}: how the rate changes among those still with us. A "
+        "subdistribution ratio (Fine and Gray) says how many do: it also counts that who leaves by another cause can no "
+        "longer leave by this one. They answer different questions, and neither corrects the other. "
     )
-    text += f": {listed([str(one.loc[t, 'label']) for t in apart])}." if len(apart) else "."
+    which = f": {listed([str(label) for label in one['label'][apart]])}" if len(apart) else ""
+    text += f"{share_words(len(apart), len(one), 'term').capitalize()} clearly above 1 in one and below 1 in the other{which}."
     title = f"Cause-specific and subdistribution hazard ratios of {cause}"
     return [Text(text), _kept(table, f"subdistribution-{cause}", title, analysis)]
 
@@ -89,7 +87,8 @@ def curves(analysis: Analysis, cause: str) -> list[Figure]:
         column = factors[0].column
         words = analysis.config.terms.get(column)
         label = (words.label if words else None) or plain_name(column)
-        values = np.unique(np.linspace(*(float(X[column].quantile(end)) for end in ENDS), POINTS))
+        low, high = (float(X[column].quantile(end)) for end in ENDS)
+        values = np.unique(np.linspace(low, high, POINTS))
         at = pd.concat([X.iloc[[0]]] * len(values), ignore_index=True).assign(**{column: values})
         middle = X.iloc[[0]].assign(**{column: float(X[column].median())})
         table = model.hazard_ratio(at, middle, level=analysis.config.level).assign(value=values)
