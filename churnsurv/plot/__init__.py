@@ -15,6 +15,7 @@ from churnsurv.plot.heat import heat
 from churnsurv.plot.importance import importance
 from churnsurv.plot.monitoring import control_chart, roll_forward, stability
 from churnsurv.plot.power import power_curve
+from churnsurv.plot.predicted import predicted_incidence
 from churnsurv.plot.rates import rates
 from churnsurv.plot.scenarios import scenarios
 from churnsurv.plot.subgroups import subgroup_forest
@@ -34,6 +35,7 @@ __all__ = [
     "love_plot",
     "partial_dependence",
     "power_curve",
+    "predicted_incidence",
     "rates",
     "roll_forward",
     "rolling_origin",

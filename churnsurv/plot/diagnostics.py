@@ -53,7 +53,13 @@ def hazard_ratio_over_time(
     return _ratio(table, "time", ax, xlabel, "Hazard ratio", constant)
 
 
-def functional_form(table: pd.DataFrame, *, ax: Axes | None = None, xlabel: str = "Value of the column") -> Axes:
+def functional_form(
+    table: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    xlabel: str = "Value of the column",
+    ylabel: str = "Hazard, observed to expected",
+) -> Axes:
     """Draw the hazard over the values of a column, against that expected without it, with its pointwise band.
 
     The vertical axis is logarithmic: a column that may enter a Cox model as it is shows a straight line.
@@ -61,11 +67,11 @@ def functional_form(table: pd.DataFrame, *, ax: Axes | None = None, xlabel: str 
     Parameters
     ----------
     table : DataFrame
-        Of :func:`churnsurv.functional_form`.
+        Of :func:`churnsurv.functional_form`; or any with the columns value, hazard_ratio, hr_lower, hr_upper.
     ax : matplotlib Axes, optional
         Where to draw; default: new axes.
-    xlabel : str
-        Name of the column.
+    xlabel, ylabel : str
+        Name of the column, and of the ratio.
 
     Examples
     --------
@@ -76,7 +82,7 @@ def functional_form(table: pd.DataFrame, *, ax: Axes | None = None, xlabel: str 
     >>> plot.functional_form(table, xlabel="Rate incentive").get_xlabel()
     'Rate incentive'
     """
-    return _ratio(table, "value", ax, xlabel, "Hazard, observed to expected", None)
+    return _ratio(table, "value", ax, xlabel, ylabel, None)
 
 
 def _ratio(table: pd.DataFrame, across: str, ax: Axes | None, xlabel: str, ylabel: str, constant: float | None) -> Axes:

@@ -42,7 +42,7 @@ def forest(
     ----------
     table : HazardRatioTable or DataFrame
         Columns label, hazard_ratio, hr_lower, hr_upper, p_value and optionally group (rows of a group stand together
-        below its name) and per (the unit the ratio refers to).
+        below its name), per (the unit the ratio refers to) and is_reference (levels that others are compared with).
     ax : matplotlib Axes, optional
         Where to draw; default: new axes as high as the table needs.
     left_hint, right_hint : str
@@ -91,7 +91,9 @@ _RATIO, _P, _GAP, _INDENT, _SIZE = 14.0, 166.0, 12.0, 9.0, 9.0
 
 
 def _frame(table: Any) -> pd.DataFrame:
-    frame = table if isinstance(table, pd.DataFrame) else table.to_frame()
+    frame = table if isinstance(table, pd.DataFrame) else table.to_frame(references=True)
+    # the coefficients of a spline mean nothing one by one
+    frame = frame[~frame["curve"].astype(bool)] if "curve" in frame.columns else frame
     absent = [name for name in _NEEDED if name not in frame.columns]
     if absent:
         raise DataError(
@@ -188,6 +190,10 @@ def text_width(text: str, *, bold: bool) -> float:
 
 def _estimate(ax: Axes, y: float, row: dict[str, Any]) -> None:
     ratio, lower, upper = (float(row[c]) for c in ("hazard_ratio", "hr_lower", "hr_upper"))
+    if row.get("is_reference"):
+        ax.plot([1.0], [y], "s", color=theme.NEUTRAL, ms=5.0, mfc="none", zorder=3)
+        text_beside(ax, 1.0, y, "1 (reference)", ha="left", x_shift=_RATIO, color=theme.MUTED)
+        return
     if not np.isfinite([ratio, lower, upper]).all() or lower <= 0:
         text_beside(ax, 1.0, y, "not estimable", ha="left", x_shift=_RATIO, color=theme.MUTED)
         return

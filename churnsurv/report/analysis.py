@@ -16,12 +16,14 @@ from churnsurv.data.config import did_you_mean
 from churnsurv.data.files import frame_of_file
 from churnsurv.estimators.cause_specific import CauseSpecificCox
 from churnsurv.exceptions import ChurnSurvError, ConfigError
+from churnsurv.outcome import Outcome
 from churnsurv.report.config import ReportConfig
 from churnsurv.report.content import Headline, Section
 from churnsurv.report.disclosure import merged_small_groups
 from churnsurv.report.exit_counts import ExitCounts, exit_counts
-from churnsurv.report.hazard_ratios import HazardRatioTable, Unit, hazard_ratio_table, known_names
+from churnsurv.report.hazard_ratios import HazardRatioTable, Unit, hazard_ratio_table
 from churnsurv.report.previous import fingerprint
+from churnsurv.report.ratio_models import known_names
 from churnsurv.report.settings import Term
 
 #: small groups taken together
@@ -91,15 +93,14 @@ class Analysis:
     def model(self) -> CauseSpecificCox:
         """Cause-specific Cox models of all complete spells, clustered by customer."""
         settings = self.config.model
-        columns = [*self.covariates, *(name for name in settings.strata if name not in self.covariates)]
+        X, y, arguments = self.rows
         with named("[model] the cause-specific Cox models"):
-            model = CauseSpecificCox(settings.formula, ties=settings.ties)
-            return model.fit(
-                self.complete.frame[columns],
-                self.complete.y,
-                strata=list(settings.strata) or None,
-                cluster=self.complete.groups,
-            )
+            return CauseSpecificCox(settings.formula, ties=settings.ties).fit(X, y, **arguments)
+
+    @property
+    def rows(self) -> tuple[pd.DataFrame, Outcome, dict[str, Any]]:
+        """Covariates, outcome and row arguments of the models."""
+        return model_rows(self.complete, self)
 
     @cached_property
     def hazard_ratios(self) -> HazardRatioTable:
@@ -111,11 +112,24 @@ class Analysis:
                 raise ConfigError(
                     f"[terms.{term}] is no term of the models. {did_you_mean(term, list(dict.fromkeys(known)))}"
                 )
-        return ratios(self.model, self.config)
+        has_categories = any(fitted.encoder_.levels_ for fitted in self.model.models_.values())
+        return ratios(self.model, self.config, data=self.rows if has_categories else None)
 
 
-def ratios(model: Any, config: ReportConfig, extra: dict[str, Term] | None = None) -> HazardRatioTable:
-    """Lay out hazard ratios with labels, units, groups and expected signs of the configuration (and `extra` terms)."""
+def model_rows(spells: Spells, analysis: Analysis) -> tuple[pd.DataFrame, Outcome, dict[str, Any]]:
+    """Give covariates, outcome and row arguments with which the models are fitted to some spells."""
+    strata = analysis.config.model.strata
+    columns = [*analysis.covariates, *(name for name in strata if name not in analysis.covariates)]
+    return spells.frame[columns], spells.y, {"strata": list(strata) or None, "cluster": spells.groups}
+
+
+def ratios(
+    model: Any, config: ReportConfig, extra: dict[str, Term] | None = None, *, signs: bool = True, **options: Any
+) -> HazardRatioTable:
+    """Lay out hazard ratios with labels, units, groups and expected signs of the configuration (and `extra` terms).
+
+    `options` are those of :func:`hazard_ratio_table`.
+    """
     models = getattr(model, "models_", model)
     terms = {**config.terms, **(extra or {})}
     units: dict[str, Unit] = {n: (t.per, t.unit or "") for n, t in terms.items() if t.unit is not None or t.per != 1}
@@ -125,17 +139,19 @@ def ratios(model: Any, config: ReportConfig, extra: dict[str, Term] | None = Non
         return {name: word for name, word in words.items() if name in known_names(fitted)}
 
     every = dict.fromkeys(name for fitted in models.values() for name in known_names(fitted))
-    signs = {
+    expected = {
         cause: of_model({n: t.expected[cause] for n, t in terms.items() if cause in t.expected}, fitted)
         for cause, fitted in models.items()
+        if signs
     }
     return hazard_ratio_table(
         models,
         labels={name: t.label for name, t in terms.items() if t.label is not None and name in every},
         groups={name: t.group for name, t in terms.items() if t.group is not None and name in every},
         units={name: unit for name, unit in units.items() if name in every},
-        expected_signs=signs,
+        expected_signs=expected,
         level=config.level,
+        **options,
     )
 
 

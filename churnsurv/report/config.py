@@ -16,6 +16,7 @@ from churnsurv.data.config import ConfigTable, did_you_mean, read_toml
 from churnsurv.data.rules import SpellRules
 from churnsurv.exceptions import ConfigError
 from churnsurv.report.settings import (
+    Assumptions,
     Benchmark,
     DataFiles,
     DataQuality,
@@ -85,6 +86,7 @@ class ReportConfig(ConfigTable):
     data: DataFiles = Field(description="see [data]")
     spells: SpellRules = Field(description="see [spells]")
     model: ModelSettings = Field(default=ModelSettings(), description="see [model]")
+    assumptions: Assumptions = Field(default=Assumptions(), description="see [assumptions]")
     terms: dict[str, Term] = Field(default_factory=dict, description="see [terms.<covariate>]")
     incidence: Incidence = Field(default=Incidence(), description="see [incidence]")
     targets: tuple[Target, ...] = Field(default=(), description="see [[targets]]")

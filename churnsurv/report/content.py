@@ -24,12 +24,16 @@ _STRICT: dict[str, Any] = {"extra": "forbid"}
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table: its name in the data, its heading, and how its values are shown."""
+    """One column of a table: its name in the data, its heading, how its values are shown, and a heading above its own.
+
+    Columns beside each other that have the same heading above (`over`) share it.
+    """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     name: str
     label: str
     format: Format = "text"
+    over: str = ""
 
 
 @dataclass(frozen=True)

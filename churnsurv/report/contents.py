@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from churnsurv.exceptions import ChurnSurvError, ConfigError
 from churnsurv.report.analysis import Analysis, Part, noticed
 from churnsurv.report.content import Finding, Section
-from churnsurv.report.sections import attrition, changes, evaluation, hazards, interventions, portfolio, provenance
+from churnsurv.report.sections import (
+    assumptions,
+    attrition,
+    changes,
+    evaluation,
+    hazards,
+    interventions,
+    portfolio,
+    provenance,
+)
 
 if TYPE_CHECKING:
     from churnsurv.report.config import ReportConfig
@@ -37,6 +46,7 @@ CHAPTERS = (
     Chapter("portfolio", portfolio.TITLE, portfolio.portfolio),
     Chapter("attrition", attrition.TITLE, attrition.attrition),
     Chapter("hazard-ratios", hazards.TITLE, hazards.hazards),
+    Chapter("assumptions", assumptions.TITLE, assumptions.assumptions),
     Chapter("evaluation", evaluation.TITLE, evaluation.evaluation, "evaluation"),
     Chapter("interventions", interventions.TITLE, interventions.interventions, "interventions"),
     Chapter("provenance", provenance.TITLE, provenance.provenance),

@@ -1,131 +1,35 @@
-"""The table of hazard ratios: labels, units, intervals, p-values, and whether each sign is the one expected."""
+"""Hazard ratios of fitted models as a table: words, reference levels, univariable beside multivariable, models side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from churnsurv.data.config import did_you_mean
+from churnsurv.estimators.diagnostics import variance_inflation
 from churnsurv.exceptions import DataError
-from churnsurv.messages import first_of
-from churnsurv.report.content import Column, Table
-from churnsurv.report.term_labels import category_of, factors_of, label_of
+from churnsurv.report.ratio_data import RatioData, counted_terms, given_data, univariable_summaries
+from churnsurv.report.ratio_models import Fitted, fitted_models
+from churnsurv.report.ratio_table import RATIOS, HazardRatioTable
+from churnsurv.report.ratio_words import (
+    CONTRARY,
+    EXPECTED,
+    NO_SIGN,
+    UNCLEAR,
+    ByTerm,
+    Unit,
+    check_words,
+    named,
+    signs_of,
+    verdict,
+    words_of,
+)
+from churnsurv.report.term_labels import factors_of, label_of, plain_name
 from churnsurv.report.words import level_words
 
-#: what the table says of a sign
-EXPECTED, UNCLEAR, CONTRARY, NO_SIGN = "as expected", "not distinguishable", "contrary", ""
-
-#: a unit: its name ("pp": the ratio refers to +1 pp) or how many of it the ratio refers to ((20, "points"))
-Unit = str | tuple[float, str]
-ByTerm = Mapping[str, str]
-
-
-@dataclass(frozen=True, eq=False)
-class HazardRatioTable:
-    """Hazard ratios of one or several models, ready for a page.
-
-    Attributes
-    ----------
-    frame : DataFrame
-        One row per model and term: model, group, term, label, per, hazard_ratio, hr_lower, hr_upper, p_value, expected
-        ("+", "-" or ""), verdict.
-    level : float
-        Confidence level of the intervals.
-    title : str
-        Heading of the table.
-    """
-
-    frame: pd.DataFrame
-    level: float = 0.95
-    title: str = "Hazard ratios"
-
-    def to_frame(self) -> pd.DataFrame:
-        """Give the table as a tidy frame."""
-        return self.frame.copy()
-
-    def of(self, model: str) -> HazardRatioTable:
-        """Give the rows of one model."""
-        rows = self.frame[self.frame["model"] == model]
-        if rows.empty:
-            raise DataError(f"No model {model!r} in the table; there are {first_of(self.frame['model'].unique())}.")
-        return HazardRatioTable(rows.reset_index(drop=True), self.level, self.title)
-
-    def inline(self, term: str, model: str | None = None) -> str:
-        """Give one ratio for a sentence, e.g. "HR 1.34 per +1 pp (95% CI 1.30 to 1.39, p <0.001)"."""
-        row = self.row(term, model)
-        per = f" {row['per']}" if row["per"] else ""
-        p_value = "p <0.001" if row["p_value"] < 0.001 else f"p = {row['p_value']:.3f}"
-        interval = f"{level_words(self.level)} CI {row['hr_lower']:.2f} to {row['hr_upper']:.2f}"
-        return f"HR {row['hazard_ratio']:.2f}{per} ({interval}, {p_value})"
-
-    def row(self, term: str, model: str | None = None) -> dict[str, Any]:
-        """Give the row of a term as a dict; with several models name the model."""
-        rows = self.frame[self.frame["term"] == term]
-        if model is not None:
-            rows = rows[rows["model"] == model]
-        if rows.empty:
-            raise DataError(
-                f"No term {term!r} in the table; its terms are {first_of(self.frame['term'].unique(), 30)}."
-            )
-        if len(rows) > 1:
-            raise DataError(f"Term {term!r} is in the models {first_of(rows['model'])}: name one with model=.")
-        return {str(key): value for key, value in rows.iloc[0].items()}
-
-    def to_table(self, key: str = "hazard-ratios") -> Table:
-        """Give the table as content of a report."""
-        several = len(set(self.frame["model"])) > 1
-        signs = bool((self.frame["expected"] != "").any())
-        columns = [Column("label", "Term"), Column("per", "Unit")]
-        columns += [
-            Column("hazard_ratio", "Hazard ratio", "number:2"),
-            Column("interval", f"{level_words(self.level)} CI", "interval:2"),
-            Column("p_value", "p", "p"),
-        ]
-        if signs:
-            columns += [Column("expected", "Expected sign"), Column("verdict", "Sign check")]
-        rows = []
-        for record in self.frame.to_dict("records"):
-            values = {**record, "interval": (record["hr_lower"], record["hr_upper"])}
-            values["expected"] = {"+": "above 1", "-": "below 1"}.get(record["expected"])
-            values["verdict"] = record["verdict"] or None
-            values["per"] = record["per"] or None
-            rows.append(tuple(values[column.name] for column in columns))
-        groups = tuple(self.frame["model"] if several else self.frame["group"])
-        return Table(key, self.title, tuple(columns), tuple(rows), groups if any(groups) else ())
-
-    def to_html(self) -> str:
-        """Give the table as HTML; text is escaped."""
-        from churnsurv.report.render.html import render_table
-
-        return render_table(self._plain())
-
-    def to_latex(self) -> str:
-        """Give the table as LaTeX (package booktabs); text is escaped."""
-        from churnsurv.report.render.latex import render_table
-
-        return render_table(self._plain())
-
-    def to_docx(self) -> Any:
-        """Give a Word document (python-docx) that holds the table; save it with ``.save(path)``."""
-        from churnsurv.report.render.word import table_document
-
-        return table_document(self._plain())
-
-    def _plain(self) -> Any:
-        from churnsurv.report.canonical import plain
-
-        return plain(asdict(self.to_table()))
-
-    def _repr_html_(self) -> str:
-        return self.to_html()
-
-    def __repr__(self) -> str:
-        shown = ["model", "label", "per", "hazard_ratio", "hr_lower", "hr_upper", "p_value", "verdict"]
-        return self.frame[shown].to_string(index=False, float_format=lambda v: f"{v:.3g}")
+__all__ = ["CONTRARY", "EXPECTED", "NO_SIGN", "UNCLEAR", "HazardRatioTable", "Unit", "hazard_ratio_table"]
 
 
 def hazard_ratio_table(
@@ -135,24 +39,43 @@ def hazard_ratio_table(
     units: Mapping[str, Unit] | None = None,
     groups: ByTerm | None = None,
     expected_signs: Mapping[str, str] | Mapping[str, ByTerm] | None = None,
+    data: RatioData | None = None,
+    univariable: bool = False,
+    vif: bool = False,
+    layout: Literal["below", "beside"] = "below",
+    emphasise: float | None = None,
     level: float = 0.95,
     title: str = "Hazard ratios",
 ) -> HazardRatioTable:
     """Lay out the hazard ratios of fitted models.
 
     A hazard ratio compares the rate of leaving of two customers who differ by one unit of the term and are alike
-    otherwise, among those who are still customers.
+    otherwise, among those who are still customers. Categories stand below their name with the reference level; the p-value
+    beside the name is that of Wald's test of all levels. A spline stands on one line, with that test: its coefficients mean
+    nothing one by one.
 
     Parameters
     ----------
-    model : CoxPH, CauseSpecificCox, or mapping name → CoxPH
-        Fitted.
+    model : CoxPH, CauseSpecificCox, FineGray, DiscreteHazard, or mapping name → such a model
+        Fitted. The ratios of Fine–Gray models are named subdistribution hazard ratios.
     labels, groups : mapping, optional
         Term, or column of a category → name shown; → heading under which it stands.
     units : mapping, optional
         Term → unit: ``"pp"`` (ratio per +1 pp) or ``(20, "points")`` (ratio per +20 points).
     expected_signs : mapping, optional
         Term → "+" (raises the hazard) or "-"; by model where they differ: model → mapping of terms.
+    data : (X, y) or (X, y, {"strata": ..., "cluster": ...}), optional
+        The rows of the fit and its row arguments (those that were columns of X are remembered). Estimators keep no rows,
+        so that the columns N (subjects) and Events, by level for categories, need them. A subject whose level changes
+        counts in each.
+    univariable : bool
+        Also show each term in a model of its own, on the same rows with the same strata and clusters; needs `data`.
+    vif : bool
+        Also show the variance inflation factor of each term (:func:`churnsurv.variance_inflation`; Cox models).
+    layout : {"below", "beside"}
+        Several models below each other, or side by side, merged on their terms.
+    emphasise : float, optional
+        Set rows with a p-value below it in bold; by default none is, as an interval says more than a mark.
     level : float
         Confidence level of the intervals.
     title : str
@@ -161,7 +84,8 @@ def hazard_ratio_table(
     Raises
     ------
     DataError
-        The model is not fitted, a sign is not "+" or "-", a label, unit, group or sign is given for no term of the model.
+        The model is not fitted, a sign is not "+" or "-", a label, unit, group or sign is given for no term of the model,
+        `data` are not the rows of the fit, or are needed and not given.
 
     Examples
     --------
@@ -172,116 +96,90 @@ def hazard_ratio_table(
     >>> table.to_frame()[["label", "per", "verdict"]].values.tolist()
     [['Rate incentive', 'per +0.5 pp', '']]
     """
-    models = _models(model)
-    _check_words(models, {"labels": labels, "units": units, "groups": groups}, expected_signs or {})
-    rows = []
+    if layout not in ("below", "beside"):
+        raise DataError(f"layout={layout!r} is not known: use 'below' or 'beside'.")
+    models = fitted_models(model)
+    check_words(models, {"labels": labels, "units": units, "groups": groups}, expected_signs or {})
+    rows = given_data(data, univariable)
+    words = {"labels": labels or {}, "units": units or {}, "groups": groups or {}}
+    frames = []
     for name, fitted in models.items():
-        signs = _signs_of(expected_signs or {}, name)
-        for term, estimate in fitted.summary(level).iterrows():
-            words = _words(str(term), fitted, labels or {}, units or {})
-            scale = words.pop("scale")
-            ratios = {c: float(estimate[c]) ** scale for c in ("hazard_ratio", "hr_lower", "hr_upper")}
-            if scale < 0:
-                ratios["hr_lower"], ratios["hr_upper"] = ratios["hr_upper"], ratios["hr_lower"]
-            sign = _named(str(term), signs) or ""
-            rows.append(
-                {"model": name, "group": _named(str(term), groups or {}) or "", "term": str(term), **words, **ratios}
-                | {"p_value": float(estimate["p_value"]), "expected": sign, "verdict": _verdict(sign, scale, **ratios)}
-            )
-    frame = pd.DataFrame(rows)
+        frame = _frame_of(name, fitted, words, signs_of(expected_signs or {}, name), level)
+        if rows is not None:
+            counted_terms(frame, fitted, rows)
+        if rows is not None and univariable:
+            univariable_summaries(frame, fitted, rows, level)
+        if vif:
+            factors = variance_inflation(fitted.source)["factor"]
+            frame["vif"] = [factors[term] for term in frame["formula_term"]]
+        frames.append(frame)
+    whole = pd.concat(frames, ignore_index=True)
     # rows of a group stand together, groups in the order of their first row
-    order = frame.groupby(["model", "group"], sort=False).ngroup()
-    return HazardRatioTable(frame.iloc[np.argsort(order, kind="stable")].reset_index(drop=True), level, title)
+    order = whole.groupby(["model", "group"], sort=False).ngroup()
+    whole = whole.iloc[np.argsort(order, kind="stable")].reset_index(drop=True).assign(position=lambda f: range(len(f)))
+    whole["position"] = whole["position"].astype(float)
+    references, estimated = whole[whole["is_reference"]], whole[~whole["is_reference"]]
+    notes = [fitted.note(level_words(level)) for fitted in models.values()]
+    if univariable:
+        notes.append(
+            "Univariable: each term in a model of its own, on the same rows, with the same strata and clusters."
+        )
+    return HazardRatioTable(
+        estimated.drop(columns="is_reference").reset_index(drop=True),
+        level,
+        title,
+        references.drop(columns="is_reference").reset_index(drop=True),
+        layout,
+        tuple(f"{name}: {note}" if len(models) > 1 and i < len(models) else note
+              for i, (name, note) in enumerate(zip([*models, ""], notes, strict=False))),
+        {name: fitted.symbol for name, fitted in models.items()},
+        {name: fitted.ratio_name for name, fitted in models.items()},
+        emphasise,
+    )  # fmt: skip
 
 
-def _models(model: Any) -> dict[str, Any]:
-    if isinstance(model, Mapping):
-        models = {str(name): fitted for name, fitted in model.items()}
-    elif hasattr(model, "models_"):
-        models = dict(model.models_)
-    else:
-        models = {str(getattr(model, "cause_", "event")): model}
-    for fitted in models.values():
-        if not hasattr(fitted, "coef_"):
-            raise DataError(f"{type(fitted).__name__} has no coefficients; give fitted Cox models.")
-    return models
+def _frame_of(name: str, fitted: Fitted, words: dict[str, Any], signs: ByTerm, level: float) -> pd.DataFrame:
+    """Give the rows of a model, each reference level before the first level of its column that comes after it."""
+    summary, joint = fitted.summary(level), fitted.joint_p_values()
+    by_position = {j: term for term, columns in fitted.encoder_.columns_by_term().items() for j in columns}
+    labels = words["labels"]
+    rows: list[dict[str, Any]] = []
+    for position, (index, estimate) in enumerate(summary.iterrows()):
+        term = str(index)
+        shown = words_of(term, fitted, labels, words["units"])
+        scale = shown.pop("scale")
+        ratios = {c: float(estimate[c]) ** scale for c in RATIOS}
+        if scale < 0:
+            ratios["hr_lower"], ratios["hr_upper"] = ratios["hr_upper"], ratios["hr_lower"]
+        sign, factors = named(term, signs) or "", factors_of(term)
+        factor = factors[0]._replace(level=None, curve=None) if len(factors) > 1 else factors[0]
+        rows.append(
+            {"model": name, "group": named(term, words["groups"]) or "", "term": term, **shown, **ratios}
+            | {"p_value": float(estimate["p_value"]), "expected": sign, "verdict": verdict(sign, scale, **ratios)}
+            | {"column": factor.column if len(factors) == 1 else term, "level": factor.level or ""}
+            | {"level_label": labels.get(term, factor.level or "")}
+            | {"factor_label": labels.get(factor.column, plain_name(factor.column)), "curve": factor.curve is not None}
+            | {"formula_term": by_position[position], "p_term": joint[by_position[position]], "scale": scale}
+            | {"is_reference": False}
+        )
+    return pd.DataFrame(_with_references(rows, fitted))
 
 
-def known_names(model: Any) -> list[str]:
-    """Give the names by which terms of a fitted model can be spoken of: the terms, and columns of categories."""
-    names: dict[str, None] = {}
-    for term in map(str, model.coef_.index):
-        category = category_of(term)
-        names |= dict.fromkeys([term, category.column] if category else [term])
-    return list(names)
-
-
-def _columns_behind(model: Any) -> list[str]:
-    """Give the columns within interactions and curves: they can be labelled, but have no sign or unit of their own."""
-    return [factor.column for term in map(str, model.coef_.index) for factor in factors_of(term)]
-
-
-def _check_words(models: Mapping[str, Any], words: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-    """Refuse words for models or terms that are not there: a misspelt sign would never be checked."""
-    nested = any(isinstance(value, Mapping) for value in expected.values())
-    unknown = [name for name in expected if nested and name not in models]
-    if unknown:
-        raise DataError(f"expected_signs names no model: {unknown[0]!r}. {did_you_mean(unknown[0], list(models))}")
-    every = list(dict.fromkeys(name for fitted in models.values() for name in known_names(fitted)))
-    columns = [column for fitted in models.values() for column in _columns_behind(fitted)]
-    given = [
-        (argument, term, [*every, *columns] if argument == "labels" else every)
-        for argument, named in words.items()
-        for term in named or {}
-    ]
-    for model, fitted in models.items():
-        signs = expected.get(model, {}) if nested else {}
-        given += [(f"expected_signs of {model!r}", term, known_names(fitted)) for term in signs]
-    given += [("expected_signs", term, every) for term in expected if not nested]
-    for argument, term, known in given:
-        if term not in known:
-            raise DataError(
-                f"{argument} names {term!r}, which is no term of the model. {did_you_mean(str(term), known)}"
+def _with_references(rows: list[dict[str, Any]], fitted: Fitted) -> list[dict[str, Any]]:
+    """Put the reference level of each category among its levels, where the order of the levels has it."""
+    found: list[dict[str, Any]] = []
+    for column in dict.fromkeys(row["column"] if row["level"] else row["term"] for row in rows):
+        own = [row for row in rows if (row["column"] if row["level"] else row["term"]) == column]
+        levels = [str(v) for v in fitted.encoder_.levels_.get(column, [])] if own[0]["level"] else []
+        base = factors_of(own[0]["term"])[0].reference or (levels[0] if levels else None)
+        if own[0]["level"] and base is not None and base not in [row["level"] for row in own]:
+            term = own[0]["term"].removesuffix(f"{own[0]['level']}]") + f"{base}]"
+            ratios = dict.fromkeys(RATIOS, np.nan) | {"hazard_ratio": 1.0, "p_value": np.nan}
+            label = label_of(term, {}, {column: own[0]["factor_label"]})
+            marks = {"expected": "", "verdict": "", "is_reference": True}
+            at = levels.index(base) if base in levels else 0
+            own.insert(
+                at, own[0] | {"term": term, "level": base, "level_label": base, "label": label, **ratios, **marks}
             )
-
-
-def _signs_of(expected: Mapping[str, Any], model: str) -> ByTerm:
-    nested = any(isinstance(value, Mapping) for value in expected.values())
-    signs = expected.get(model, {}) if nested else expected
-    for term, sign in signs.items():
-        if sign not in ("+", "-", ""):
-            raise DataError(f"The expected sign of {term!r} is {sign!r}; give '+', '-' or ''.")
-    return dict(signs)
-
-
-def _named(term: str, words: Mapping[str, Any]) -> Any:
-    """Look a term up by its own name, or by the column whose category it is."""
-    if term in words:
-        return words[term]
-    category = category_of(term)
-    return words.get(category.column) if category else None
-
-
-def _words(term: str, model: Any, labels: ByTerm, units: Mapping[str, Unit]) -> dict[str, Any]:
-    """Give label, unit and scale (how many units of the column the ratio refers to) of a term."""
-    unit, levels = _named(term, units), getattr(model.encoder_, "levels_", {})
-    label = labels[term] if term in labels else label_of(term, levels, labels)
-    if category_of(term) and term not in labels:
-        unit = None
-    if unit is None:
-        return {"label": label, "per": "", "scale": 1.0}
-    scale, name = (1.0, unit) if isinstance(unit, str) else unit
-    if not np.isfinite(scale) or scale == 0:
-        raise DataError(f"The unit of {term!r} is {scale!r} {name}; give a finite number that is not zero.")
-    sign = "+" if scale > 0 else "\u2212"
-    per = name if name == "yes vs no" else f"per {sign}{abs(scale):,g} {name}".rstrip()
-    return {"label": label, "per": per, "scale": float(scale)}
-
-
-def _verdict(sign: str, scale: float, hazard_ratio: float, hr_lower: float, hr_upper: float) -> str:
-    if not sign:
-        return NO_SIGN
-    if not hr_lower <= hr_upper or hr_lower <= 1 <= hr_upper:
-        return UNCLEAR
-    raises = hazard_ratio > 1 if scale > 0 else hazard_ratio < 1
-    return EXPECTED if raises == (sign == "+") else CONTRARY
+        found += own
+    return found

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from churnsurv.messages import counted
+
 
 def percent(value: float, digits: int = 1) -> str:
     """Give "12.3%"."""
@@ -78,6 +80,15 @@ def ratio_sentence(subject: str, row: dict[str, Any], inline: str, of: str) -> s
 def are(count: int) -> str:
     """Give "1 is", "3 are"."""
     return f"{count} {'is' if count == 1 else 'are'}"
+
+
+def share_words(count: int, total: int, noun: str) -> str:
+    """Give "none of 26 tests is", "1 of 26 tests is", "3 of 26 tests are".
+
+    >>> share_words(0, 26, "test")
+    'none of 26 tests is'
+    """
+    return f"{count or 'none'} of {counted(total, noun)} {'is' if count < 2 else 'are'}"
 
 
 def listed(items: Sequence[str]) -> str:

@@ -79,3 +79,21 @@ def names_of_evidence(document: Mapping[str, Any]) -> dict[str, str]:
 def group_begins(groups: Sequence[str], position: int) -> bool:
     """Whether the row at this position is the first of its block of rows."""
     return bool(groups) and (position == 0 or groups[position] != groups[position - 1])
+
+
+def headings_over(columns: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
+    """Give the headings above those of the columns, with the number of columns that each spans; empty where there is none.
+
+    >>> headings_over([{"over": ""}, {"over": "Default"}, {"over": "Default"}])
+    [('', 1), ('Default', 2)]
+    """
+    if not any(column.get("over") for column in columns):
+        return []
+    spans: list[tuple[str, int]] = []
+    for column in columns:
+        over = column.get("over", "")
+        if spans and spans[-1][0] == over:
+            spans[-1] = (over, spans[-1][1] + 1)
+        else:
+            spans.append((over, 1))
+    return spans

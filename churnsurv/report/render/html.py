@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from churnsurv.plot.palette import DARK, LIGHT, TEXT_FONTS
-from churnsurv.report.render.cells import MARKS, cell_class, names_of_evidence, shown
+from churnsurv.report.render.cells import MARKS, cell_class, headings_over, names_of_evidence, shown
 
 #: asked after the named fonts, and for what they lack: whatever the reader's machine has
 _FALLBACK = "system-ui, sans-serif"
@@ -32,7 +32,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     made.filters |= {"shown": shown, "data_uri": data_uri, "cell_class": _class_attribute, "css_string": _css_string}
-    made.globals["marks"] = MARKS
+    made.globals |= {"marks": MARKS, "headings_over": headings_over}
     return made
 
 

@@ -50,6 +50,11 @@ def render_markdown(document: Mapping[str, Any]) -> dict[str, str]:
     return {"report.md": "\n".join(lines), **figures}
 
 
+def render_table(table: Mapping[str, Any]) -> str:
+    """Give one table alone."""
+    return "\n".join([*_table(table, {})[2:], ""])
+
+
 def figure_file(figure: Mapping[str, Any]) -> str:
     """Give the name of a figure's file: its number, and its key as far as it is plain letters."""
     key = re.sub(r"[^a-z0-9]+", "-", figure["key"].lower()).strip("-")
@@ -67,8 +72,11 @@ def _target(key: str) -> str:
 def _table(block: Mapping[str, Any], _names: Mapping[str, str]) -> list[str]:
     columns, groups = block["columns"], block["groups"]
     pairs = block["style"] == "pairs"
-    lines = [_target(block["key"]), "", f"**Table {block['number']}.** {escaped(block['title'])}", ""]
-    lines.append(_row(["" if pairs else escaped(column["label"]) for column in columns]))
+    number = f"**Table {block['number']}.** " if block["number"] else ""
+    lines = [_target(block["key"]), "", f"{number}{escaped(block['title'])}", ""]
+    # a pipe table has one line of headings
+    heads = [": ".join(part for part in (c.get("over"), c["label"]) if part) for c in columns]
+    lines.append(_row(["" if pairs else escaped(head) for head in heads]))
     lines.append(_row([":---" if column["format"] == "text" else "---:" for column in columns]))
     for position, row in enumerate(block["rows"]):
         if group_begins(groups, position):

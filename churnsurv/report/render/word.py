@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from churnsurv.exceptions import ConfigError
-from churnsurv.report.render.cells import MARKS, cell_class, group_begins, names_of_evidence, shown
+from churnsurv.report.render.cells import MARKS, cell_class, group_begins, headings_over, names_of_evidence, shown
 
 if TYPE_CHECKING:
     from docx.document import Document
@@ -159,6 +159,7 @@ class _Writer:
         table = self.document.add_table(rows=0, cols=len(formats))
         self.parts.ruled(table)
         if heads:
+            self._over(table, layout.get("columns", ()))
             row = table.add_row()
             self.parts.whole(row, header=True)
             for cell, text, format in zip(row.cells, heads, formats, strict=True):
@@ -178,6 +179,22 @@ class _Writer:
                 self._cell(cell, text, cell_class(value, format), bold=position in layout["emphasis"])
         self._widths(table, [heads, *texts] if heads else texts)
         self.document.add_paragraph().paragraph_format.space_after = Pt(0)
+
+    def _over(self, table: Any, columns: Sequence[Mapping[str, Any]]) -> None:
+        """Write the headings that columns share above those of the columns."""
+        spans = headings_over(columns)
+        if not spans:
+            return
+        from docx.enum.text import WD_ALIGN_PARAGRAPH
+
+        row = table.add_row()
+        self.parts.whole(row, header=True)
+        first, cells = 0, row.cells
+        for name, span in spans:
+            merged = cells[first].merge(cells[first + span - 1])
+            self._cell(merged, name, "", bold=True)
+            merged.paragraphs[0].alignment = WD_ALIGN_PARAGRAPH.CENTER
+            first += span
 
     def _cell(self, cell: Any, text: str, look: str, *, bold: bool = False) -> None:
         from docx.enum.text import WD_ALIGN_PARAGRAPH
@@ -200,8 +217,11 @@ class _Writer:
         for column, width in zip(table.columns, widths, strict=True):
             column.width = width
         for row in table.rows:
-            for cell, width in zip(row.cells, widths, strict=True):
-                cell.width = width if len(row._tr.tc_lst) > 1 else whole
+            cells = row.cells
+            for cell, width in zip(cells, widths, strict=True):
+                # a cell that spans columns is in the row once for each
+                spanned = sum(w for other, w in zip(cells, widths, strict=True) if other._tc is cell._tc)
+                cell.width = width if cell.grid_span == 1 else spanned if len(row._tr.tc_lst) > 1 else whole
 
     def _figure(self, block: Mapping[str, Any]) -> None:
         from docx.shared import Length

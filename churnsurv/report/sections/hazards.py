@@ -14,30 +14,42 @@ from churnsurv.report.disclosure import count_words, is_small, told
 from churnsurv.report.figures import drawn
 from churnsurv.report.hazard_ratios import CONTRARY, EXPECTED, UNCLEAR, HazardRatioTable
 from churnsurv.report.headlines import headline
+from churnsurv.report.sections.hazard_extras import baseline, curves, fine_gray, univariable
+from churnsurv.report.sections.specification import specification
 from churnsurv.report.words import are, listed, ratio_words
 
-TITLE = "Hazard ratios"
+TITLE = "Specification and hazard ratios"
 
 METHODS = (
     "Methods: partial likelihood on loan age with late entry; intervals and p-values are Wald's, with a robust variance by "
-    "customer, each term by itself. Assumed and not tested here: hazards are proportional (a ratio is the same at every age), "
-    "numeric covariates act linearly on the log hazard, and censoring and late entry are independent of the risk of leaving "
-    "given the covariates."
+    "customer, each term by itself. Assumed: hazards are proportional (a ratio is the same at every age), numeric covariates "
+    "act linearly on the log hazard, and censoring and late entry are independent of the risk of leaving given the "
+    "covariates; the section on assumptions examines what of it the data can tell."
 )
 
 
 def hazards(analysis: Analysis) -> Part:
     """Say which covariates go with leaving sooner or later."""
-    blocks: list[Block] = [Text(_reading(analysis)), *_left_out(analysis), Text(METHODS, "note")]
+    main = analysis.config.main_cause
+    blocks: list[Block] = [
+        Text(_reading(analysis)),
+        *specification(analysis),
+        *_left_out(analysis),
+        Text(METHODS, "note"),
+    ]
     headlines: list[Headline] = []
     for cause in analysis.config.spells.cause_names:
         ratios = replace(analysis.hazard_ratios.of(cause), title=f"Hazard ratios of {cause}")
         blocks += [Text(cause.capitalize(), "subheading"), Text(_found(ratios, cause))]
         blocks.append(_table(ratios, analysis, cause))
         blocks.append(_figure(ratios, cause))
+        blocks.extend(curves(analysis, cause))
         blocks.extend(_findings(ratios, analysis, cause))
-        if cause == analysis.config.main_cause:
+        if cause == main:
             headlines.extend(_headline(ratios, cause))
+            blocks.extend(univariable(analysis, cause) if analysis.config.model.univariable else ())
+            blocks.extend(fine_gray(analysis, cause) if analysis.config.model.fine_gray else ())
+    blocks += [Text("Baseline", "subheading"), *baseline(analysis)]
     return Part(Section("hazard-ratios", TITLE, tuple(blocks)), tuple(headlines))
 
 
@@ -94,13 +106,14 @@ def _table(ratios: HazardRatioTable, analysis: Analysis, cause: str) -> Table:
     model = analysis.model.models_[cause]
     smallest = analysis.config.smallest_cell
     per = "" if is_small(model.n_events_, smallest) else f", {model.n_events_ / len(model.coef_):.1f} per coefficient"
-    note = f"{told(model.n_events_, 'event', smallest).capitalize()} of {cause}{per}."
+    note = "p beside the name of a category: Wald's test of all its levels. " if len(ratios.references) else ""
+    note += f"{told(model.n_events_, 'event', smallest).capitalize()} of {cause}{per}."
     if (ratios.frame["expected"] != "").any():
         note += (
             " Sign check: compares the interval with the sign stated in the configuration before fitting; \u201cnot "
             "distinguishable\u201d when the interval includes 1, a dash when no sign was stated."
         )
-    return replace(ratios.to_table(f"ratios-{cause}"), notes=(note,))
+    return replace(ratios.to_table(f"ratios-{cause}", smallest=smallest), notes=(note,))
 
 
 def _figure(ratios: HazardRatioTable, cause: str) -> Figure:
@@ -113,7 +126,7 @@ def _figure(ratios: HazardRatioTable, cause: str) -> Figure:
         f"Forest plot of the hazard ratios of {cause}",
         lambda ax: forest(ratios, ax=ax),
         width=4.0,
-        height=forest_height(frame),
+        height=forest_height(ratios),
         alt=f"Forest plot of {counted(len(frame), 'hazard ratio')} of {cause}."
         + (f" Farthest from 1: {listed(said)}." if said else " No interval excludes 1."),
         caption=f"The ratios of {{ref:ratios-{cause}}} on a logarithmic axis. Grey: the interval includes 1; blue: not.",

@@ -5,6 +5,7 @@ Every key has a description, which ``docs/report-configuration.md`` repeats.
 
 from __future__ import annotations
 
+from churnsurv.report.settings.assumptions import Assumptions
 from churnsurv.report.settings.attrition import Incidence
 from churnsurv.report.settings.data_quality import DataQuality
 from churnsurv.report.settings.evaluation import Evaluation, Forest
@@ -15,6 +16,7 @@ from churnsurv.report.settings.model import ModelSettings, Term, Thresholds
 from churnsurv.report.settings.sections import Sections
 
 __all__ = [
+    "Assumptions",
     "Benchmark",
     "DataFiles",
     "DataQuality",

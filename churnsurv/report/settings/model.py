@@ -24,6 +24,10 @@ class ModelSettings(SettingsTable):
     formula: str | None = Field(default=None, description="right-hand side of a formula, in place of the plain columns")
     strata: tuple[str, ...] = Field(default=(), description="columns with a baseline hazard of their own")
     ties: Literal["efron", "breslow"] = Field(default="efron", description="rule for exits at the same age")
+    univariable: bool = Field(default=False, description="show each term of main_cause in a model of its own as well")
+    fine_gray: bool = Field(
+        default=False, description="show the subdistribution hazard ratios of main_cause (Fine and Gray) as well"
+    )
 
     def columns(self) -> tuple[str, ...]:
         """Give the covariates and strata."""
@@ -56,5 +60,23 @@ class Thresholds(SettingsTable):
 
     contrary_signs: int = Field(
         default=0, ge=0, description="signs contrary to expectation that are let pass, by cause"
+    )
+    least_events_per_parameter: float = Field(
+        default=10.0, ge=0, description="least number of exits per coefficient of a Cox model"
+    )
+    max_vif: float = Field(default=5.0, ge=1, description="most variance inflation of a term by the other covariates")
+    most_change_over_time: float = Field(
+        default=1.5,
+        ge=1,
+        description="most factor by which a hazard ratio may change over time, where the test rejects",
+    )
+    most_departure_from_line: float = Field(
+        default=1.25, ge=1, description="most factor by which the hazard may depart from a line, where the test rejects"
+    )
+    most_influence: float = Field(
+        default=1.0, gt=0, description="standard errors by which one customer may move a coefficient"
+    )
+    most_tie_shift: float = Field(
+        default=0.5, gt=0, description="standard errors by which the rule for ties may move a coefficient"
     )
     least_concordance: float = Field(default=0.55, ge=0.5, le=1, description="least Harrell's C of the Cox models")

@@ -18,6 +18,9 @@ class Sections(ConfigTable):
     portfolio: bool | None = Field(default=None, description="loans in and out, the clean-up, exits by quarter")
     attrition: bool | None = Field(default=None, description="probability of leaving by cause, vintage and segment")
     hazard_ratios: bool | None = Field(default=None, description="specification and hazard ratios of the Cox models")
+    assumptions: bool | None = Field(
+        default=None, description="whether what the Cox models assume holds, and how far not"
+    )
     evaluation: bool | None = Field(default=None, description="prediction on a later period; needs [evaluation]")
     interventions: bool | None = Field(default=None, description="effects; needs [[interventions]]")
     provenance: bool | None = Field(default=None, description="hashes, versions, configuration as used")
