@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +19,7 @@ from churnsurv.exceptions import ChurnSurvError, ConfigError
 from churnsurv.report.config import ReportConfig
 from churnsurv.report.content import Headline, Section
 from churnsurv.report.hazard_ratios import HazardRatioTable, Unit, hazard_ratio_table, known_names
+from churnsurv.report.regimes import Regime, read_regime
 from churnsurv.report.settings import Term
 
 
@@ -29,6 +30,8 @@ class Part:
     section: Section
     headlines: tuple[Headline, ...] = ()
     notices: tuple[str, ...] = ()
+    #: it holds nothing but the reason why it could not be made
+    failed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +47,8 @@ class Analysis:
         All spells up to the date of the report, and those whose covariates are known.
     cut : dict
         What lies after the date of the report: number of spells, and of exits by cause; empty when nothing does.
+    parts : list of Part
+        The sections made so far; that on limitations tells what they warned of.
     """
 
     config: ReportConfig
@@ -51,21 +56,31 @@ class Analysis:
     spells: Spells
     complete: Spells
     cut: dict[str, int] = field(default_factory=dict)
+    parts: list[Part] = field(default_factory=list)
+
+    @cached_property
+    def regime(self) -> Regime:
+        """The words of the regime."""
+        return read_regime(self.config.regime)
 
     @property
     def covariates(self) -> list[str]:
         """Names of the covariates of the models."""
         return list(self.config.model.covariates or self.config.spells.covariate_names)
 
+    @property
+    def model_columns(self) -> list[str]:
+        """Columns that the models are fitted to, strata among them."""
+        return list(dict.fromkeys([*self.covariates, *self.config.model.strata]))
+
     @cached_property
     def model(self) -> CauseSpecificCox:
         """Cause-specific Cox models of all complete spells, clustered by customer."""
         settings = self.config.model
-        columns = [*self.covariates, *(name for name in settings.strata if name not in self.covariates)]
         with named("[model] the cause-specific Cox models"):
             model = CauseSpecificCox(settings.formula, ties=settings.ties)
             return model.fit(
-                self.complete.frame[columns],
+                self.complete.frame[self.model_columns],
                 self.complete.y,
                 strata=list(settings.strata) or None,
                 cluster=self.complete.groups,
@@ -179,7 +194,7 @@ def noticed(make: Callable[[Analysis], Part], analysis: Analysis) -> Part:
         warnings.simplefilter("always")
         part = make(analysis)
     told = dict.fromkeys(str(w.message) for w in caught if _is_ours(w.category))
-    return Part(part.section, part.headlines, (*part.notices, *told))
+    return replace(part, notices=(*part.notices, *told))
 
 
 def _is_ours(category: type[Warning]) -> bool:

@@ -14,12 +14,18 @@ from pydantic import Field, field_validator
 from churnsurv.data.config import ConfigTable, did_you_mean, read_toml
 from churnsurv.data.rules import SpellRules
 from churnsurv.exceptions import ConfigError
+from churnsurv.report.regimes import read_regime
 from churnsurv.report.settings import (
     DataFiles,
+    Definitions,
+    EarlyWarning,
     Evaluation,
+    Governance,
     Incidence,
     Intervention,
+    Limitation,
     ModelSettings,
+    Overrides,
     RandomisedOffer,
     Sections,
     Term,
@@ -51,10 +57,14 @@ class ReportConfig(ConfigTable):
         Counts from 1 to one less are not shown; 0 or 1 shows all.
     level : float
         Confidence level of all intervals.
-    data, spells, model, terms, incidence, evaluation, interventions, thresholds, sections
+    regime : str
+        Headings and required sections: a name of :mod:`churnsurv.report.regimes`, or the path of a file.
+    data, spells, model, terms, incidence, evaluation, interventions, thresholds, governance, definitions, early_warning, \
+overrides, limitations, sections
         The tables of the file: :class:`DataFiles`, :class:`churnsurv.data.SpellRules`, :class:`ModelSettings`,
         :class:`Term` by covariate, :class:`Incidence`, :class:`Evaluation`, a list of :class:`RandomisedOffer` and
-        :class:`StaggeredRollout`, :class:`Thresholds`, :class:`Sections`.
+        :class:`StaggeredRollout`, :class:`Thresholds`, :class:`Governance`, :class:`Definitions`, :class:`EarlyWarning`,
+        :class:`Overrides`, a list of :class:`Limitation`, :class:`Sections`.
 
     Examples
     --------
@@ -74,6 +84,9 @@ class ReportConfig(ConfigTable):
     safety_cause: str | None = Field(default=None, description="cause that interventions must not raise")
     smallest_cell: int = Field(default=5, ge=0, description="counts from 1 to one less are not shown; 0 or 1: all are")
     level: float = Field(default=0.95, gt=0, lt=1, description="confidence level of all intervals")
+    regime: str = Field(
+        default="generic", description="sr26-2, ss1-23, ecb, generic, or the path of a TOML file of your own"
+    )
     data: DataFiles = Field(description="see [data]")
     spells: SpellRules = Field(description="see [spells]")
     model: ModelSettings = Field(default=ModelSettings(), description="see [model]")
@@ -82,6 +95,11 @@ class ReportConfig(ConfigTable):
     evaluation: Evaluation | None = Field(default=None, description="see [evaluation]")
     interventions: tuple[Intervention, ...] = Field(default=(), description="see [[interventions]]")
     thresholds: Thresholds = Field(default=Thresholds(), description="see [thresholds]")
+    governance: Governance | None = Field(default=None, description="see [governance]")
+    definitions: Definitions = Field(default=Definitions(), description="see [definitions]")
+    early_warning: EarlyWarning | None = Field(default=None, description="see [early_warning]")
+    overrides: Overrides | None = Field(default=None, description="see [overrides]")
+    limitations: tuple[Limitation, ...] = Field(default=(), description="see [[limitations]]")
     sections: Sections = Field(default=Sections(), description="see [sections]")
 
     @field_validator("terms", mode="before")
@@ -141,6 +159,8 @@ class ReportConfig(ConfigTable):
             raise ConfigError(
                 "[[interventions]] lists a randomised offer: give the table of assignments as [data] interventions."
             )
+        if self.data.overrides is not None and self.overrides is None:
+            raise ConfigError("[data] overrides is given without [overrides]: add that table; it may be empty.")
 
     def _tables(self) -> list[SettingsTable]:
         """Give the tables that name columns and causes."""
@@ -168,6 +188,7 @@ class ReportConfig(ConfigTable):
         plain = self.model_dump(mode="json", exclude_none=True)
         if self.model.formula is None:
             plain["model"]["covariates"] = list(self.model.covariates or self.spells.covariate_names)
+        plain["regime"] = Path(self.regime).name
         plain["data"] = {role: path.name for role, path in self.data.files().items()}
         return plain
 
@@ -191,8 +212,12 @@ def read_config(config: str | Path | ReportConfig) -> ReportConfig:
     document = read_toml(path)
     data = document.get("data")
     if isinstance(data, dict):
-        document["data"] = {role: _located(value, role, path) for role, value in data.items()}
+        document["data"] = {role: _located(value, f"[data] {role}", path) for role, value in data.items()}
+    regime = document.get("regime")
+    if isinstance(regime, str) and regime.endswith(".toml"):
+        document["regime"] = _located(regime, "regime", path)
     parsed = ReportConfig(**document)
+    read_regime(parsed.regime)
     for role, file in parsed.data.files().items():
         if not file.exists():
             given = data[role] if isinstance(data, dict) else file
@@ -203,7 +228,7 @@ def read_config(config: str | Path | ReportConfig) -> ReportConfig:
     return parsed
 
 
-def _located(value: Any, role: str, path: Path) -> Any:
+def _located(value: Any, key: str, path: Path) -> Any:
     """Give a path with variables filled in, relative paths from the folder of the configuration file."""
     if not isinstance(value, str):
         return value
@@ -212,7 +237,7 @@ def _located(value: Any, role: str, path: Path) -> Any:
         name = match["name"]
         if not os.environ.get(name):
             raise ConfigError(
-                f"[data] {role} = {value!r} in {str(path)!r} uses the environment variable {name}, which is not set. "
+                f"{key} = {value!r} in {str(path)!r} uses the environment variable {name}, which is not set. "
                 f"Set it, e.g. export {name}=/path/to/the/data."
             )
         return os.environ[name]

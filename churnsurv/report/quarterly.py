@@ -13,6 +13,7 @@ from churnsurv.report.config import ReportConfig, read_config
 from churnsurv.report.content import Block, Column, Finding, Report, Section, Table, Text
 from churnsurv.report.contents import chapters_of, made
 from churnsurv.report.headlines import headline_table
+from churnsurv.report.regimes import renamed, with_requirements
 from churnsurv.report.sections.portfolio import exits_shown
 from churnsurv.report.sections.provenance import data_hash, provenance_record
 from churnsurv.report.words import listed
@@ -64,10 +65,10 @@ def build(config: str | Path | ReportConfig, *, progress: bool = False) -> Repor
             bar.update()
 
         analysis = analyse(settings, step)
-        parts = []
         for chapter in chapters:
             step(chapter.key)
-            parts.append(made(chapter, analysis))
+            analysis.parts.append(made(chapter, analysis))
+    parts = with_requirements(renamed(analysis.parts, analysis.regime), analysis.regime)
     record = provenance_record(analysis)
     return Report(
         title=settings.title,
@@ -89,12 +90,23 @@ def _facts(analysis: Analysis, hash_of_data: str) -> tuple[tuple[str, str], ...]
     ends = last.to_period("M" if config.unit == "month" else "Q").end_time
     return (
         *_model_fact(analysis),
+        *_governance_facts(config),
         ("Data as of", f"{config.as_of:%d %B %Y}"),
         ("Loans", f"{frame['loan_id'].nunique():,}"),
         ("Exits", listed(counts)),
         ("Observed", f"{first:%B %Y} to {ends:%B %Y}"),
         ("Data hash", hash_of_data[:16]),
     )
+
+
+def _governance_facts(config: ReportConfig) -> list[tuple[str, str]]:
+    if config.governance is None:
+        return []
+    given = config.governance
+    model = " ".join(
+        word for word in (given.model_id, given.model_version and f"version {given.model_version}") if word
+    )
+    return [(name, value) for name, value in (("Inventory", model), ("Classification", given.classification)) if value]
 
 
 def _model_fact(analysis: Analysis) -> list[tuple[str, str]]:

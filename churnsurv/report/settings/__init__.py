@@ -8,17 +8,33 @@ from __future__ import annotations
 from churnsurv.report.settings.attrition import Incidence
 from churnsurv.report.settings.evaluation import Evaluation, Forest
 from churnsurv.report.settings.files import DataFiles
+from churnsurv.report.settings.governance import (
+    Change,
+    Definitions,
+    EarlyWarning,
+    Governance,
+    Limitation,
+    Override,
+    Overrides,
+)
 from churnsurv.report.settings.interventions import Intervention, RandomisedOffer, StaggeredRollout
 from churnsurv.report.settings.model import ModelSettings, Term, Thresholds
 from churnsurv.report.settings.sections import Sections
 
 __all__ = [
+    "Change",
     "DataFiles",
+    "Definitions",
+    "EarlyWarning",
     "Evaluation",
     "Forest",
+    "Governance",
     "Incidence",
     "Intervention",
+    "Limitation",
     "ModelSettings",
+    "Override",
+    "Overrides",
     "RandomisedOffer",
     "Sections",
     "StaggeredRollout",
