@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from churnsurv.exceptions import ChurnSurvError, ConfigError
@@ -77,7 +78,8 @@ def chapters_of(config: ReportConfig) -> list[Chapter]:
 def made(chapter: Chapter, analysis: Analysis) -> Part:
     """Make a section; one that fails becomes a red finding with the reason, so that the others stand."""
     try:
-        return noticed(chapter.make, analysis)
+        part = noticed(chapter.make, analysis)
+        return replace(part, notices=tuple(without_ids(notice, analysis) for notice in part.notices))
     except Exception as error:
         if os.environ.get("CHURNSURV_TRACEBACK"):
             traceback.print_exc()

@@ -26,18 +26,15 @@ class Sign:
     Attributes
     ----------
     column, label : str
-    high : bool
-        Whether high values are the bad ones.
-    limit : float
-        Where the worst tenth of today's loans begins.
+    begins : str
+        Which values are in the worst tenth of today's loans.
     shown : array of bool
         Which of today's loans are in it, and worse than the median: where most loans share the worst value, it is no sign.
     """
 
     column: str
     label: str
-    high: bool
-    limit: float
+    begins: str
     shown: NDArray[np.bool_]
 
 
@@ -53,13 +50,21 @@ def early_signs(frame: pd.DataFrame, analysis: Analysis, settings: EarlyWarning)
             continue
         values = frame[column].to_numpy(dtype=float) * (1 if direction == "+" else -1)
         limit = float(np.nanquantile(values, 1 - WORST, method="higher"))
-        shown = (values >= limit) & (values > np.nanmedian(values))
+        middle = float(np.nanmedian(values))
+        shown = (values >= limit) & (values > middle)
         terms = analysis.config.terms
         label = (terms[column].label if column in terms else None) or plain_name(column)
         if column in known.index and column not in terms:
             label = str(known.loc[column, "label"])
-        signs.append(Sign(column, label, direction == "+", limit if direction == "+" else -limit, shown))
+        signs.append(Sign(column, label, _begins(limit, middle, high=direction == "+"), shown))
     return signs
+
+
+def _begins(limit: float, middle: float, *, high: bool) -> str:
+    """Say which values are bad, where `limit` and `middle` have the sign of "high is bad"."""
+    if limit > middle:
+        return f"from {limit:.4g}" if high else f"up to {-limit:.4g}"
+    return f"above {middle:.4g}" if high else f"below {-middle:.4g}"
 
 
 def _direction(column: str, known: pd.DataFrame, analysis: Analysis) -> str:

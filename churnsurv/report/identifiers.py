@@ -57,8 +57,10 @@ def hashed_ids(ids: Iterable[Any], salt: str) -> list[str]:
     missing = sum(name is None for name in names)
     if missing:
         raise DataError(f"{counted(missing, 'identifier')} missing or no whole number: give text or whole numbers.")
-    key = salt.encode()
-    return [hmac.new(key, str(name).encode(), hashlib.sha256).hexdigest()[:DIGITS] for name in names]
+    key = salt.encode(errors="surrogatepass")
+    return [
+        hmac.new(key, str(name).encode(errors="surrogatepass"), hashlib.sha256).hexdigest()[:DIGITS] for name in names
+    ]
 
 
 def _name(value: Any) -> str | None:

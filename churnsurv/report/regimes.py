@@ -135,15 +135,15 @@ def _requirements(parts: Sequence[Part], regime: Regime) -> tuple[Block, ...]:
         state = "missing" if part is None else "failed" if part.failed else "included"
         rows.append((name, state))
         if state != "included":
-            what = "is not in the report" if part is None else "could not be made"
+            switch = key.replace("-", "_")
+            said = (
+                f"is not in the report. Switch it on ([sections] {switch}) and give the table that it needs."
+                if part is None
+                else "could not be made. The section gives the reason."
+            )
             findings.append(
                 Finding(
-                    f"The section \u201c{name}\u201d, which {regime.title} asks for, {what}. "
-                    + (
-                        f"Switch {key!r} on, and give the table of the configuration that it needs."
-                        if part is None
-                        else "The section gives the reason."
-                    ),
+                    f"The section \u201c{name}\u201d, which {regime.title} asks for, {said}",
                     "amber" if part is None else "red",
                     f"every section required by {regime.title}",
                     "requirements",

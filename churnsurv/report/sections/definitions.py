@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from churnsurv.data.reasons import LOANS_IN, REASONS
+from churnsurv.data.reasons import LOANS_IN, excluded_by
 from churnsurv.data.rule_tables import Condition, ExitRule
 from churnsurv.data.rules import MATURED, OPEN, SpellRules
 from churnsurv.report import forms
 from churnsurv.report.analysis import Analysis, Part
 from churnsurv.report.content import Block, Cell, Column, Finding, Section, Table, Text
-from churnsurv.report.disclosure import notes_if_hidden
+from churnsurv.report.disclosure import HIDDEN, is_small, notes_if_hidden
 from churnsurv.report.sections.portfolio import exits_shown
 from churnsurv.report.words import listed, periods
 
@@ -29,9 +29,8 @@ _GLOSSARY = (
 
 def definitions(analysis: Analysis) -> Part:
     """Say what the model is for, which exits are events, what is censored, and how time is counted."""
-    config, rules = analysis.config, analysis.config.spells
+    rules = analysis.config.spells
     blocks: list[Block] = [
-        *([Text(config.purpose)] if config.purpose else []),
         forms.pairs("use", "Purpose and use", _uses(analysis)),
         *_use_finding(analysis),
         Text("Events and censoring", "subheading"),
@@ -188,13 +187,15 @@ def _population(analysis: Analysis) -> Table:
     """Show which loans are in the report, and why others are not."""
     config, rules = analysis.config, analysis.config.spells
     shown = exits_shown(analysis.spells, config.smallest_cell)
-    left_out = [reason for reason in shown if reason in analysis.spells.left_out or reason in REASONS[3:]]
     rows: list[tuple[Cell, ...]] = [("Loans given", "all rows of the loan table", shown[LOANS_IN])]
-    for reason in left_out:
-        rows.append((f"Without: {reason}", "no spell can be made of it", shown[reason]))
     for column, values in rules.exclude.items():
-        if not any(f"excluded by {column}" in str(row[0]) for row in rows):
-            rows.append((f"Without: excluded by {column}", f"{column} = {' or '.join(str(v) for v in values)}", 0))
+        rule = f"{column} = {' or '.join(str(v) for v in values)}"
+        rows.append((f"Left out: {excluded_by(column)}", rule, shown.get(excluded_by(column), 0)))
+    others = [reason for reason in analysis.spells.left_out if reason not in map(excluded_by, rules.exclude)]
+    rows += [(f"Left out: {reason}", "no spell can be made of it", shown[reason]) for reason in others]
+    n = analysis.spells.frame["loan_id"].nunique()
+    kept: Cell = HIDDEN if is_small(analysis.spells.loans_in - n, config.smallest_cell) else n
+    rows.append(("In this report", "one spell or more", kept))
     columns = (Column("what", "Population"), Column("rule", "Rule"), Column("loans", "Loans", "integer"))
     notes = notes_if_hidden(rows, config.smallest_cell)
     return Table("population", "Population", columns, tuple(rows), notes=notes)

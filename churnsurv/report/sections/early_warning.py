@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import numpy as np
 import pandas as pd
@@ -84,12 +85,18 @@ def _reading(view: Outlook, analysis: Analysis, settings: EarlyWarning) -> str:
 
 def _left_out(view: Outlook, analysis: Analysis, settings: EarlyWarning) -> str:
     unit, smallest = analysis.config.unit, analysis.config.smallest_cell
+    lost = []
+    if view.n_incomplete:
+        lost.append(f"{told(view.n_incomplete, 'loan', smallest)} that lack a covariate")
+    if view.n_beyond:
+        lost.append(
+            f"{told(view.n_beyond, 'loan', smallest)} whose hazard is not known up to {periods(settings.horizon, unit)} from "
+            "now, being older then than any loan seen"
+        )
+    without = f"Without a prediction: {listed(lost)}. " if lost else ""
     return (
-        f"Without a prediction: {told(view.n_incomplete, 'loan', smallest)} that lack a covariate, and "
-        f"{told(view.n_beyond, 'loan', smallest)} for which no hazard is known up to {periods(settings.horizon, unit)} from "
-        "now, being older than any loan seen. "
-        "Covariates are taken to stay as they are, and a loan that reaches its scheduled end before the horizon can leave "
-        "only until then: its risk is somewhat too high."
+        f"{without}Covariates are taken to stay as they are. A loan that reaches its scheduled end before the horizon can "
+        "leave only until then: its risk is somewhat too high."
     )
 
 
@@ -114,7 +121,7 @@ def _list(
     frame = view.cohort.frame.iloc[rows].reset_index(drop=True)
     names = hashed_ids(frame["loan_id"], salt)
     reasons = _reasons(analysis, settings, view, frame, cause)
-    shown = [listed(flags) if (flags := [s.label for s in signs if s.shown[row]]) else "none" for row in rows]
+    shown = ["; ".join(s.label for s in signs if s.shown[row]) or "none" for row in rows]
     if settings.bands:
         risks: list[tuple[Cell, ...]] = [(band(r, settings.bands),) for r in view.risk[cause].to_numpy()[rows]]
         columns = [Column("risk", "Risk")]
@@ -170,13 +177,22 @@ def _reasons(analysis: Analysis, settings: EarlyWarning, view: Outlook, frame: p
     columns = analysis.model_columns
     added = term_contributions(model, frame[columns], reference=view.cohort.frame[columns])
     labels = {name: term.label for name, term in analysis.config.terms.items() if term.label is not None}
-    words = [label_of(str(term), {}, labels) for term in added.columns]
+    words = [_short(label_of(str(term), {}, labels)) for term in added.columns]
     found = []
     for values in np.exp(added.to_numpy()):
         top = [at for at in np.argsort(-values, kind="stable")[: settings.reasons] if values[at] >= LEAST_FACTOR]
-        each = [words[at] if settings.bands else f"{words[at]} (\u00d7{values[at]:.2f})" for at in top]
-        found.append(", ".join(each) or "age alone")
+        each = [words[at] if settings.bands else f"{words[at]} \u00d7{values[at]:.2f}" for at in top]
+        found.append("; ".join(each) or "age alone")
     return found
+
+
+def _short(label: str) -> str:
+    """Give a label without the remark in parentheses at its end.
+
+    >>> _short("Loyalty tier (0 to 3)")
+    'Loyalty tier'
+    """
+    return re.sub(r"\s*\([^()]*\)$", "", label) or label
 
 
 def _sign_table(signs: list[Sign], rows_of: dict[str, np.ndarray]) -> list[Block]:
@@ -188,7 +204,7 @@ def _sign_table(signs: list[Sign], rows_of: dict[str, np.ndarray]) -> list[Block
     rows: tuple[tuple[Cell, ...], ...] = tuple(
         (
             sign.label,
-            f"{'from' if sign.high else 'up to'} {sign.limit:.4g}",
+            sign.begins,
             float(sign.shown.mean()),
             *(float(sign.shown[rows].mean()) for rows in rows_of.values()),
         )

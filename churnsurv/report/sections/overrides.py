@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from churnsurv.exceptions import ChurnSurvError
 from churnsurv.messages import counted
 from churnsurv.report.adjustments import Adjustment, adjustments, union
 from churnsurv.report.analysis import Analysis, Part
@@ -159,7 +160,10 @@ def _effect(found: list[Adjustment], analysis: Analysis) -> list[Block]:
     known = [a for a in sized if a.loans is not None]
     if not known:
         return []
-    view = outlook(analysis, _horizon(analysis))
+    try:
+        view = outlook(analysis, _horizon(analysis))
+    except ChurnSurvError:  # the sections on the models say why; the decisions stand without them
+        return [Text("What the decisions move is not known: the models give no prediction for today's loans.")]
     cause = analysis.config.main_cause
     frame = view.cohort.frame
     # the model's own mean, and its shift, over the loans that have a prediction
