@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from churnsurv.report.config import ReportConfig, read_config
     from churnsurv.report.content import Figure, Finding, Report, Section, Table, Text
     from churnsurv.report.hazard_ratios import HazardRatioTable, hazard_ratio_table
+    from churnsurv.report.identifiers import hashed_ids
 
 __all__ = [
     "Figure",
@@ -24,6 +25,7 @@ __all__ = [
     "Section",
     "Table",
     "Text",
+    "hashed_ids",
     "hazard_ratio_table",
     "quarterly",
     "read_config",
@@ -31,6 +33,7 @@ __all__ = [
 
 _HOME = {
     "HazardRatioTable": "hazard_ratios",
+    "hashed_ids": "identifiers",
     "hazard_ratio_table": "hazard_ratios",
     "ReportConfig": "config",
     "read_config": "config",

@@ -24,6 +24,7 @@ from churnsurv.report.exit_counts import ExitCounts, exit_counts
 from churnsurv.report.hazard_ratios import HazardRatioTable, Unit, hazard_ratio_table
 from churnsurv.report.previous import fingerprint
 from churnsurv.report.ratio_models import known_names
+from churnsurv.report.regimes import Regime, read_regime
 from churnsurv.report.settings import Term
 
 #: small groups taken together
@@ -38,6 +39,8 @@ class Part:
     headlines: tuple[Headline, ...] = ()
     notices: tuple[str, ...] = ()
     first_page: tuple[str, ...] = ()
+    #: it holds nothing but the reason why it could not be made
+    failed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +56,8 @@ class Analysis:
         All spells up to the date of the report, and those whose covariates are known.
     cut : dict
         What lies after the date of the report: number of spells, and of exits by cause; empty when nothing does.
-    others : tuple of Part
-        The other sections, for one that is made after them and looks at their results.
+    parts : list of Part
+        The sections made so far, for one that is made after them and looks at their results.
     """
 
     config: ReportConfig
@@ -62,12 +65,22 @@ class Analysis:
     spells: Spells
     complete: Spells
     cut: dict[str, int] = field(default_factory=dict)
-    others: tuple[Part, ...] = ()
+    parts: list[Part] = field(default_factory=list)
+
+    @cached_property
+    def regime(self) -> Regime:
+        """The words of the regime."""
+        return read_regime(self.config.regime)
 
     @property
     def covariates(self) -> list[str]:
         """Names of the covariates of the models."""
         return list(self.config.model.covariates or self.config.spells.covariate_names)
+
+    @property
+    def model_columns(self) -> list[str]:
+        """Columns that the models are fitted to, strata among them."""
+        return list(dict.fromkeys([*self.covariates, *self.config.model.strata]))
 
     @cached_property
     def groups(self) -> dict[str, pd.Series]:
@@ -119,8 +132,7 @@ class Analysis:
 def model_rows(spells: Spells, analysis: Analysis) -> tuple[pd.DataFrame, Outcome, dict[str, Any]]:
     """Give covariates, outcome and row arguments with which the models are fitted to some spells."""
     strata = analysis.config.model.strata
-    columns = [*analysis.covariates, *(name for name in strata if name not in analysis.covariates)]
-    return spells.frame[columns], spells.y, {"strata": list(strata) or None, "cluster": spells.groups}
+    return spells.frame[analysis.model_columns], spells.y, {"strata": list(strata) or None, "cluster": spells.groups}
 
 
 def ratios(

@@ -15,15 +15,21 @@ from pydantic import Field, PrivateAttr, field_validator
 from churnsurv.data.config import ConfigTable, did_you_mean, read_toml
 from churnsurv.data.rules import SpellRules
 from churnsurv.exceptions import ConfigError
+from churnsurv.report.regimes import read_regime
 from churnsurv.report.settings import (
     Assumptions,
     Benchmark,
     DataFiles,
     DataQuality,
+    Definitions,
+    EarlyWarning,
     Evaluation,
+    Governance,
     Incidence,
     Intervention,
+    Limitation,
     ModelSettings,
+    Overrides,
     RandomisedOffer,
     Sections,
     Target,
@@ -58,11 +64,10 @@ class ReportConfig(ConfigTable):
         Counts from 1 to one less are not shown; 0 or 1 shows all.
     level : float
         Confidence level of all intervals.
-    data, spells, model, terms, incidence, targets, benchmarks, data_quality, evaluation, interventions, thresholds, sections
-        The tables of the file: :class:`DataFiles`, :class:`churnsurv.data.SpellRules`, :class:`ModelSettings`,
-        :class:`Term` by covariate, :class:`Incidence`, lists of :class:`Target` and :class:`Benchmark`,
-        :class:`DataQuality`, :class:`Evaluation`, a list of :class:`RandomisedOffer` and
-        :class:`StaggeredRollout`, :class:`Thresholds`, :class:`Sections`.
+    regime : str
+        Headings and required sections: a name of :mod:`churnsurv.report.regimes`, or the path of a file.
+    data, spells, model, terms, and every other field
+        The tables of the file (:mod:`churnsurv.report.settings`).
 
     Examples
     --------
@@ -83,6 +88,9 @@ class ReportConfig(ConfigTable):
     safety_cause: str | None = Field(default=None, description="cause that interventions must not raise")
     smallest_cell: int = Field(default=5, ge=0, description="counts from 1 to one less are not shown; 0 or 1: all are")
     level: float = Field(default=0.95, gt=0, lt=1, description="confidence level of all intervals")
+    regime: str = Field(
+        default="generic", description="sr26-2, ss1-23, ecb, generic, or the path of a TOML file of your own"
+    )
     data: DataFiles = Field(description="see [data]")
     spells: SpellRules = Field(description="see [spells]")
     model: ModelSettings = Field(default=ModelSettings(), description="see [model]")
@@ -95,6 +103,11 @@ class ReportConfig(ConfigTable):
     evaluation: Evaluation | None = Field(default=None, description="see [evaluation]")
     interventions: tuple[Intervention, ...] = Field(default=(), description="see [[interventions]]")
     thresholds: Thresholds = Field(default=Thresholds(), description="see [thresholds]")
+    governance: Governance | None = Field(default=None, description="see [governance]")
+    definitions: Definitions = Field(default=Definitions(), description="see [definitions]")
+    early_warning: EarlyWarning | None = Field(default=None, description="see [early_warning]")
+    overrides: Overrides | None = Field(default=None, description="see [overrides]")
+    limitations: tuple[Limitation, ...] = Field(default=(), description="see [[limitations]]")
     sections: Sections = Field(default=Sections(), description="see [sections]")
 
     @field_validator("terms", mode="before")
@@ -161,6 +174,8 @@ class ReportConfig(ConfigTable):
             raise ConfigError(
                 "[[interventions]] lists a randomised offer: give the table of assignments as [data] interventions."
             )
+        if self.data.overrides is not None and self.overrides is None:
+            raise ConfigError("[data] overrides is given without [overrides]: add that table; it may be empty.")
 
     def _tables(self) -> list[SettingsTable]:
         """Give the tables that name columns and causes."""
@@ -198,6 +213,7 @@ class ReportConfig(ConfigTable):
         plain = self.model_dump(mode="json", exclude_none=True)
         if self.model.formula is None:
             plain["model"]["covariates"] = list(self.model.covariates or self.spells.covariate_names)
+        plain["regime"] = Path(self.regime).name
         plain["data"] = {role: path.name for role, path in self.data.files().items()}
         if self.previous is not None:
             plain["previous"] = Path(self.previous).name
@@ -228,7 +244,11 @@ def read_config(config: str | Path | ReportConfig) -> ReportConfig:
     if "previous" in document:
         given["previous"] = document["previous"]
         document["previous"] = _located(document["previous"], "previous", path)
+    regime = document.get("regime")
+    if isinstance(regime, str) and regime.endswith(".toml"):
+        document["regime"] = _located(regime, "regime", path)
     parsed = ReportConfig(**document)
+    read_regime(parsed.regime)
     files = {f"[data] {role}": file for role, file in parsed.data.files().items()}
     if parsed.previous is not None:
         files["previous"] = Path(parsed.previous)

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import os
-import re
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from churnsurv.exceptions import ChurnSurvError, ConfigError
 from churnsurv.report.analysis import Analysis, Part, noticed
 from churnsurv.report.content import Finding, Section
+from churnsurv.report.identifiers import without_ids
 from churnsurv.report.sections import (
     assumptions,
     attrition,
     changes,
+    definitions,
+    early_warning,
     evaluation,
     hazards,
     interventions,
+    limitations,
+    overrides,
     portfolio,
     provenance,
+    sign_off,
 )
 
 if TYPE_CHECKING:
@@ -42,6 +48,8 @@ class Chapter(NamedTuple):
 
 #: in the order of reading, after the first page
 CHAPTERS = (
+    Chapter("sign-off", sign_off.TITLE, sign_off.sign_off, "governance"),
+    Chapter("definitions", definitions.TITLE, definitions.definitions),
     Chapter("changes", changes.TITLE, changes.changes, "previous", last=True),
     Chapter("portfolio", portfolio.TITLE, portfolio.portfolio),
     Chapter("attrition", attrition.TITLE, attrition.attrition),
@@ -49,6 +57,9 @@ CHAPTERS = (
     Chapter("assumptions", assumptions.TITLE, assumptions.assumptions),
     Chapter("evaluation", evaluation.TITLE, evaluation.evaluation, "evaluation"),
     Chapter("interventions", interventions.TITLE, interventions.interventions, "interventions"),
+    Chapter("early-warning", early_warning.TITLE, early_warning.early_warning, "early_warning"),
+    Chapter("overrides", overrides.TITLE, overrides.overrides, "overrides"),
+    Chapter("limitations", limitations.TITLE, limitations.limitations, last=True),
     Chapter("provenance", provenance.TITLE, provenance.provenance),
 )
 
@@ -75,7 +86,8 @@ def chapters_of(config: ReportConfig) -> list[Chapter]:
 def made(chapter: Chapter, analysis: Analysis) -> Part:
     """Make a section; one that fails becomes a red finding with the reason, so that the others stand."""
     try:
-        return noticed(chapter.make, analysis)
+        part = noticed(chapter.make, analysis)
+        return replace(part, notices=tuple(without_ids(notice, analysis) for notice in part.notices))
     except Exception as error:
         if os.environ.get("CHURNSURV_TRACEBACK"):
             traceback.print_exc()
@@ -87,22 +99,4 @@ def made(chapter: Chapter, analysis: Analysis) -> Part:
             "every section of the configuration can be made",
             chapter.key,
         )
-        return Part(Section(chapter.key, chapter.title, (finding,)))
-
-
-def without_ids(text: str, analysis: Analysis) -> str:
-    """Give a message without the identifiers of loans and customers, which a report must not hold.
-
-    Short numbers are identifiers in parentheses only, where messages give examples; elsewhere they are counts and months.
-    """
-    frame = analysis.spells.frame
-    ids = {str(value) for name in ("loan_id", "customer_id") for value in frame[name].unique()}
-
-    def hidden(match: re.Match[str]) -> str:
-        word = match[0].rstrip(".")
-        inside = text.count("(", 0, match.start()) > text.count(")", 0, match.start())
-        if word not in ids or (word.isdigit() and len(word) < 6 and not inside):
-            return match[0]
-        return "[id]" + match[0][len(word) :]
-
-    return re.sub(r"[^\s'\",;:()\[\]]+", hidden, text)
+        return Part(Section(chapter.key, chapter.title, (finding,)), failed=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -16,6 +15,7 @@ from churnsurv.report.content import Block, Column, Finding, Report, Section, Ta
 from churnsurv.report.contents import chapters_of, made
 from churnsurv.report.headlines import headline_table
 from churnsurv.report.previous import read_previous
+from churnsurv.report.regimes import renamed, with_requirements
 from churnsurv.report.sections.provenance import data_hash, provenance_record
 from churnsurv.report.words import listed
 
@@ -76,9 +76,10 @@ def assembled(settings: ReportConfig, step: Callable[[str], None]) -> Report:
     made_of: dict[str, Part] = {}
     for chapter in sorted(chapters, key=lambda chapter: chapter.last):
         step(chapter.key)
-        seen = replace(analysis, others=tuple(made_of.values())) if chapter.last else analysis
-        made_of[chapter.key] = made(chapter, seen)
-    parts = [made_of[chapter.key] for chapter in chapters]
+        made_of[chapter.key] = made(chapter, analysis)
+        analysis.parts.append(made_of[chapter.key])
+    in_order = [made_of[chapter.key] for chapter in chapters]
+    parts = with_requirements(renamed(in_order, analysis.regime), analysis.regime)
     record = provenance_record(analysis)
     return Report(
         title=settings.title,
@@ -99,12 +100,23 @@ def _facts(analysis: Analysis, hash_of_data: str) -> tuple[tuple[str, str], ...]
     ends = last.to_period("M" if config.unit == "month" else "Q").end_time
     return (
         *_model_fact(analysis),
+        *_governance_facts(config),
         ("Data as of", f"{config.as_of:%d %B %Y}"),
         ("Loans", f"{frame['loan_id'].nunique():,}"),
         ("Exits", listed(counts)),
         ("Observed", f"{first:%B %Y} to {ends:%B %Y}"),
         ("Data hash", hash_of_data[:16]),
     )
+
+
+def _governance_facts(config: ReportConfig) -> list[tuple[str, str]]:
+    if config.governance is None:
+        return []
+    given = config.governance
+    model = " ".join(
+        word for word in (given.model_id, given.model_version and f"version {given.model_version}") if word
+    )
+    return [(name, value) for name, value in (("Inventory", model), ("Classification", given.classification)) if value]
 
 
 def _model_fact(analysis: Analysis) -> list[tuple[str, str]]:

@@ -17,7 +17,10 @@ from churnsurv.report.sections.interventions import interventions
 from churnsurv.report.words import ratio_sentence, ratio_words
 from tests.conftest import REPORTS
 
-SECTIONS = ["summary", "portfolio", "attrition", "hazard-ratios", "evaluation", "interventions", "provenance"]
+SECTIONS = [
+    "summary", "sign-off", "definitions", "portfolio", "attrition", "hazard-ratios", "evaluation", "interventions",
+    "overrides", "limitations", "provenance",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ def changes(analysis: Analysis) -> Part:
     before, period = previous.report, previous.report.period
     redefined = redefinitions(before, config.echo(), config.as_of)
     restated = restatement(previous, analysis.spells)
-    now = [(part.section.key, headline) for part in analysis.others for headline in part.headlines]
+    now = [(part.section.key, headline) for part in analysis.parts for headline in part.headlines]
     found = changes_of(before, now, redefined or (), restated=bool(restated), level=config.level)
     since = findings_since(before.findings, _findings_of(analysis))
     blocks: list[Block] = [
@@ -71,7 +71,7 @@ _METHODS = (
 
 
 def _findings_of(analysis: Analysis) -> list[Finding]:
-    return [block for part in analysis.others for block in part.section.blocks if isinstance(block, Finding)]
+    return [block for part in analysis.parts for block in part.section.blocks if isinstance(block, Finding)]
 
 
 def _opening(previous: Previous) -> str:

@@ -25,12 +25,14 @@ _PACKAGES = (
 #: files of the package that a report depends on
 _SOURCES = (".py", ".html", ".css", ".toml")
 
+#: texts of the configuration that other sections show in full
+_SEEN_ELSEWHERE = ("terms", "purpose", "governance", "definitions", "overrides", "limitations")
+
 
 def provenance(analysis: Analysis) -> Part:
     """List the hashes of the inputs, the versions, the seeds and the configuration."""
     record = provenance_record(analysis)
-    # the words for the terms are seen in the tables of hazard ratios
-    settings = {key: value for key, value in record["configuration"].items() if key not in ("terms", "purpose")}
+    settings = {key: value for key, value in record["configuration"].items() if key not in _SEEN_ELSEWHERE}
     blocks = (
         Text(
             "The same files, configuration and versions give the same report, byte for byte. The date is that of the data; "

@@ -11,6 +11,15 @@ from churnsurv.report.settings.data_quality import DataQuality
 from churnsurv.report.settings.evaluation import Evaluation, Forest
 from churnsurv.report.settings.files import DataFiles
 from churnsurv.report.settings.goals import Benchmark, Target
+from churnsurv.report.settings.governance import (
+    Change,
+    Definitions,
+    EarlyWarning,
+    Governance,
+    Limitation,
+    Override,
+    Overrides,
+)
 from churnsurv.report.settings.interventions import Intervention, RandomisedOffer, StaggeredRollout
 from churnsurv.report.settings.model import ModelSettings, Term, Thresholds
 from churnsurv.report.settings.sections import Sections
@@ -18,13 +27,20 @@ from churnsurv.report.settings.sections import Sections
 __all__ = [
     "Assumptions",
     "Benchmark",
+    "Change",
     "DataFiles",
     "DataQuality",
+    "Definitions",
+    "EarlyWarning",
     "Evaluation",
     "Forest",
+    "Governance",
     "Incidence",
     "Intervention",
+    "Limitation",
     "ModelSettings",
+    "Override",
+    "Overrides",
     "RandomisedOffer",
     "Sections",
     "StaggeredRollout",

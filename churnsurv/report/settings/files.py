@@ -22,10 +22,12 @@ class DataFiles(SettingsTable):
     macro: str | None = Field(default=None, description="one row per period (and region)")
     interventions: str | None = Field(default=None, description="one row per loan and intervention it was assigned to")
 
+    overrides: str | None = Field(default=None, description="overrides and overlays, one row each; needs [overrides]")
+
     def files(self) -> dict[str, Path]:
         """Give role → path of the files that are used."""
         return {
             role: Path(path)
-            for role in ("loans", "performance", "macro", "interventions")
+            for role in ("loans", "performance", "macro", "interventions", "overrides")
             if (path := getattr(self, role))
         }

@@ -15,6 +15,8 @@ class Sections(ConfigTable):
     table: ClassVar[str] = "sections"
 
     changes: bool | None = Field(default=None, description="changes since last quarter; needs previous")
+    sign_off: bool | None = Field(default=None, description="sign-off and change log; needs [governance]")
+    definitions: bool | None = Field(default=None, description="purpose, use, events, censoring, time scale, words")
     portfolio: bool | None = Field(default=None, description="loans in and out, the clean-up, exits by quarter")
     attrition: bool | None = Field(default=None, description="probability of leaving by cause, vintage and segment")
     hazard_ratios: bool | None = Field(default=None, description="specification and hazard ratios of the Cox models")
@@ -23,4 +25,7 @@ class Sections(ConfigTable):
     )
     evaluation: bool | None = Field(default=None, description="prediction on a later period; needs [evaluation]")
     interventions: bool | None = Field(default=None, description="effects; needs [[interventions]]")
+    early_warning: bool | None = Field(default=None, description="the loans most at risk; needs [early_warning]")
+    overrides: bool | None = Field(default=None, description="what people changed of the results; needs [overrides]")
+    limitations: bool | None = Field(default=None, description="limitations, stated and found; notices of all sections")
     provenance: bool | None = Field(default=None, description="hashes, versions, configuration as used")
