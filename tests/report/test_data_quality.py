@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from churnsurv.report import Finding, Table, read_config
-from churnsurv.report.analysis import Analysis, analyse
+from churnsurv.report import Finding, Table
+from churnsurv.report.analysis import Analysis
 from churnsurv.report.sections.data_quality import data_quality
-from churnsurv.report.sections.portfolio import portfolio
+from churnsurv.report.sections.portfolio import reconciliation
 
 
 @pytest.fixture(scope="module")
-def whole(small_config):
-    return analyse(read_config(small_config))
+def whole(small_analysis):
+    return small_analysis
 
 
 def with_spells(whole, spells):
@@ -66,18 +66,14 @@ def test_loans_that_are_not_explained_are_found(whole):
     spells = replace(whole.spells, left_out={"no usable row": 60}, loans_in=n + 60)
     blocks = data_quality(with_spells(whole, spells))
     assert any(f.evidence == "reconciliation" and f.figure == pytest.approx(60 / (n + 60)) for f in found(blocks))
-    rows = {
-        row[0]: row[1] for row in table(portfolio(with_spells(whole, spells)).section.blocks, "reconciliation").rows
-    }
+    rows = {row[0]: row[1] for row in reconciliation(with_spells(whole, spells)).rows}
     assert (rows["Loans in"], rows["No usable row"], rows["Analysed"]) == (n + 60, 60, n)
 
 
 def test_a_few_excluded_loans_do_not_follow_from_the_loans_given(whole):
     n = whole.spells.frame["loan_id"].nunique()
     spells = replace(whole.spells, left_out={"no usable row": 2}, loans_in=n + 2)
-    rows = {
-        row[0]: row[1] for row in table(portfolio(with_spells(whole, spells)).section.blocks, "reconciliation").rows
-    }
+    rows = {row[0]: row[1] for row in reconciliation(with_spells(whole, spells)).rows}
     assert (rows["Loans in"], rows["No usable row"], rows["Analysed"]) == ("not shown", "<5", n)
 
 
@@ -92,7 +88,7 @@ def test_a_shift_in_the_mix_of_new_loans_is_found(whole):
 
 
 def test_balances_add_up_to_those_of_the_loans_analysed(whole):
-    rows = {row[0]: row for row in table(portfolio(whole).section.blocks, "reconciliation").rows}
+    rows = {row[0]: row for row in reconciliation(whole).rows}
     endings = [row for name, row in rows.items() if name not in ("Loans in", "Analysed", "With complete covariates")]
     known = [row[3] for row in endings if row[3] is not None]
     if len(known) == len(endings):

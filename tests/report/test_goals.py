@@ -5,15 +5,15 @@ import pytest
 from churnsurv.evaluation import exit_rates
 from churnsurv.exceptions import ConfigError
 from churnsurv.nonparametric import AalenJohansen
-from churnsurv.report import Finding, ReportConfig, Table, read_config
-from churnsurv.report.analysis import Analysis, analyse
+from churnsurv.report import Finding, ReportConfig, Table
+from churnsurv.report.analysis import Analysis
 from churnsurv.report.sections.goals import goals, verdict_of
 from churnsurv.report.settings import Benchmark, Target
 
 
 @pytest.fixture(scope="module")
-def whole(small_config):
-    return analyse(read_config(small_config))
+def whole(small_analysis):
+    return small_analysis
 
 
 @pytest.fixture
