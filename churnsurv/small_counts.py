@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linprog
+from scipy.optimize import Bounds, LinearConstraint, milp
 
 #: values next to each other that a reader must still think possible for a hidden small count: this many steps from end to end
 _WIDTH = 2
@@ -89,7 +89,7 @@ def protected_cells(
     while waiting:
         cell = waiting[-1]
         cells, together = system.component(cell)
-        if system.width(cell, cells, together) >= min(_WIDTH, smallest - 2) - 1e-6:
+        if system.is_open(cell, cells, together, min(_WIDTH, smallest - 2)):
             waiting.pop()
             continue
         added = system.next_to_hide(cell, together)
@@ -111,6 +111,7 @@ class _System:
         self, counts: Sequence[int], sums: Sequence[Sum], smallest: int, known: set[int], hidden: set[int]
     ) -> None:
         self.counts, self.sums, self.smallest, self.known, self.hidden = counts, sums, smallest, known, hidden
+        self.seen: dict[int, tuple[float, float]] = {}
         self.sums_of: dict[int, list[int]] = {}
         for number, one in enumerate(sums):
             for cell in one.cells:
@@ -128,27 +129,39 @@ class _System:
                     waiting += new
         return sorted(cells), sorted(together)
 
-    def width(self, cell: int, cells: list[int], together: list[int]) -> float:
-        """Give the distance between the largest and the smallest value of a cell that the sums allow."""
-        if not together:
-            return float(self.smallest - 2)
+    def is_open(self, cell: int, cells: list[int], together: list[int], width: float) -> bool:
+        """Whether the sums allow a cell values that lie at least `width` apart.
+
+        A solution stays one when more cells are hidden, so the values that any programme found for a cell are kept: many
+        cells need none of their own.
+        """
+        if not together or self._width_seen(cell) >= width:
+            return True
+        if any(self._n_hidden(number) == 1 for number in self.sums_of[cell]):
+            return False
         place = {i: column for column, i in enumerate(cells)}
         left = np.zeros((len(together), len(cells)))
         for row, number in enumerate(together):
-            one = self.sums[number]
-            for i in one.parts:
+            for i in self.sums[number].cells:
                 if i in place:
-                    left[row, place[i]] += 1
-            if one.total in place:
-                left[row, place[one.total]] -= 1
+                    left[row, place[i]] += -1 if i == self.sums[number].total else 1
+        small = np.array([is_small(self.counts[i], self.smallest) for i in cells])
+        bounds = Bounds(np.where(small, 1, self.smallest), np.where(small, self.smallest - 1, np.inf))
         right = left @ np.array([self.counts[i] for i in cells], dtype=float)
-        bounds = [
-            (1, self.smallest - 1) if is_small(self.counts[i], self.smallest) else (self.smallest, None) for i in cells
-        ]
-        aim = np.zeros(len(cells))
-        aim[place[cell]] = 1
-        ends = [linprog(sign * aim, A_eq=left, b_eq=right, bounds=bounds).fun * sign for sign in (1, -1)]
-        return float(ends[1] - ends[0])
+        own = np.zeros(len(cells))
+        own[place[cell]] = 1.0
+        for aim in (own, -own):
+            found = milp(aim, constraints=LinearConstraint(left, right, right), bounds=bounds).x
+            for i, value in zip(cells, found, strict=True):
+                low, high = self.seen.get(i, (self.counts[i], self.counts[i]))
+                self.seen[i] = min(low, float(value)), max(high, float(value))
+            if self._width_seen(cell) >= width:
+                return True
+        return False
+
+    def _width_seen(self, cell: int) -> float:
+        low, high = self.seen.get(cell, (0.0, 0.0))
+        return high - low + 1e-6
 
     def next_to_hide(self, cell: int, together: list[int]) -> int | None:
         """Give the cell to hide next: of a sum with one hidden cell if there is one; least new such sums, smallest count."""

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import churnsurv as cs
+from churnsurv.report import read_config
+from churnsurv.report.analysis import analyse
 
 REPORTS = Path(__file__).parent.parent / "reports"
 
@@ -45,6 +47,12 @@ def small_folder(tmp_path_factory):
 def small_config(small_folder):
     """The path of the small portfolio's configuration."""
     return small_folder / "quarterly.toml"
+
+
+@pytest.fixture(scope="session")
+def small_analysis(small_config):
+    """Tables and spells of the small portfolio, as the sections of its report start from them."""
+    return analyse(read_config(small_config))
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from churnsurv.data.rules import MATURED
-from churnsurv.report import Figure, Table, read_config
-from churnsurv.report.analysis import Analysis, analyse
+from churnsurv.report import Figure, Table
+from churnsurv.report.analysis import Analysis
 from churnsurv.report.disclosure import HIDDEN
-from churnsurv.report.exit_counts import band_of
+from churnsurv.report.exit_counts import ExitCounts, band_of, exit_counts
 from churnsurv.report.sections import attrition as of_attrition
 from churnsurv.report.sections import attrition_rates, by_quarter
 from churnsurv.report.sections import portfolio as of_portfolio
@@ -21,8 +21,8 @@ from tests.report.attacker import Attacker
 
 
 @pytest.fixture(scope="module")
-def whole(small_config):
-    return analyse(read_config(small_config))
+def whole(small_analysis):
+    return small_analysis
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def attacker_of(analysis, tables, drawings):
                 a.reads((cause, quarter), round(row[f"{cause} rate"] * row["exposure"]))
     for cause in (*causes, MATURED):
         a.knows_sum([(cause, q) for q in quarters], cause)
-    truth = frame.groupby(["cause", frame["period"].dt.to_period("Q")]).size()
+    truth = frame.groupby(["cause", frame["period"].dt.to_period("Q")], observed=True).size()
     # as if nobody came in: what is missing among the loans at risk has left
     for quarter, _ in pairwise(quarters[-8:]):
         a.knows_sum(
@@ -134,8 +134,8 @@ def attacker_of(analysis, tables, drawings):
     return a
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-@given(st.integers(0, 10_000), st.integers(60, 600), st.integers(0, 9))
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(st.integers(0, 10_000), st.integers(60, 300), st.integers(0, 9))
 def test_no_hidden_count_follows_from_what_is_published(whole, figures, seed, customers, left_out):
     analysis = part_of(whole, seed, customers, left_out)
     attacker = attacker_of(analysis, *published(analysis, figures))
@@ -147,14 +147,12 @@ def test_no_hidden_count_follows_from_what_is_published(whole, figures, seed, cu
 
 
 def test_the_attacker_finds_what_is_not_protected(whole, figures):
-    """A report in which only the small counts are hidden is broken into."""
+    """A report in which only the small counts themselves are hidden is broken into."""
     analysis = part_of(whole, 1, 200, 3)
-    hidden_too = {key: cell for key, cell in analysis.exits.cells.items() if cell == HIDDEN}
-    assert hidden_too
-    careless = {key: int(1e6) if cell == HIDDEN else cell for key, cell in analysis.exits.cells.items()}
-    assert careless != analysis.exits.cells
-    attacker = Attacker(5)
-    for key, count in zip("abc", ("<5", 40, 12), strict=True):
-        attacker.reads(key, count)
-    attacker.knows_sum("abc", 55.0)
-    assert attacker.bounds("a") == (3, 3)
+    true = exit_counts(analysis.spells, analysis.complete, analysis.groups, 0)
+    careless = {key: true[key] if cell == HIDDEN else cell for key, cell in analysis.exits.cells.items()}
+    analysis.__dict__["exits"] = ExitCounts(careless)
+    attacker = attacker_of(analysis, *published(analysis, figures))
+    solved = [key for key in attacker.hidden() if len(set(attacker.bounds(key))) == 1]
+    assert "no usable row" in solved
+    assert len(solved) > 1

@@ -24,7 +24,7 @@ _DESCRIPTIONS = ("late entry", "same-period entry and exit", "missing covariate"
 #: reasons that say nothing of what became of a loan
 _UNEXPLAINED = (OPEN_EARLIER, CONTRADICTING, NO_ORIGINATION, NOT_OBSERVED, NO_ROW)
 #: new loans of a quarter and of the year before from which on their mix is compared
-_FEWEST_NEW = 50
+_FEWEST_NEW = 30
 
 
 def data_quality(analysis: Analysis) -> list[Block]:

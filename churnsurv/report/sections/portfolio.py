@@ -28,7 +28,7 @@ def portfolio(analysis: Analysis) -> Part:
     of_customers = "" if customers == frame["loan_id"].nunique() else f" of {counted(customers, 'customer')}"
     late = int((frame.drop_duplicates("loan_id")["entry"] > 0).sum())
     came = told(late, "loan", config.smallest_cell).capitalize()
-    flow = _reconciliation(analysis)
+    flow = reconciliation(analysis)
     blocks: list[Block] = [
         Text(
             f"The report covers {counted(frame['loan_id'].nunique(), 'loan')}{of_customers}, observed by {config.unit} from "
@@ -63,7 +63,7 @@ def _cut_off(analysis: Analysis) -> list[Block]:
     return [Text(text)]
 
 
-def _reconciliation(analysis: Analysis) -> Table:
+def reconciliation(analysis: Analysis) -> Table:
     """Give the way from the loans given to those analysed, how these ended, and how many have complete covariates."""
     spells, config = analysis.spells, analysis.config
     shown = analysis.exits
