@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import churnsurv as cs
+from churnsurv.report import read_config
+from churnsurv.report.analysis import analyse
 
 REPORTS = Path(__file__).parent.parent / "reports"
 
@@ -51,3 +53,9 @@ def small_config(small_folder):
 def small_report(small_config):
     """The report of the small portfolio."""
     return cs.report.quarterly.build(small_config)
+
+
+@pytest.fixture(scope="session")
+def small_analysis(small_config):
+    """Tables, spells and (when asked for) models of the small portfolio; not to be changed."""
+    return analyse(read_config(small_config))

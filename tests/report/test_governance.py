@@ -7,8 +7,8 @@ import pytest
 
 from churnsurv.data import SpellRules
 from churnsurv.exceptions import ConfigError, DataError, SmallSampleWarning
-from churnsurv.report import Finding, Report, Table, Text, read_config
-from churnsurv.report.analysis import Part, analyse
+from churnsurv.report import Finding, Report, Table, Text
+from churnsurv.report.analysis import Part
 from churnsurv.report.content import Section
 from churnsurv.report.contents import CHAPTERS, chapters_of, made
 from churnsurv.report.render import render_json
@@ -21,8 +21,8 @@ from tests.report.sample import EVIL
 
 
 @pytest.fixture(scope="module")
-def analysis(small_config):
-    return analyse(read_config(small_config))
+def analysis(small_analysis):
+    return small_analysis
 
 
 def with_settings(analysis, **settings):

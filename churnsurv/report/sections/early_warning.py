@@ -181,7 +181,7 @@ def _reasons(analysis: Analysis, settings: EarlyWarning, view: Outlook, frame: p
     found = []
     for values in np.exp(added.to_numpy()):
         top = [at for at in np.argsort(-values, kind="stable")[: settings.reasons] if values[at] >= LEAST_FACTOR]
-        each = [words[at] if settings.bands else f"{words[at]} \u00d7{values[at]:.2f}" for at in top]
+        each = [words[at] if settings.bands else f"{words[at]}\u00a0\u00d7{values[at]:.2f}" for at in top]
         found.append("; ".join(each) or "age alone")
     return found
 
