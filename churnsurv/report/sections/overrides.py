@@ -172,7 +172,7 @@ def _effect(found: list[Adjustment], analysis: Analysis) -> list[Block]:
     if not predicted.any():
         return []
     smallest = analysis.config.smallest_cell
-    counts = [int(np.sum(a.loans)) for a in known]
+    counts = [int(a.loans.sum()) for a in known if a.loans is not None]
     if any(is_small(n, smallest) or is_small(len(predicted) - n, smallest) for n in counts):
         # the number of loans is the change divided by the size
         return [
