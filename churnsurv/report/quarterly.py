@@ -13,7 +13,7 @@ from churnsurv.report.config import ReportConfig, read_config
 from churnsurv.report.content import Block, Column, Finding, Report, Section, Table, Text
 from churnsurv.report.contents import chapters_of, made
 from churnsurv.report.headlines import headline_table
-from churnsurv.report.regimes import renamed, with_requirements
+from churnsurv.report.required import renamed, with_requirements
 from churnsurv.report.sections.portfolio import exits_shown
 from churnsurv.report.sections.provenance import data_hash, provenance_record
 from churnsurv.report.words import listed

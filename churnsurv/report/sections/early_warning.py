@@ -132,15 +132,17 @@ def _list(
             Column("interval", f"{level_words(analysis.config.level)} CI", "percent interval:1"),
         ]
     head = (Column("rank", "Rank", "integer"), Column("loan", "Loan (hashed)"))
-    tail = (Column("reasons", "Reasons"), Column("signs", "Early-warning signs"))
+    tail = [Column("reasons", "Reasons"), *([Column("signs", "Early-warning signs")] if signs else [])]
     table_rows = tuple(
-        (rank, name, *risk, reason, flags)
+        (rank, name, *risk, reason, *([flags] if signs else []))
         for rank, (name, risk, reason, flags) in enumerate(zip(names, risks, reasons, shown, strict=True), start=1)
     )
     note = (
         f"Risk: probability of leaving by {cause} within {periods(settings.horizon, analysis.config.unit)}, the other causes "
-        "at work. Signs: the loan is in the worst tenth of today's loans, and worse than half of them."
+        "at work."
     )
+    if signs:
+        note += " Signs: the loan is in the worst tenth of today's loans, and worse than half of them."
     if not settings.bands:
         note += " The interval is that of the model's probability, not of what a single customer does."
     return Table(
