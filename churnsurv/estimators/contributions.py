@@ -60,8 +60,8 @@ def term_contributions(
     >>> X = pd.DataFrame({"rate_incentive": [0.2, 1.5, 0.1, 1.1, 0.9, 0.3]})
     >>> y = cs.Outcome(stop=[9, 2, 12, 4, 6, 5], event=[1, 1, 0, 1, 0, 1])
     >>> added = term_contributions(cs.CoxPH().fit(X, y), X)
-    >>> bool(added["rate_incentive"].idxmax() == 1), round(abs(added["rate_incentive"].sum()), 12)
-    (True, 0.0)
+    >>> bool(added["rate_incentive"].idxmax() == 1), bool(abs(added["rate_incentive"].sum()) < 1e-12)
+    (True, True)
     """
     require_cox(model)
     frame = feature_frame(X, model.feature_names_in_)

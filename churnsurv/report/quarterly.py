@@ -15,7 +15,7 @@ from churnsurv.report.content import Block, Column, Finding, Report, Section, Ta
 from churnsurv.report.contents import chapters_of, made
 from churnsurv.report.headlines import headline_table
 from churnsurv.report.previous import read_previous
-from churnsurv.report.regimes import renamed, with_requirements
+from churnsurv.report.required import renamed, with_requirements
 from churnsurv.report.sections.provenance import data_hash, provenance_record
 from churnsurv.report.words import listed
 

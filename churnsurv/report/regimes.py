@@ -6,21 +6,15 @@ what a supervisor wants to see.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from churnsurv.data.config import ConfigTable, did_you_mean, read_toml
 from churnsurv.exceptions import ConfigError
-from churnsurv.report.content import Block, Column, Finding, Section, Table, Text
 from churnsurv.report.settings.governance import Role, Tier
 from churnsurv.report.settings.sections import Sections
-
-if TYPE_CHECKING:
-    from churnsurv.report.analysis import Part
 
 SHIPPED = Path(__file__).with_name("regimes.toml")
 
@@ -96,67 +90,3 @@ def read_regime(name: str) -> Regime:
         return Regime(**(table[name] if shipped else table))
     except ConfigError as error:
         raise ConfigError(f"regime = {Path(name).name!r}: {error}") from None
-
-
-def renamed(parts: Iterable[Part], regime: Regime) -> list[Part]:
-    """Give the sections under the headings of the regime."""
-    return [
-        replace(part, section=replace(part.section, title=regime.names.get(part.section.key, part.section.title)))
-        for part in parts
-    ]
-
-
-def with_requirements(parts: Sequence[Part], regime: Regime) -> list[Part]:
-    """Add the table of required sections, and a finding for each that is missing or failed, to the sign-off.
-
-    Where a report has no sign-off they make a section of their own.
-    """
-    if not regime.required:
-        return list(parts)
-    blocks = _requirements(parts, regime)
-    for position, part in enumerate(parts):
-        if part.section.key == "sign-off":
-            whole = replace(part, section=replace(part.section, blocks=(*part.section.blocks, *blocks)))
-            return [*parts[:position], whole, *parts[position + 1 :]]
-    title = f"Sections required by {regime.title}"
-    return [
-        replace(parts[0], section=Section("required", title, blocks), headlines=(), notices=(), failed=False),
-        *parts,
-    ]
-
-
-def _requirements(parts: Sequence[Part], regime: Regime) -> tuple[Block, ...]:
-    made = {part.section.key: part for part in parts}
-    rows: list[tuple[str, str]] = []
-    findings: list[Finding] = []
-    for key in regime.required:
-        part = made.get(key)
-        name = regime.names.get(key) or (part.section.title if part else key)
-        state = "missing" if part is None else "failed" if part.failed else "included"
-        rows.append((name, state))
-        if state != "included":
-            switch = key.replace("-", "_")
-            said = (
-                f"is not in the report. Switch it on ([sections] {switch}) and give the table that it needs."
-                if part is None
-                else "could not be made. The section gives the reason."
-            )
-            findings.append(
-                Finding(
-                    f"The section \u201c{name}\u201d, which {regime.title} asks for, {said}",
-                    "amber" if part is None else "red",
-                    f"every section required by {regime.title}",
-                    "requirements",
-                    state,
-                )
-            )
-    columns = (Column("section", "Section"), Column("state", "In this report"))
-    note = "A mapping of headings, made by this software; whether the content meets the rules is for people to judge."
-    title = f"Sections required by {regime.title}"
-    about = (Text(regime.about),) if regime.about else ()
-    return (
-        Text(title, "subheading"),
-        *about,
-        Table("requirements", title, columns, tuple(rows), notes=(note,)),
-        *findings,
-    )

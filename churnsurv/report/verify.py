@@ -152,7 +152,7 @@ def _configuration(folder: Path, provenance: Mapping[str, Any]) -> Path:
             f"{folder} CONFIG."
         )
     places = list(folder.resolve().parents)[:_LEVELS]
-    there = [place / source["file"] for place in (folder.resolve(), *places) if (place / source["file"]).is_file()]
+    there = [place / str(source["file"]) for place in (folder.resolve(), *places) if (place / source["file"]).is_file()]
     for path in there:
         if hashlib.sha256(path.read_bytes()).hexdigest() == source["sha256"]:
             return path

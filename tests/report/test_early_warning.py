@@ -6,7 +6,6 @@ import pytest
 
 from churnsurv.exceptions import ConfigError
 from churnsurv.report import Report, Table, Text, hashed_ids, read_config
-from churnsurv.report.analysis import analyse
 from churnsurv.report.contents import chapters_of, made
 from churnsurv.report.early_signs import early_signs
 from churnsurv.report.outlook import outlook, today
@@ -20,8 +19,8 @@ SALT = "a secret of sixteen or more characters"
 
 
 @pytest.fixture(scope="module")
-def analysis(small_config):
-    return analyse(read_config(small_config))
+def analysis(small_analysis):
+    return small_analysis
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +111,7 @@ def test_reasons_are_the_largest_factors_against_the_mean_of_todays_loans(analys
     X = view.cohort.frame[list(model.coef_.index)].astype(float)
     factors = np.exp((X.loc[first] - X.mean()) * model.coef_).sort_values(ascending=False)
     reasons = table(part, "most-at-risk-attrition").rows[0][4].split("; ")
-    assert [r.split(" \u00d7")[1] for r in reasons] == [f"{f:.2f}" for f in factors.iloc[:3]]
+    assert [r.split("\u00a0\u00d7")[1] for r in reasons] == [f"{f:.2f}" for f in factors.iloc[:3]]
 
 
 def test_bands_stand_in_place_of_risks_and_hide_the_factors(analysis):

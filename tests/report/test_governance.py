@@ -7,8 +7,8 @@ import pytest
 
 from churnsurv.data import SpellRules
 from churnsurv.exceptions import ConfigError, DataError, SmallSampleWarning
-from churnsurv.report import Finding, Report, Table, Text, read_config
-from churnsurv.report.analysis import Part, analyse
+from churnsurv.report import Finding, Report, Table, Text
+from churnsurv.report.analysis import Part
 from churnsurv.report.content import Section
 from churnsurv.report.contents import CHAPTERS, chapters_of, made
 from churnsurv.report.render import render_json
@@ -16,13 +16,13 @@ from churnsurv.report.render.html import render_html
 from churnsurv.report.sections.definitions import censoring_words, definitions
 from churnsurv.report.sections.limitations import limitations
 from churnsurv.report.sections.sign_off import sign_off
-from churnsurv.report.settings import Change, Definitions, Governance, Limitation
+from churnsurv.report.settings import Change, Definitions, Governance, Limitation, Sections
 from tests.report.sample import EVIL
 
 
 @pytest.fixture(scope="module")
-def analysis(small_config):
-    return analyse(read_config(small_config))
+def analysis(small_analysis):
+    return small_analysis
 
 
 def with_settings(analysis, **settings):
@@ -230,14 +230,19 @@ class TestLimitations:
         assert found["Few events of default"][1] == (
             f"{model.n_events_} events, {model.n_events_ / len(model.coef_):.1f} per coefficient"
         )
-        assert "No safety endpoint" not in found
+        assert "No safety cause" not in found
         assert "Few events of attrition" not in found
 
     def test_what_is_not_in_the_report_is_a_limitation(self, analysis):
         found = self.found(self.of(analysis, evaluation=None, interventions=(), safety_cause=None))
-        assert {"No prediction on a later period, no forest", "No intervention measured", "No safety endpoint"} <= set(
+        assert {"No prediction on a later period, no forest", "No intervention measured", "No safety cause"} <= set(
             found
         )
+
+    def test_a_section_switched_off_is_a_limitation_too(self, analysis):
+        found = self.found(self.of(analysis, sections=Sections(evaluation=False)))
+        assert "No prediction on a later period, no forest" in found
+        assert "No intervention measured" not in found
 
     def test_strata_of_vintage_leave_little_of_the_economy(self, analysis):
         model = analysis.config.model.model_copy(update={"strata": ("vintage",)})

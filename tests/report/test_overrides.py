@@ -18,8 +18,8 @@ from tests.report.sample import EVIL
 
 
 @pytest.fixture(scope="module")
-def analysis(small_config):
-    return analyse(read_config(small_config))
+def analysis(small_analysis):
+    return small_analysis
 
 
 def entry(**given):
@@ -115,6 +115,9 @@ class TestATable:
         assert finding.figure is None
         assert "fewer than 5 loans" in finding.text
         assert "%)" not in finding.text
+        # the change divided by the size would be the number of loans
+        sized = section(analysis, rows=loan_rows(ids[:3], size=0.02))
+        assert not [b for b in sized if isinstance(b, Table) and b.key == "override-effect"]
         nearly = section(analysis, rows=loan_rows(ids[:-2]))
         assert table(nearly, "override-list").rows[0][5] == "not shown"
         assert findings(nearly)[0].figure is None

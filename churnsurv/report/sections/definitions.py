@@ -8,8 +8,7 @@ from churnsurv.data.rules import MATURED, OPEN, SpellRules
 from churnsurv.report import forms
 from churnsurv.report.analysis import Analysis, Part
 from churnsurv.report.content import Block, Cell, Column, Finding, Section, Table, Text
-from churnsurv.report.disclosure import HIDDEN, is_small, notes_if_hidden
-from churnsurv.report.sections.portfolio import exits_shown
+from churnsurv.report.disclosure import notes_if_hidden
 from churnsurv.report.words import listed, periods
 
 TITLE = "Purpose, use and definitions"
@@ -186,16 +185,15 @@ def _time(rules: SpellRules) -> list[tuple[str, str]]:
 def _population(analysis: Analysis) -> Table:
     """Show which loans are in the report, and why others are not."""
     config, rules = analysis.config, analysis.config.spells
-    shown = exits_shown(analysis.spells, config.smallest_cell)
-    rows: list[tuple[Cell, ...]] = [("Loans given", "all rows of the loan table", shown[LOANS_IN])]
+    shown = analysis.exits
+    rows: list[tuple[Cell, ...]] = [("Loans given", "all rows of the loan table", shown[LOANS_IN, "reason"])]
     for column, values in rules.exclude.items():
         rule = f"{column} = {' or '.join(str(v) for v in values)}"
-        rows.append((f"Left out: {excluded_by(column)}", rule, shown.get(excluded_by(column), 0)))
+        reason = excluded_by(column)
+        rows.append((f"Left out: {reason}", rule, shown.cells.get((reason, "reason"), 0)))
     others = [reason for reason in analysis.spells.left_out if reason not in map(excluded_by, rules.exclude)]
-    rows += [(f"Left out: {reason}", "no spell can be made of it", shown[reason]) for reason in others]
-    n = analysis.spells.frame["loan_id"].nunique()
-    kept: Cell = HIDDEN if is_small(analysis.spells.loans_in - n, config.smallest_cell) else n
-    rows.append(("In this report", "one spell or more", kept))
+    rows += [(f"Left out: {reason}", "no spell can be made of it", shown[reason, "reason"]) for reason in others]
+    rows.append(("In this report", "one spell or more", shown["analysed", "reason"]))
     columns = (Column("what", "Population"), Column("rule", "Rule"), Column("loans", "Loans", "integer"))
     notes = notes_if_hidden(rows, config.smallest_cell)
     return Table("population", "Population", columns, tuple(rows), notes=notes)

@@ -16,8 +16,8 @@ from churnsurv.report.content import Block, Cell, Column, Section, Table, Text
 from churnsurv.report.disclosure import told
 from churnsurv.report.early_signs import Sign, early_signs
 from churnsurv.report.identifiers import LEAST_SALT, hashed_ids
+from churnsurv.report.incidence import risk_at
 from churnsurv.report.outlook import Outlook, outlook
-from churnsurv.report.sections.attrition import risk_at
 from churnsurv.report.settings import EarlyWarning
 from churnsurv.report.term_labels import label_of
 from churnsurv.report.words import level_words, listed, percent, periods
@@ -132,15 +132,17 @@ def _list(
             Column("interval", f"{level_words(analysis.config.level)} CI", "percent interval:1"),
         ]
     head = (Column("rank", "Rank", "integer"), Column("loan", "Loan (hashed)"))
-    tail = (Column("reasons", "Reasons"), Column("signs", "Early-warning signs"))
+    tail = [Column("reasons", "Reasons"), *([Column("signs", "Early-warning signs")] if signs else [])]
     table_rows = tuple(
-        (rank, name, *risk, reason, flags)
+        (rank, name, *risk, reason, *([flags] if signs else []))
         for rank, (name, risk, reason, flags) in enumerate(zip(names, risks, reasons, shown, strict=True), start=1)
     )
     note = (
         f"Risk: probability of leaving by {cause} within {periods(settings.horizon, analysis.config.unit)}, the other causes "
-        "at work. Signs: the loan is in the worst tenth of today's loans, and worse than half of them."
+        "at work."
     )
+    if signs:
+        note += " Signs: the loan is in the worst tenth of today's loans, and worse than half of them."
     if not settings.bands:
         note += " The interval is that of the model's probability, not of what a single customer does."
     return Table(
@@ -181,7 +183,7 @@ def _reasons(analysis: Analysis, settings: EarlyWarning, view: Outlook, frame: p
     found = []
     for values in np.exp(added.to_numpy()):
         top = [at for at in np.argsort(-values, kind="stable")[: settings.reasons] if values[at] >= LEAST_FACTOR]
-        each = [words[at] if settings.bands else f"{words[at]} \u00d7{values[at]:.2f}" for at in top]
+        each = [words[at] if settings.bands else f"{words[at]}\u00a0\u00d7{values[at]:.2f}" for at in top]
         found.append("; ".join(each) or "age alone")
     return found
 

@@ -153,18 +153,18 @@ def _of_models(analysis: Analysis) -> Iterator[Line]:
 
 def _of_scope(analysis: Analysis) -> Iterator[Line]:
     config = analysis.config
-    if config.evaluation is None:
+    if config.evaluation is None or config.sections.evaluation is False:
         yield (
             "No prediction on a later period, no forest",
-            "no [evaluation]",
+            "no section on evaluation",
             "How well the models predict new loans, and whether a forest would do better, is not shown.",
         )
     if config.safety_cause is None:
-        yield ("No safety endpoint", "no safety_cause", "Offers may keep customers who then cannot pay; nobody looks.")
-    if not config.interventions:
+        yield ("No safety cause", "no safety_cause", "Offers may keep customers who then cannot pay; nobody looks.")
+    if not config.interventions or config.sections.interventions is False:
         yield (
             "No intervention measured",
-            "no [[interventions]]",
+            "no section on interventions",
             "Whether anything done against attrition works is open.",
         )
 

@@ -171,6 +171,13 @@ def _effect(found: list[Adjustment], analysis: Analysis) -> list[Block]:
     predicted = np.asarray(everybody.isin(frame["loan_id"]))
     if not predicted.any():
         return []
+    smallest = analysis.config.smallest_cell
+    counts = [int(a.loans.sum()) for a in known if a.loans is not None]
+    if any(is_small(n, smallest) or is_small(len(predicted) - n, smallest) for n in counts):
+        # the number of loans is the change divided by the size
+        return [
+            Text("What the decisions move is not shown: one of them concerns so few loans that they could be told.")
+        ]
     shift = np.zeros(int(predicted.sum()))
     for a in known:
         assert a.loans is not None
