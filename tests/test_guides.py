@@ -12,6 +12,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 PAGES = (
     "spells.md",
     "diagnostics.md",
+    "hazard-ratio-tables.md",
     "predictions.md",
     "forest.md",
     "forest-explanation.md",
