@@ -119,7 +119,7 @@ def shape_table(found: Examined, analysis: Analysis) -> list[Block]:
     rows = tuple(
         (
             found.labels[c],
-            departure_from_line(found.shapes[c]) if c in found.shapes else "not drawn",
+            departure_from_line(found.shapes[c]) if c in found.shapes else None,
             *_test(tests, c),
         )
         for c in map(str, tests.index)
