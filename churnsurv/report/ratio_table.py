@@ -75,8 +75,10 @@ class HazardRatioTable:
         """Give the table as a tidy frame; with the reference levels, in their place, and a column is_reference."""
         if not references:
             return self.frame.copy()
-        both = [self.frame.assign(is_reference=False), self.references.assign(is_reference=True)]
-        whole = pd.concat([part for part in both if len(part)], ignore_index=True)
+        own = self.frame.assign(is_reference=False)
+        if self.references.empty:
+            return own
+        whole = pd.concat([own, self.references.assign(is_reference=True)], ignore_index=True)
         return whole.sort_values("position", kind="stable").reset_index(drop=True)
 
     def of(self, model: str) -> HazardRatioTable:

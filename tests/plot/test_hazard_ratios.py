@@ -86,3 +86,16 @@ def test_the_heading_tells_the_level_of_the_table_and_none_that_is_not_known():
     ax.get_figure().savefig(io.StringIO(), format="svg")
     plain = plot.forest(frame, ax=Figure().add_subplot())
     assert "HR (CI)" in [t.get_text() for t in plain.texts]
+
+
+def test_a_reference_level_is_marked_at_one_and_named_so(table):
+    rows = table.assign(is_reference=[False, True, False]).astype({"hr_lower": float})
+    rows.loc[1, ["hazard_ratio", "hr_lower", "hr_upper", "p_value"]] = [1.0, float("nan"), float("nan"), float("nan")]
+    ax = plot.forest(rows)
+    assert "1 (reference)" in [text.get_text() for text in ax.texts]
+    assert "not estimable" not in [text.get_text() for text in ax.texts]
+
+
+def test_columns_of_a_spline_are_left_out(table):
+    ax = plot.forest(table.assign(curve=[False, True, False]))
+    assert not any("Balance" in text.get_text() for text in ax.texts)

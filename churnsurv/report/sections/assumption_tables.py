@@ -46,7 +46,7 @@ def change_table(found: Examined, analysis: Analysis) -> Table:
     for term, at in found.model.encoder_.columns_by_term().items():
         ranges = found.ranges.iloc[at]
         widest = ranges.loc[ranges["range"].idxmax()]
-        unit = "yes vs no" if _is_indicator(found, str(widest.name)) else f"{widest['unit']:.3g} (SD)"
+        unit = "yes vs no" if _is_indicator(found, str(widest.name)) else f"{_size(float(widest['unit']))} (SD)"
         name = found.labels[term]
         name += "" if len(at) == 1 else f" (widest: {found.labels[str(widest.name)]})"
         ratios = [float(widest[column]) for column in ("ratio", "early", "late")]
@@ -67,6 +67,11 @@ def change_table(found: Examined, analysis: Analysis) -> Table:
     return Table(f"changes-{found.cause}", title, columns, tuple(rows), notes=notes, emphasis=(len(rows) - 1,))
 
 
+def _size(unit: float) -> str:
+    """Give a standard deviation: "0.26", "64.2", "208,511"."""
+    return f"{unit:,.0f}" if unit >= 1000 else f"{unit:.3g}"
+
+
 def _is_indicator(found: Examined, coefficient: str) -> bool:
     return bool(found.ranges.loc[coefficient, "unit"] == 1.0)
 
@@ -83,7 +88,7 @@ def change_figure(found: Examined, term: str, analysis: Analysis) -> Figure:
     for name in ("hazard_ratio", "hr_lower", "hr_upper"):
         table[name] = table[name] ** unit
     constant = float(found.ranges["ratio"].to_dict()[term])
-    per = "" if _is_indicator(found, term) else f" per {unit:.3g} (one standard deviation)"
+    per = "" if _is_indicator(found, term) else f" per {_size(unit)} (one standard deviation)"
     first, last = table.to_dict("records")[0], table.to_dict("records")[-1]
     age = f"Loan age in {analysis.config.unit}s"
     return drawn(
@@ -119,7 +124,7 @@ def shape_table(found: Examined, analysis: Analysis) -> list[Block]:
     rows = tuple(
         (
             found.labels[c],
-            departure_from_line(found.shapes[c]) if c in found.shapes else "not drawn",
+            departure_from_line(found.shapes[c]) if c in found.shapes else None,
             *_test(tests, c),
         )
         for c in map(str, tests.index)

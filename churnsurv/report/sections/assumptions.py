@@ -45,7 +45,9 @@ class Examined:
         Of :func:`churnsurv.estimators.assumptions.ratio_ranges`, by coefficient.
     ties : Ties
     over_time, shapes : dict
-        Coefficient or column → the curve to be drawn.
+        Coefficient, or column, → its curve: of the most doubtful terms, and the shapes of all columns whose test rejects.
+    drawn : list of str
+        Columns whose shapes are drawn.
     labels : dict
         Term of the formula → words.
     """
@@ -57,6 +59,7 @@ class Examined:
     ties: Ties
     over_time: dict[str, pd.DataFrame]
     shapes: dict[str, pd.DataFrame]
+    drawn: list[str]
     labels: dict[str, str]
 
 
@@ -72,7 +75,7 @@ def assumptions(analysis: Analysis) -> Part:
         blocks.append(change_table(found, analysis))
         blocks += [change_figure(found, term, analysis) for term in found.over_time]
         blocks += [*_changes(found, analysis), Text(_linear(found, analysis))]
-        blocks += [*shape_table(found, analysis), *(shape_figure(found, column, analysis) for column in found.shapes)]
+        blocks += [*shape_table(found, analysis), *(shape_figure(found, column, analysis) for column in found.drawn)]
         blocks += [*_bends(found, analysis), other_checks(found, analysis), *_others(found, analysis)]
     return Part(Section("assumptions", TITLE, tuple(blocks)))
 
@@ -110,11 +113,13 @@ def examined(analysis: Analysis, spells: Spells, cause: str) -> Examined:
     doubtful = _doubtful(tables["proportional_hazards"].drop(index="GLOBAL"), settings.figures)
     steepest = [max(by_term[term], key=lambda c: ranges["range"].to_dict()[c]) for term in doubtful]
     bent = _doubtful(tables["linearity"], settings.figures)
+    shown = dict.fromkeys([*bent, *_rejected(tables["linearity"], analysis)])
     level = analysis.config.level
     return Examined(
         cause, model, tables, ranges, compare_tie_rules(model, X, y, **arguments),
         {term: hazard_ratio_over_time(model, X, y, term, level=level, **arguments) for term in steepest},
-        {column: functional_form(model, X, y, column, level=level, **arguments) for column in bent},
+        {column: functional_form(model, X, y, column, level=level, **arguments) for column in shown},
+        bent,
         _labels(analysis, by_term, model),
     )  # fmt: skip
 
@@ -221,7 +226,7 @@ def _bends(found: Examined, analysis: Analysis) -> list[Finding]:
             f"spline (cs({column}, df=4) in [model] formula), or as bands that mean something.",
             "amber",
             f"a hazard that departs from a line by a factor of at most {most:g} where the test rejects",
-            f"shape-{found.cause}-{column}",
+            f"shape-{found.cause}-{column}" if column in found.drawn else f"shapes-{found.cause}",
             value,
             "number:2",
         )

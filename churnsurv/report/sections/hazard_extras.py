@@ -65,8 +65,9 @@ def fine_gray(analysis: Analysis, cause: str) -> list[Block]:
 
 
 def _kept(table: HazardRatioTable, key: str, title: str, analysis: Analysis) -> Table:
-    frame = table.frame.drop(columns=["n", "events"], errors="ignore")
-    table = replace(table, frame=frame, title=title)
+    # counts stand in the table of the ratios already
+    frame, references = (f.drop(columns=["n", "events"], errors="ignore") for f in (table.frame, table.references))
+    table = replace(table, frame=frame, references=references, title=title)
     notes = (
         ()
         if key.startswith("univariable")
