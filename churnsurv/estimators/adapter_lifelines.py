@@ -128,6 +128,10 @@ class ParametricPeer(LifelinesPeer):
 
         Maximum likelihood with a free scale expects as many exits as there were (exactly so for Weibull's model).
         """
+        # S(0) = 1: who was not followed adds nothing to the likelihood, and lifelines takes no durations of 0
+        followed = (stop > 0) | event
+        frame, stop, event = frame[followed], stop[followed], event[followed]
+        weight = None if weight is None else weight[followed]
         super().fit(frame, stop, event, weight)
         some = np.arange(len(stop)) if len(stop) <= 2000 else np.linspace(0, len(stop) - 1, 2000).astype(np.int64)
         share = np.ones(len(some)) if weight is None else weight[some]

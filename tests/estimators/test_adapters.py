@@ -199,6 +199,13 @@ class TestKnownAnswers:
         a, b = (m.predict_curves(X, [3, 12, 24]).survival for m in (once, repeated))
         assert np.allclose(a, b, atol=1e-5)
 
+    def test_customers_never_followed_add_nothing_to_a_parametric_fit(self):
+        padded = pd.concat([X, X.iloc[:3]])
+        y = cs.Outcome(np.r_[STOP, np.zeros(3)], np.r_[CODE, np.zeros(3, dtype=int)], causes=("attrition", "default"))
+        model = cs.adapt(lifelines.WeibullAFTFitter(), per_cause=True)
+        without, among = (model.fit(rows, of).predict_curves(X, [12]).survival for rows, of in ((X, TWO), (padded, y)))
+        assert np.allclose(without, among, rtol=0, atol=1e-8)
+
     def test_weights_of_coxs_model_are_case_weights_in_coefficients_and_baseline(self):
         weight = np.random.default_rng(1).integers(0, 3, len(X))
         ours = cs.CoxPH().fit(X, ONE, sample_weight=weight).predict_curves(X, [3, 12, 24]).survival
