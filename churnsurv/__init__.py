@@ -29,6 +29,10 @@ _HOME = {
     "CauseSpecificCox": "estimators.cause_specific",
     "FineGray": "estimators.fine_gray",
     "RandomSurvivalForest": "estimators.forest",
+    "DiscreteHazard": "estimators.discrete",
+    "NullModel": "estimators.null",
+    "Recalibrated": "estimators.recalibrated",
+    "adapt": "estimators.adapters",
     "compare_nested": "estimators.nested",
     "bootstrap_intervals": "estimators.bootstrap",
     "partial_dependence": "estimators.dependence",
@@ -48,7 +52,7 @@ _HOME = {
     "save": "persistence",
     "load": "persistence",
 }
-_MODULES = ("data", "effects", "exceptions", "metrics", "plot", "report")
+_MODULES = ("data", "effects", "evaluation", "exceptions", "metrics", "plot", "report")
 
 __all__ = [
     "AalenJohansen",
@@ -56,19 +60,24 @@ __all__ = [
     "CensoringModel",
     "CoxPH",
     "Curves",
+    "DiscreteHazard",
     "Estimate",
     "FineGray",
     "KaplanMeier",
     "NelsonAalen",
+    "NullModel",
     "Outcome",
     "RandomSurvivalForest",
+    "Recalibrated",
     "StandardisedCurves",
     "TestResult",
+    "adapt",
     "bootstrap_intervals",
     "compare_nested",
     "data",
     "diagnose",
     "effects",
+    "evaluation",
     "events_per_parameter",
     "exceptions",
     "functional_form",
@@ -90,21 +99,25 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from churnsurv import data, effects, exceptions, metrics, plot, report
+    from churnsurv import data, effects, evaluation, exceptions, metrics, plot, report
     from churnsurv.curves import Curves
+    from churnsurv.estimators.adapters import adapt
     from churnsurv.estimators.bootstrap import bootstrap_intervals
     from churnsurv.estimators.cause_specific import CauseSpecificCox
     from churnsurv.estimators.cox import CoxPH
     from churnsurv.estimators.dependence import partial_dependence
     from churnsurv.estimators.diagnosis import diagnose
     from churnsurv.estimators.diagnostics import events_per_parameter, influence, variance_inflation
+    from churnsurv.estimators.discrete import DiscreteHazard
     from churnsurv.estimators.fine_gray import FineGray
     from churnsurv.estimators.forest import RandomSurvivalForest
     from churnsurv.estimators.forest_tuning import tune_forest
     from churnsurv.estimators.nested import compare_nested
+    from churnsurv.estimators.null import NullModel
     from churnsurv.estimators.ph_test import proportional_hazards_test
     from churnsurv.estimators.predict import predict_curves
     from churnsurv.estimators.profile import profile_intervals
+    from churnsurv.estimators.recalibrated import Recalibrated
     from churnsurv.estimators.scoring import scorer
     from churnsurv.estimators.smooths import functional_form, hazard_ratio_over_time
     from churnsurv.estimators.standardise import StandardisedCurves, standardised_curves

@@ -33,17 +33,25 @@ _CLASSES = {
     "CauseSpecificCox": "churnsurv.estimators.cause_specific",
     "FineGray": "churnsurv.estimators.fine_gray",
     "RandomSurvivalForest": "churnsurv.estimators.forest",
+    "NullModel": "churnsurv.estimators.null",
+    "DiscreteHazard": "churnsurv.estimators.discrete",
+    "Recalibrated": "churnsurv.estimators.recalibrated",
     "KaplanMeier": "churnsurv.nonparametric",
     "NelsonAalen": "churnsurv.nonparametric",
     "AalenJohansen": "churnsurv.nonparametric",
     "CensoringModel": "churnsurv.nonparametric",
 }
 #: fitted attributes with one row per customer of the training data; they stay out of the file
-_ROWS_OF_CUSTOMERS = ("oob_curves_",)
+_ROWS_OF_CUSTOMERS = ("oob_curves_", "bound_")
 #: fitted attributes that tell the mean covariates of risk sets
 _OF_RISK_SETS = ("hazard_variance_", "hazard_gradient_", "curve_parts_", "variance_parts_")
 #: records that fitted models hold, and where they live
-_RECORDS = {"Curves": "churnsurv.curves", "Estimate": "churnsurv.results", "GroupFit": "churnsurv.nonparametric.base"}
+_RECORDS = {
+    "Curves": "churnsurv.curves",
+    "Estimate": "churnsurv.results",
+    "GroupFit": "churnsurv.nonparametric.base",
+    "CauseFit": "churnsurv.estimators.discrete_fit",
+}
 #: values that are levels of a category at times, written as text and read again
 _TEXT_OF: dict[type, Any] = {
     datetime.date: datetime.date.isoformat,
@@ -91,6 +99,11 @@ def save(model: Any, path: str | Path, *, overwrite: bool = False, intervals: bo
     True
     """
     name = type(model).__name__
+    if name == "AdaptedModel":
+        raise DataError(
+            "An adapted model holds another library's object, which only a pickle could keep, and loading a pickle runs code: "
+            "save the data and the code that fits it, or pickle it yourself where you trust the file."
+        )
     if name not in _CLASSES or not type(model).__module__.startswith("churnsurv."):
         raise DataError(f"{name} cannot be saved; churnsurv saves {sorted(_CLASSES)}.")
     if not any(key.endswith("_") and not key.startswith("_") for key in vars(model)):

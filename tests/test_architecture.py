@@ -20,12 +20,13 @@ def test_imports_go_downward_only():
 
 def test_the_public_names_are_these():
     assert sorted(cs.__all__) == [
-        "AalenJohansen", "CauseSpecificCox", "CensoringModel", "CoxPH", "Curves", "Estimate",
-        "FineGray", "KaplanMeier", "NelsonAalen", "Outcome", "RandomSurvivalForest", "StandardisedCurves",
-        "TestResult", "bootstrap_intervals", "compare_nested", "data", "diagnose", "effects",
-        "events_per_parameter", "exceptions", "functional_form", "hazard_ratio_over_time", "influence", "load",
-        "metrics", "partial_dependence", "plot", "predict_curves", "profile_intervals", "proportional_hazards_test",
-        "report", "save", "scorer", "standardised_curves", "tune_forest", "variance_inflation",
+        "AalenJohansen", "CauseSpecificCox", "CensoringModel", "CoxPH", "Curves", "DiscreteHazard", "Estimate",
+        "FineGray", "KaplanMeier", "NelsonAalen", "NullModel", "Outcome", "RandomSurvivalForest", "Recalibrated",
+        "StandardisedCurves", "TestResult", "adapt", "bootstrap_intervals", "compare_nested", "data", "diagnose",
+        "effects", "evaluation", "events_per_parameter", "exceptions", "functional_form", "hazard_ratio_over_time",
+        "influence", "load", "metrics", "partial_dependence", "plot", "predict_curves", "profile_intervals",
+        "proportional_hazards_test", "report", "save", "scorer", "standardised_curves", "tune_forest",
+        "variance_inflation",
     ]  # fmt: skip
     for name in cs.__all__:
         assert getattr(cs, name) is not None

@@ -29,10 +29,11 @@ MODELS = {
     "cox": cs.CoxPH,
     "causes": cs.CauseSpecificCox,
     "fine-gray": lambda: cs.FineGray("event"),
+    "discrete": cs.DiscreteHazard,
     "forest": lambda: cs.RandomSurvivalForest(n_estimators=5, random_state=0),
 }
 every_model = pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
-COX = ("cox", "causes", "fine-gray")
+COX = ("cox", "causes", "fine-gray", "discrete")
 cox_models = pytest.mark.parametrize("make", [MODELS[name] for name in COX], ids=COX)
 
 
@@ -276,8 +277,7 @@ def test_24_level_or_stratum_without_events(X, df):
 
 @every_model
 def test_25_curves_that_would_fill_the_memory(make, X):
-    rng = np.random.default_rng(0)
-    y = cs.Outcome(np.arange(1, N + 1) + rng.uniform(0, 0.5, N), np.ones(N, int))
+    y = cs.Outcome(np.arange(1, N + 1), np.ones(N, int))
     model = make().fit(X, y)
     many = X.iloc[np.zeros(1_000_000, int)]
     with pytest.raises(DataError, match=r"1,000,000 rows x 2 states x .* GB. Pass times="):

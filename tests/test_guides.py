@@ -9,18 +9,9 @@ import pandas as pd
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = (
-    "spells.md",
-    "diagnostics.md",
-    "predictions.md",
-    "forest.md",
-    "forest-explanation.md",
-    "forest-tuning.md",
-    "designs.md",
-    "effect-estimates.md",
-    "validation.md",
-)
-GUIDES = [*(DOCS / page for page in PAGES), *sorted((DOCS / "adapters").glob("*.md"))]
+GUIDES = [
+    page for page in sorted(DOCS.rglob("*.md")) if "```python" in page.read_text(encoding="utf-8")
+]  # the rest, such as the decisions, has nothing to run
 
 #: a block of Python, and the block of text that shows what it prints, if one follows
 BLOCK = re.compile(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)

@@ -12,7 +12,6 @@ from tests.oracle_cases import HERE, checks_of, folders
 
 PAGE = HERE.parent / "docs" / "validation.md"
 BEGIN, END = "<!-- counts: python -m tests.validation_page -->", "<!-- end of counts -->"
-SIMULATED = HERE / "effects" / "simulated"
 FIRST, LAST = "<!-- simulations: python -m tests.validation_page -->", "<!-- end of simulations -->"
 #: kind of a block → what it holds; a kind not listed is shown by its name
 WORDS = {
@@ -24,6 +23,10 @@ WORDS = {
     "rmst": "restricted means, their differences and ratios",
     "km-difference": "differences of Kaplan–Meier curves at a horizon",
     "logrank": "log-rank tests and their components",
+    "concordance": "concordances: every weighting, horizon, weights, strata, clusters, with standard errors",
+    "auc": "cumulative/dynamic AUC and differences of two models",
+    "brier": "Brier scores, indices of prediction accuracy, differences of two models",
+    "calibration": "calibration by bins of the predictions",
     "value": "single quantities: nested models, time-varying effects, edge cases, identities",
 }
 
@@ -47,8 +50,8 @@ def counts() -> str:
 
 def simulations() -> str:
     """Give the table of what simulations with a known truth gave, as their modules kept it."""
-    parts = [pd.DataFrame(json.loads(file.read_text())) for file in sorted(SIMULATED.glob("*.json"))]
-    parts += [pd.read_csv(file) for file in sorted(SIMULATED.glob("*.csv"))]
+    parts = [pd.DataFrame(json.loads(file.read_text())) for file in sorted(HERE.glob("*/simulated/*.json"))]
+    parts += [pd.read_csv(file) for file in sorted(HERE.glob("*/simulated/*.csv"))]
     table = pd.concat(parts, ignore_index=True).sort_values(["name", "quantity"], kind="stable")
     rows = [
         f"| {row.name} | {row.quantity} | {_truth(row.truth)} | {row.estimate:.4g} | {row.monte_carlo_error:.2g} | "

@@ -1,41 +1,5 @@
-"""P-values adjusted for the number of tests."""
+"""P-values adjusted for the number of tests, as :mod:`churnsurv.kernels.multiplicity` does it."""
 
-from __future__ import annotations
+from churnsurv.kernels.multiplicity import Adjustment, adjusted_p_values, check_adjustment
 
-from typing import Literal, get_args
-
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.stats import false_discovery_control
-
-from churnsurv.exceptions import DataError
-
-Adjustment = Literal["holm", "benjamini-hochberg", "bonferroni"]
-
-
-def check_adjustment(adjust: object) -> None:
-    """Refuse an adjustment that is not known."""
-    if adjust not in get_args(Adjustment):
-        raise DataError(f"adjust={adjust!r} is not known: use one of {list(get_args(Adjustment))}.")
-
-
-def adjusted_p_values(p_values: ArrayLike, adjust: str) -> NDArray[np.float64]:
-    """Adjust the p-values of m tests (m,), as R's ``p.adjust``; missing ones stay missing and do not count.
-
-    Holm (1979) bounds the probability of any false finding, as Bonferroni's does with less power; Benjamini and Hochberg
-    (1995) the expected share of false ones among the findings, for independent or positively dependent tests.
-    """
-    p = np.asarray(p_values, dtype=np.float64)
-    known = np.flatnonzero(~np.isnan(p))
-    adjusted = np.full(len(p), np.nan)
-    if not len(known):
-        return adjusted
-    if adjust == "benjamini-hochberg":
-        adjusted[known] = false_discovery_control(p[known])
-    elif adjust == "bonferroni":
-        adjusted[known] = np.minimum(1.0, len(known) * p[known])
-    else:
-        order = known[np.argsort(p[known], kind="stable")]
-        steps = np.maximum.accumulate((len(order) - np.arange(len(order))) * p[order])
-        adjusted[order] = np.minimum(1.0, steps)
-    return adjusted
+__all__ = ["Adjustment", "adjusted_p_values", "check_adjustment"]

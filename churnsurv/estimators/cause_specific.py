@@ -18,9 +18,18 @@ from sklearn.utils.validation import check_is_fitted
 from churnsurv.curves import Curves, check_size, within_support
 from churnsurv.data.features import feature_frame
 from churnsurv.estimators.cause_specific_bounds import state_bounds, variance_parts
+from churnsurv.estimators.cause_specific_paths import predicted_path
 from churnsurv.estimators.cox import CoxPH
-from churnsurv.estimators.inputs import RowArgument, as_outcome, requested_start, requested_times, row_values
+from churnsurv.estimators.inputs import (
+    RowArgument,
+    as_outcome,
+    formulas_of_causes,
+    requested_start,
+    requested_times,
+    row_values,
+)
 from churnsurv.exceptions import DataError, NotIdentifiedError
+from churnsurv.kernels.path_states import path_states
 from churnsurv.kernels.times import steps_until
 from churnsurv.messages import confidence_level
 from churnsurv.outcome import Missing, Outcome
@@ -93,7 +102,7 @@ class CauseSpecificCox(BaseEstimator):  # type: ignore[misc]
         """Fit a Cox model to each cause of the outcome; arguments as in :meth:`CoxPH.fit`."""
         frame, outcome = feature_frame(X), as_outcome(y)
         self.feature_names_in_, self.n_features_in_ = np.asarray(frame.columns, dtype=object), frame.shape[1]
-        formulas = self._formulas(outcome.causes)
+        formulas = formulas_of_causes(self.formula, outcome.causes)
         options = {k: v for k, v in self.get_params(deep=False).items() if k != "formula"}
         self.models_ = {
             cause: CoxPH(formulas[cause], cause=cause, **options).fit(
@@ -138,12 +147,7 @@ class CauseSpecificCox(BaseEstimator):  # type: ignore[misc]
         martingales are taken as uncorrelated between causes and times (Cheng, Fine & Wei 1998); after a fit with `cluster` or
         sampling weights, the infinitesimal jackknife by cluster (Ozenne et al. 2017).
         """
-        check_is_fitted(self)
-        if self.is_recurrent_:
-            raise NotIdentifiedError(
-                "The model was fitted to recurrent events: probabilities of having left are not identified by their hazards. "
-                "Use the cumulative hazards of .models_[cause].predict_curves."
-            )
+        self._refuse_recurrent()
         frame = feature_frame(X, self.feature_names_in_)
         steps = np.unique(np.concatenate([m.event_times_ for m in self.models_.values()]))
         grid = requested_times(times, steps)
@@ -181,13 +185,65 @@ class CauseSpecificCox(BaseEstimator):  # type: ignore[misc]
         )
         return within_support(curves, times is not None, steps, stacklevel=2)
 
-    def _formulas(self, causes: tuple[str, ...]) -> dict[str, str | None]:
-        if self.formula is None or isinstance(self.formula, str):
-            return dict.fromkeys(causes, self.formula)
-        unknown = [c for c in self.formula if c not in causes]
-        if unknown:
-            raise DataError(f"formula names the cause {unknown[0]!r}; the outcome has {list(causes)}.")
-        return {cause: self.formula.get(cause) for cause in causes}
+    def predict_path(
+        self,
+        X: pd.DataFrame | ArrayLike,
+        start: RowArgument,
+        stop: RowArgument,
+        subject: RowArgument,
+        times: ArrayLike | None = None,
+        *,
+        strata: RowArgument = None,
+        offset: RowArgument = None,
+        level: float | None = None,
+    ) -> Curves:
+        r"""Predict the state probabilities along a path of covariates, such as a scenario of rates.
+
+        The hazards of all causes follow the path, :math:`d\Lambda_k(u) = e^{x(u)'\beta_k} d\Lambda_{0k}(u)`, and are joined as
+        in :meth:`predict_curves`; the bounds take the changing covariates into the integral. The path must be known whatever
+        the customer does: along a path of complaints or arrears the result is no probability of anything.
+
+        Parameters
+        ----------
+        X, start, stop, subject, times, offset
+            As of :meth:`CoxPH.predict_path`.
+        strata
+            As in :meth:`fit`; a path stays in one stratum.
+        level : float, optional
+            Confidence level of pointwise bounds, as of :meth:`predict_curves`.
+
+        Returns
+        -------
+        Curves
+            One row per subject, conditional on being a customer at the start of its path; NaN past its end.
+
+        Raises
+        ------
+        DataError
+            A path with gaps or overlaps, a row that ends before it starts, a stratum that changes.
+        NotIdentifiedError
+            A path that starts before anybody was watched; recurrent events.
+
+        Examples
+        --------
+        >>> import churnsurv as cs, pandas as pd
+        >>> X = pd.DataFrame({"rate_incentive": [0.2, 1.5, 0.1, 1.1, 0.9, 0.3, 0.4, 0.8]})
+        >>> y = cs.Outcome([9, 2, 5, 4, 6, 5, 7, 3], [1, 1, 1, 2, 0, 2, 1, 2], causes=("attrition", "default"))
+        >>> model = cs.CauseSpecificCox().fit(X, y)
+        >>> path = pd.DataFrame({"loan": 1, "start": [0, 3], "stop": [3, 6], "rate_incentive": [0.2, 0.4]})
+        >>> model.predict_path(path, "start", "stop", "loan", times=[3, 6]).survival.round(3).tolist()
+        [[0.92, 0.548]]
+        """
+        self._refuse_recurrent()
+        return predicted_path(self, X, start, stop, subject, times, strata=strata, offset=offset, level=level)
+
+    def _refuse_recurrent(self) -> None:
+        check_is_fitted(self)
+        if self.is_recurrent_:
+            raise NotIdentifiedError(
+                "The model was fitted to recurrent events: probabilities of having left are not identified by their hazards. "
+                "Use the cumulative hazards of .models_[cause].predict_curves."
+            )
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "models_")
@@ -195,15 +251,9 @@ class CauseSpecificCox(BaseEstimator):  # type: ignore[misc]
 
 def aalen_johansen_of(hazards: Floats) -> Floats:
     """Turn cumulative hazards (n, K, T) into state probabilities (n, 1 + K, 1 + T); column 0 is the time before all steps."""
-    n, k, t = hazards.shape
-    increments = np.diff(hazards, axis=2, prepend=0.0)
-    total = increments.sum(axis=1)
-    excess = total > 1.0
-    if excess.any():
-        increments = increments / np.where(excess, total, 1.0)[:, None, :]
-        total = np.minimum(total, 1.0)
-    probability = np.zeros((n, 1 + k, 1 + t))
-    probability[:, 0, 0] = 1.0
-    np.cumprod(1.0 - total, axis=1, out=probability[:, 0, 1:])
-    np.cumsum(probability[:, :1, :-1] * increments, axis=2, out=probability[:, 1:, 1:])
-    return probability
+    return states_of(np.diff(hazards, axis=2, prepend=0.0))
+
+
+def states_of(increments: Floats) -> Floats:
+    """Turn increments of hazards (n, K, T) into state probabilities (n, 1 + K, 1 + T), as :func:`aalen_johansen_of`."""
+    return path_states(increments, product=True)[0]

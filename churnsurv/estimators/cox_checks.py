@@ -39,8 +39,12 @@ def refuse_unidentified(matrix: Floats, null: State, terms: list[str]) -> None:
             "The offset differs by so much between rows at risk together that hazards of some are e^700 times those of others, "
             "which no double holds. Is it on the scale of the logarithm of the hazard?"
         )
-    weight = float(null.sums.death_weight.sum())
-    variance = np.diag(matrix) / weight
+    refuse_combinations(matrix, float(null.sums.death_weight.sum()), terms)
+
+
+def refuse_combinations(matrix: Floats, events: float, terms: list[str]) -> None:
+    """Refuse what :func:`refuse_unidentified` does, by the information at β = 0 and the weight of the events."""
+    variance = np.diag(matrix) / events
     flat = np.flatnonzero(variance < NO_VARIANCE)
     if len(flat):
         raise DataError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +14,8 @@ from churnsurv.data.encoder import DesignEncoder
 from churnsurv.data.features import feature_frame
 from churnsurv.estimators.cox_curves import Predicted, hazard_steps, predicted_hazard
 from churnsurv.estimators.cox_variance import ConfType, hazard_variance, state_bounds
-from churnsurv.estimators.inputs import RowArgument
-from churnsurv.exceptions import DataError, NotIdentifiedError
+from churnsurv.estimators.inputs import RowArgument, remembered
+from churnsurv.exceptions import NotIdentifiedError
 
 Floats = NDArray[np.float64]
 
@@ -144,10 +144,4 @@ class CoxPrediction:
 
     def remembered(self, argument: str, value: RowArgument, frame: pd.DataFrame) -> RowArgument:
         """Give the argument, or the column(s) of X that had this role in the fit."""
-        columns = self.argument_columns_.get(argument, [])
-        if value is not None or not columns:
-            return value
-        absent = [c for c in columns if c not in frame.columns]
-        if absent:
-            raise DataError(f"X lacks the column {absent[0]!r}, which was {argument} in the fit.")
-        return cast(RowArgument, columns)
+        return remembered(self.argument_columns_, argument, value, frame)

@@ -153,6 +153,8 @@ def tune_forest(
     judge = scorer(scoring) if isinstance(scoring, str) else scoring
     if not isinstance(judge, Scorer):
         raise DataError(f"scoring={scoring!r}: give 'concordance' or a scorer of churnsurv.scorer.")
+    if judge.name == "uno" and groups is None and folds is None:
+        raise DataError("Out of bag there is Harrell's concordance only: pass folds=5, or scorer('concordance').")
     generator = checked_random_state(random_state)
     template = _template(forest, n_jobs)
     frame, outcome = feature_frame(X), as_outcome(y)
@@ -257,7 +259,8 @@ def _out_of_bag(
         risk = mortality[known, code - 1]
         estimate = oob_concordance(y[known], risk, alike, cause, weight=known_weight, tau=judge.horizon)
     else:
-        estimate = judge.estimate(y[known], probability[known, code], known_weight)
+        censoring = judge.censoring_of(frame.iloc[known], y[known], known_weight)
+        estimate = judge.estimate(y[known], probability[known, code], known_weight, censoring=censoring)
     return {"score": judge.signed(estimate), "se": estimate.se, "leaves": _leaves(forest)}
 
 

@@ -5,7 +5,7 @@ Strata, weights, clusters and offsets are arrays of n values, or names of column
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,10 @@ __all__ = [
     "check_rows",
     "codes_argument",
     "columns_named",
+    "formulas_of_causes",
     "known_codes",
     "offset_argument",
+    "remembered",
     "requested_start",
     "requested_times",
     "resolved",
@@ -93,6 +95,17 @@ def codes_argument(value: RowArgument, X: pd.DataFrame, argument: str) -> tuple[
     return codes, labels.tolist()
 
 
+def remembered(columns: Mapping[str, list[str]], argument: str, value: RowArgument, frame: pd.DataFrame) -> RowArgument:
+    """Give the argument, or the column(s) of X that had this role in the fit; `columns` holds their names by argument."""
+    names = columns.get(argument, [])
+    if value is not None or not names:
+        return value
+    absent = [c for c in names if c not in frame.columns]
+    if absent:
+        raise DataError(f"X lacks the column {absent[0]!r}, which was {argument} in the fit.")
+    return names
+
+
 def known_codes(value: RowArgument, X: pd.DataFrame, labels: list[Any], argument: str) -> NDArray[np.int64]:
     """Give the codes of labels known from the fit; others are an error naming them."""
     if value is None:
@@ -106,6 +119,16 @@ def known_codes(value: RowArgument, X: pd.DataFrame, labels: list[Any], argument
             f"(known: {first_of(labels, 12)}); there is no baseline hazard for it."
         )
     return np.asarray(known[codes], dtype=np.int64)
+
+
+def formulas_of_causes(formula: str | Mapping[str, str] | None, causes: Sequence[str]) -> dict[str, str | None]:
+    """Give the formula of each cause: one for all, or by the name of the cause (None: every column)."""
+    if formula is None or isinstance(formula, str):
+        return dict.fromkeys(causes, formula)
+    unknown = [c for c in formula if c not in causes]
+    if unknown:
+        raise DataError(f"formula names the cause {unknown[0]!r}; the outcome has {list(causes)}.")
+    return {cause: formula.get(cause) for cause in causes}
 
 
 def requested_times(times: ArrayLike | None, default: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,21 +12,31 @@ from typing import Any, ClassVar, Literal, cast, get_args
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils.metadata_routing import UNUSED
 
 from churnsurv.data.features import feature_frame
 from churnsurv.estimators.predict import last_step
 from churnsurv.exceptions import DataError
 from churnsurv.messages import counted, first_of, numeric_column, one_number
-from churnsurv.metrics import brier_score, concordance_index, integrated_brier_score
+from churnsurv.metrics import (
+    brier_score,
+    concordance_index,
+    cumulative_dynamic_auc,
+    index_of_prediction_accuracy,
+    integrated_brier_score,
+)
 from churnsurv.metrics.inputs import judged_rows, require_cohort, the_cause
+from churnsurv.nonparametric import CensoringModel
 from churnsurv.outcome import Outcome
 from churnsurv.results import Estimate
 from churnsurv.rows import as_outcome
 
 Floats = NDArray[np.float64]
-ScoreName = Literal["concordance", "brier", "integrated_brier"]
+ScoreName = Literal["concordance", "uno", "auc", "brier", "integrated_brier", "ipa"]
+
+#: scores of an order, for which no probability is needed
+RANKINGS = ("concordance", "uno")
 
 
 def scorer(
@@ -35,22 +45,28 @@ def scorer(
     cause: str | None = None,
     horizon: float | None = None,
     times: ArrayLike | None = None,
+    censoring: CensoringModel | None = None,
 ) -> Scorer:
     """Make a scorer for ``GridSearchCV``, ``cross_val_score`` and :func:`churnsurv.tune_forest`.
 
     Parameters
     ----------
-    name : {"concordance", "brier", "integrated_brier"}
-        ``"concordance"``: Harrell's C of what the model's ``predict`` gives, entry-adjusted, other causes censored.
-        ``"brier"``: minus the Brier score of the probability of leaving by `horizon`. ``"integrated_brier"``: minus its
-        average over `times`. Brier scores need a landmark cohort (all rows from time 0), and the test rows' own
-        Kaplan–Meier weights them for censoring.
+    name : {"concordance", "uno", "auc", "brier", "integrated_brier", "ipa"}
+        ``"concordance"``: Harrell's C of what the model's ``predict`` gives, entry-adjusted, other causes censored;
+        ``"uno"``: Uno's. Of the probability of leaving by `horizon`: ``"auc"`` its cumulative/dynamic AUC, ``"brier"`` minus
+        its Brier score, ``"ipa"`` its index of prediction accuracy. ``"integrated_brier"``: minus the average over `times`.
+        All but the first need a landmark cohort (all rows from time 0), and the test rows' own Kaplan–Meier weights them for
+        censoring.
     cause : str, optional
         Cause whose prediction is judged; needed when there are several.
     horizon : number, optional
-        For ``"brier"``, required. For ``"concordance"``: only leavers until then are compared with who is left.
+        For ``"auc"``, ``"brier"`` and ``"ipa"``, required. For concordances: only leavers until then are compared with who is
+        left.
     times : array of two or more, optional
         For ``"integrated_brier"``, required: the same for every fold, within the follow-up of each.
+    censoring : CensoringModel, optional
+        For Brier scores: fitted anew to the scored rows and their X in the place of their Kaplan–Meier, e.g.
+        ``cs.CensoringModel(cs.CoxPH())`` where censoring depends on the covariates.
 
     Returns
     -------
@@ -79,7 +95,7 @@ def scorer(
     >>> bool((scores > -0.25).all())
     True
     """
-    made = Scorer(name, cause=cause, horizon=horizon, times=times)
+    made = Scorer(name, cause=cause, horizon=horizon, times=times, censoring=censoring)
     made.check()
     return made
 
@@ -97,11 +113,13 @@ class Scorer(BaseEstimator):  # type: ignore[misc]
         cause: str | None = None,
         horizon: float | None = None,
         times: ArrayLike | None = None,
+        censoring: CensoringModel | None = None,
     ) -> None:
         self.name = name
         self.cause = cause
         self.horizon = horizon
         self.times = times
+        self.censoring = censoring
 
     def __call__(
         self,
@@ -115,8 +133,10 @@ class Scorer(BaseEstimator):  # type: ignore[misc]
         outcome = as_outcome(y)
         if len(self.horizons()):
             # before the model is asked: its curves begin where rows enter
-            require_cohort(judged_rows(outcome, sample_weight, None), "a Brier score")
-        return self.signed(self.estimate(outcome, self._predicted(estimator, X, outcome), sample_weight))
+            what = {"auc": "an AUC", "ipa": "an index of prediction accuracy"}.get(self.name, "a Brier score")
+            require_cohort(judged_rows(outcome, sample_weight, None), what)
+        predicted, censoring = self._predicted(estimator, X, outcome), self.censoring_of(X, outcome, sample_weight)
+        return self.signed(self.estimate(outcome, predicted, sample_weight, censoring=censoring))
 
     score = __call__  # by this name scikit-learn finds what may be routed here
 
@@ -133,8 +153,10 @@ class Scorer(BaseEstimator):  # type: ignore[misc]
                 raise DataError("integrated_brier averages over times: pass times=[...] instead of horizon.")
             if one_number(self.horizon, "horizon") <= 0:
                 raise DataError(f"horizon={self.horizon!r}: give a positive number, on the scale of `stop`.")
-        elif self.name == "brier":
-            raise DataError("brier judges probabilities of leaving by a time: pass horizon=, such as 12 months.")
+        elif self.name in ("auc", "brier", "ipa"):
+            raise DataError(f"{self.name} judges probabilities of leaving by a time: pass horizon=, such as 12 months.")
+        if self.censoring is not None and self.name == "concordance":
+            raise DataError("concordance (Harrell's) weights nothing by the censoring: leave censoring out.")
         if self.times is not None and self.name != "integrated_brier":
             raise DataError(
                 f"{self.name} takes no times; they are for integrated_brier. Pass horizon= or leave them out."
@@ -150,16 +172,26 @@ class Scorer(BaseEstimator):  # type: ignore[misc]
             raise DataError(f"times={first_of(given)}: give positive numbers, on the scale of `stop`.")
 
     def horizons(self) -> Floats:
-        """Give the times by which probabilities are judged; none for a concordance."""
-        if self.name == "concordance":
+        """Give the times by which probabilities are judged; none for concordances."""
+        if self.name in RANKINGS:
             return np.empty(0)
         return np.atleast_1d(
             np.asarray(self.times if self.name == "integrated_brier" else self.horizon, dtype=np.float64)
         )
 
+    def censoring_of(
+        self, X: pd.DataFrame | ArrayLike, y: Outcome, sample_weight: ArrayLike | None
+    ) -> CensoringModel | None:
+        """Fit the censoring model to scored rows; None without one."""
+        if self.censoring is None:
+            return None
+        covariates = None if self.censoring.model is None else X
+        model: CensoringModel = clone(self.censoring)
+        return model.fit(y, covariates, sample_weight=sample_weight)
+
     def signed(self, estimate: Estimate) -> float:
         """Give the value of an estimate so that more is better."""
-        return estimate.value if self.name == "concordance" else -estimate.value
+        return -estimate.value if self.name in ("brier", "integrated_brier") else estimate.value
 
     def estimate(
         self,
@@ -167,27 +199,35 @@ class Scorer(BaseEstimator):  # type: ignore[misc]
         predicted: Floats,
         sample_weight: ArrayLike | None = None,
         cluster: ArrayLike | None = None,
+        censoring: CensoringModel | None = None,
     ) -> Estimate:
         """Estimate the metric itself from predictions.
 
         Parameters
         ----------
         y : Outcome of n rows
-        predicted : (n,) risks for a concordance, (n, T) probabilities of having left by :meth:`horizons` otherwise
+        predicted : (n,) risks for concordances, (n, T) probabilities of having left by :meth:`horizons` otherwise
         sample_weight, cluster : (n,), optional
+        censoring : CensoringModel, optional
+            Fitted on these rows, or made theirs by ``.at``.
         """
         given: dict[str, Any] = {"cause": self.cause, "sample_weight": sample_weight, "cluster": cluster}
-        if self.name == "concordance":
-            return concordance_index(y, predicted, tau=self.horizon, **given)
+        if self.name in RANKINGS:
+            weighting: Literal["n", "n/G2"] = "n/G2" if self.name == "uno" else "n"
+            if weighting == "n/G2":
+                given["censoring"] = censoring
+            return concordance_index(y, predicted, tau=self.horizon, weighting=weighting, **given)
+        given["censoring"] = censoring
         if self.name == "integrated_brier":
             return integrated_brier_score(y, predicted, self.horizons(), **given)
-        return cast(Estimate, brier_score(y, predicted[:, 0], float(self.horizons()[0]), **given))
+        metric = {"auc": cumulative_dynamic_auc, "brier": brier_score, "ipa": index_of_prediction_accuracy}[self.name]
+        return cast(Estimate, metric(y, predicted[:, 0], float(self.horizons()[0]), **given))
 
     def _predicted(self, estimator: Any, X: pd.DataFrame | ArrayLike, y: Outcome) -> Floats:
         model, rows = last_step(estimator, X)
         cause = the_cause(y, self.cause)
         _refuse_another_cause(model, cause)
-        if self.name == "concordance":
+        if self.name in RANKINGS:
             return _complete(predicted_risk(model, rows, cause), model, rows)
         if not hasattr(model, "predict_curves"):
             raise DataError(f"{type(model).__name__} predicts no probabilities over time: use scorer('concordance').")

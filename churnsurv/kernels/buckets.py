@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from churnsurv.kernels.cox import Buckets
+from churnsurv.kernels.times import count_up_to
 
 Floats = NDArray[np.float64]
 
@@ -26,7 +27,7 @@ def grid_of(times: Floats, stratum: NDArray[np.int64] | None, n_strata: int) -> 
     if stratum is None:
         keys = np.arange(len(distinct))
     else:
-        keys = np.unique(stratum * (len(distinct) + 1) + _count_up_to(distinct, times) - 1)
+        keys = np.unique(stratum * (len(distinct) + 1) + count_up_to(distinct, times) - 1)
     of_stratum = (keys // (len(distinct) + 1)).astype(np.int32)
     begin = np.searchsorted(of_stratum, np.arange(n_strata + 1)).astype(np.int32)
     return Grid(distinct, keys, Buckets(distinct[keys % (len(distinct) + 1)], of_stratum, begin, False))
@@ -36,8 +37,8 @@ def located(
     grid: Grid, entry: Floats | None, stop: Floats, event: NDArray[np.bool_], stratum: NDArray[np.int64] | None
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
     """Find the rows among the buckets: first, last and death, see :func:`lay_buckets`. O(n log B)."""
-    last = _count_up_to(grid.times, stop)
-    first = np.zeros_like(last) if entry is None else _count_up_to(grid.times, entry)
+    last = count_up_to(grid.times, stop)
+    first = np.zeros_like(last) if entry is None else count_up_to(grid.times, entry)
     if stratum is not None:
         base = stratum * (len(grid.times) + 1)
         last, first = np.searchsorted(grid.keys, base + last), np.searchsorted(grid.keys, base + first)
@@ -68,14 +69,3 @@ def lay_buckets(
     begin = 0 if stratum is None else grid.buckets.begin[stratum]
     late = bool(np.any((first > begin) & (first < last)))
     return grid.buckets._replace(late=late), first, last, death
-
-
-def _count_up_to(grid: Floats, times: Floats) -> NDArray[np.int64]:
-    """Count the grid times ≤ each time; months are looked up in a table, others searched."""
-    top = grid[-1] if len(grid) else 0.0
-    if len(times) > 1000 and top < 100_000 and np.all(grid == np.floor(grid)):
-        table = np.searchsorted(grid, np.arange(int(top) + 2), side="right")
-        # times below 0 stand for −∞ (no entry); between whole times the count is that of the whole time below
-        whole = np.clip(times, -1.0, top + 1.0).astype(np.int64)
-        return np.where(times < 0, 0, table[np.maximum(whole, 0)])
-    return np.searchsorted(grid, times, side="right")

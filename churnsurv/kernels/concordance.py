@@ -13,6 +13,7 @@ statistic and the Cox model").
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -66,6 +67,37 @@ def count_pairs(score: Floats, first: Ints, last: Ints, death: Ints, weight: Flo
     comparable_of_row = deaths_before[lasts] - deaths_before[first]
     comparable_of_row[is_event] += (time_weight * at_risk)[death[is_event]]
     return Pairs(concordant, discordant, float(deaths @ at_risk), net_of_row, comparable_of_row)
+
+
+def count_weighted_pairs(
+    score: Floats, first: Ints, last: Ints, death: Ints, weight: Floats, of_rows: Iterable[Floats]
+) -> Pairs:
+    """Count pairs that are weighted by a factor of each row at the time of the event, as in :func:`count_pairs`.
+
+    of_rows : the factors at the event times 0, 1, …, as one or more arrays (n, some of them). O(n) time per event.
+    """
+    lasts = np.where(death >= 0, last - 1, last)
+    net, comparable_of_row = np.zeros(len(score)), np.zeros(len(score))
+    concordant = discordant = comparable = 0.0
+    events = np.argsort(death, kind="stable")
+    begins = np.searchsorted(death[events], np.arange(int(death.max(initial=-1)) + 2))
+    k = 0
+    for factors in of_rows:
+        for factor in factors.T:
+            at_risk = np.flatnonzero((first <= k) & (k < lasts))
+            of_other = factor[at_risk] * weight[at_risk]
+            for i in events[begins[k] : begins[k + 1]]:
+                sign = np.sign(score[i] - score[at_risk])
+                higher, lower = of_other[sign > 0].sum(), of_other[sign < 0].sum()
+                mine = factor[i] * weight[i]
+                concordant, discordant = concordant + mine * higher, discordant + mine * lower
+                comparable += mine * of_other.sum()
+                net[i] += factor[i] * (higher - lower)
+                comparable_of_row[i] += factor[i] * of_other.sum()
+                net[at_risk] += mine * factor[at_risk] * sign
+                comparable_of_row[at_risk] += mine * factor[at_risk]
+            k += 1
+    return Pairs(concordant, discordant, comparable, net, comparable_of_row)
 
 
 def _weight_at_risk(first: Ints, last: Ints, weight: Floats, n_times: int) -> Floats:

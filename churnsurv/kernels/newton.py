@@ -147,9 +147,9 @@ def maximise(
         information_there = information_at(problem, moved)
         if not np.isfinite(information_there).all():
             # hazards of rows at risk together differ by more than a double holds: the end of a likelihood without maximum
-            flattest = _directions(current, null_information)[1][:, :1]
+            flattest = directions(current, null_information)[1][:, :1]
             return NewtonResult(
-                state, current, null, null_information, iteration, False, _columns(flattest, problem.ranges)
+                state, current, null, null_information, iteration, False, columns_along(flattest, problem.ranges)
             )
         state, current = moved, information_there
         if gain < max(MONOTONE_GAIN, 1e-13 * abs(state.log_likelihood)) and taken.max() > MONOTONE_STEP:
@@ -159,7 +159,7 @@ def maximise(
     return NewtonResult(state, current, null, null_information, max_iter, False, None)
 
 
-def _directions(matrix: Floats, null_matrix: Floats) -> tuple[Floats, Floats]:
+def directions(matrix: Floats, null_matrix: Floats) -> tuple[Floats, Floats]:
     """Give the share of the information at β = 0 that is left by direction, ascending, and the directions as columns."""
     # columns that are flat at β = 0 already (under an offset) keep the matrix definite
     floor = max(FLATTEST * float(np.diag(null_matrix).max()), np.finfo(np.float64).tiny)
@@ -167,7 +167,7 @@ def _directions(matrix: Floats, null_matrix: Floats) -> tuple[Floats, Floats]:
     return values, vectors
 
 
-def _columns(directions: Floats, ranges: Floats) -> NDArray[np.int64]:
+def columns_along(directions: Floats, ranges: Floats) -> NDArray[np.int64]:
     """Give the columns that take part in a direction: a tenth or more of the largest change of η between two rows."""
     change = np.abs(directions) * ranges[:, None]
     return np.flatnonzero((change > 0.1 * change.max(axis=0)).any(axis=1))
@@ -207,10 +207,10 @@ def _still_rising(problem: Problem, state: State, matrix: Floats, null_matrix: F
     Where the information has all but vanished since β = 0 the likelihood is evaluated some standard errors further out, on
     both sides: near a maximum it falls there as the information foretells, on the way to infinity it does not.
     """
-    values, vectors = _directions(matrix, null_matrix)
+    values, vectors = directions(matrix, null_matrix)
     flat = np.flatnonzero(values < FLAT)
     rising = [k for k in flat if _rises(problem, state, vectors[:, k], max(float(values[k]), 1e-14))]
-    return _columns(vectors[:, rising], problem.ranges) if rising else None
+    return columns_along(vectors[:, rising], problem.ranges) if rising else None
 
 
 def _rises(problem: Problem, state: State, direction: Floats, information_along: float) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from churnsurv.kernels.times import Floats, Ints
+from churnsurv.kernels.times import Floats, Ints, count_up_to
 
 CONF_TYPES = ("log", "log-log", "plain", "logit", "arcsin")
 
@@ -72,8 +72,8 @@ def risk_table(
     """
     times = np.unique(stop[~continued])
     size = len(times)
-    exit_at = np.searchsorted(times, stop, side="right") - 1
-    entry_at = np.searchsorted(times, entry, side="right") - 1
+    exit_at = count_up_to(times, stop) - 1
+    entry_at = count_up_to(times, entry) - 1
 
     def counted(at: Ints, values: Floats | None = None) -> Floats:
         return np.bincount(at, weights=values, minlength=size).astype(np.float64)

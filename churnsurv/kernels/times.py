@@ -47,6 +47,26 @@ def slack(times: Floats) -> float:
     return float(min(TIE_TOLERANCE * np.abs(times).mean(), gap / 2))
 
 
+def count_up_to(grid: Floats, times: Floats) -> Ints:
+    """Count the grid times ≤ each time; months are looked up in a table, others searched (`grid` sorted)."""
+    top = grid[-1] if len(grid) else 0.0
+    if len(times) > 1000 and top < 100_000 and np.all(grid == np.floor(grid)):
+        table = np.searchsorted(grid, np.arange(int(top) + 2), side="right")
+        # times below 0 stand for −∞ (no entry); between whole times the count is that of the whole time below
+        whole = np.clip(times, -1.0, top + 1.0).astype(np.int64)
+        return np.where(times < 0, 0, table[np.maximum(whole, 0)])
+    return np.searchsorted(grid, times, side="right")
+
+
+def count_before(grid: Floats, times: Floats) -> Ints:
+    """Count the grid times < each time, see :func:`count_up_to`."""
+    count = count_up_to(grid, times)
+    if not len(grid):
+        return count
+    last = np.maximum(count - 1, 0)
+    return np.asarray(count - ((count > 0) & (grid[last] == times)))
+
+
 def steps_until(times: Floats, at: Floats) -> Ints:
     """Count the steps at or before each time, up to rounding (`times` sorted)."""
     return np.searchsorted(times, at + slack(times), side="right")

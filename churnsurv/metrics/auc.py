@@ -19,17 +19,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from churnsurv.curves import Curves
 from churnsurv.exceptions import NoEventsError, NotIdentifiedError
+from churnsurv.kernels.weighted_scores import Sums, ranks
 from churnsurv.messages import confidence_level
 from churnsurv.metrics.inputs import finite_numbers
 from churnsurv.metrics.ipcw import (
     Cohort,
-    censoring_influence,
-    known_by,
-    metric_estimate,
     predicted_risk,
     read_horizons,
     scored_cohort,
 )
+from churnsurv.metrics.layout import Layout, estimates_of, one_horizon, score_cohort
 from churnsurv.nonparametric import CensoringModel
 from churnsurv.outcome import Outcome
 from churnsurv.results import Estimate
@@ -96,15 +95,10 @@ def cumulative_dynamic_auc(
     level, y, asked = confidence_level(level), as_outcome(y), read_horizons(times)
     horizons = meant_times(asked, y)
     cohort = scored_cohort(y, horizons, cause, censoring, sample_weight, cluster, "the AUC")
-    scores = _scores(risk_or_curves, y, cohort, horizons)
-    order: NDArray[np.int64] | None = None
-    estimates = []
-    for k, t in enumerate(horizons.tolist()):
-        score = scores[:, min(k, scores.shape[1] - 1)]
-        if order is None or scores.shape[1] > 1:
-            order = np.argsort(score, kind="stable")
-        value, influence = _auc(cohort, score, order, t)
-        estimates.append(metric_estimate(f"AUC at {t:g}", value, influence, level, cohort, t))
+    scores = scores_of(risk_or_curves, y, cohort, horizons)
+    ascending = scores[:, np.argsort(horizons, kind="stable")] if scores.shape[1] > 1 else scores
+    found = score_cohort(cohort, horizons, lambda layout: _ranks(cohort, layout, ascending, np.sort(horizons)))
+    estimates = estimates_of("AUC", found, level, cohort, horizons)
     if np.ndim(times) == 0:
         return estimates[0]
     table = pd.concat([estimate.to_frame() for estimate in estimates], ignore_index=True)
@@ -112,45 +106,66 @@ def cumulative_dynamic_auc(
     return table
 
 
-def _scores(risk_or_curves: Curves | ArrayLike, y: Outcome, cohort: Cohort, horizons: Floats) -> Floats:
+def scores_of(
+    risk_or_curves: Curves | ArrayLike, y: Outcome, cohort: Cohort, horizons: Floats, which: str = "score"
+) -> Floats:
     """Give the scores of the cohort's rows, (n, T), or (n, 1) where they are the same for all times."""
     if isinstance(risk_or_curves, Curves):
-        return predicted_risk(risk_or_curves, y, cohort, horizons)
+        return predicted_risk(risk_or_curves, y, cohort, horizons, which)
     given = np.asarray(risk_or_curves)
     if given.ndim == 2 and given.shape[1] == len(horizons) > 1:
-        columns = [finite_numbers(given[:, k], len(y), f"The score for {t:g}") for k, t in enumerate(horizons)]
+        if given.dtype == np.float64 and len(given) == len(y) and np.isfinite(given).all():
+            return given[cohort.judged.rows]
+        columns = [finite_numbers(given[:, k], len(y), f"The {which} for {t:g}") for k, t in enumerate(horizons)]
         return np.column_stack(columns)[cohort.judged.rows]
-    return finite_numbers(risk_or_curves if given.ndim < 2 else given, len(y), "The score")[cohort.judged.rows, None]
+    return finite_numbers(risk_or_curves if given.ndim < 2 else given, len(y), f"The {which}")[cohort.judged.rows, None]
 
 
-def _auc(cohort: Cohort, score: Floats, order: NDArray[np.int64], t: float) -> tuple[float, Floats]:
-    """Give the AUC at t and each row's influence on it. order sorts the scores; O(n) beyond that."""
-    by_then, known = known_by(cohort, t)
-    is_case = by_then & (cohort.y.event == cohort.y.cause_code(cohort.cause))
-    weight = cohort.weight * known
-    case, control = np.where(is_case, weight, 0.0), np.where(is_case, 0.0, weight)
-    cases, controls = case.sum(), control.sum()
-    if cases <= 0:
-        raise NoEventsError(f"No event of {cohort.cause!r} by {t:g} among the rows.")
-    if controls <= 0:
-        raise NotIdentifiedError(
-            f"Nobody is known to stay beyond {t:g} or to leave by another cause: there is nobody to compare with. Ask for "
-            "an earlier horizon."
-        )
-    # weight of the controls below, and of the cases above, each row's score; ties count half
-    below = _share_below(score, order, control) / controls
-    above = 1.0 - _share_below(score, order, case) / cases
-    value = float(case @ below / cases)
-    part = case * (below - value) / cases + control * (above - value) / controls
-    return value, part + censoring_influence(cohort, part, t)
+def _ranks(cohort: Cohort, layout: Layout, scores: Floats, horizons: Floats) -> Sums:
+    """Give the AUC of the scores, (n, 1) or one column per horizon of the layout."""
+    columns = np.ascontiguousarray(scores.T)
+    waiting, groups, parts = np.arange(len(horizons)), [], []
+    while len(waiting):
+        first = columns[waiting[0] if len(columns) > 1 else 0]
+        order = np.argsort(first)
+        score = first[order]
+        # risks of proportional hazards are in one order at all horizons, which are then passed together
+        alike = waiting if len(columns) == 1 else _ordered_alike(columns, waiting, order, score)
+        at = layout.ordered(order).at(alike)
+        groups.append(alike)
+        parts.append(ranks(at.rows, at.at_horizon, score, at.censorings, at.n_units))
+        waiting = np.setdiff1d(waiting, alike)
+    back = np.argsort(np.concatenate(groups))
+    sums = Sums(*(np.concatenate(fields, axis=-1)[..., back] for fields in zip(*parts, strict=True)))
+    return _refused(cohort, sums, horizons)
 
 
-def _share_below(score: Floats, order: NDArray[np.int64], weight: Floats) -> Floats:
-    """Give the weight of the rows with a lower score plus half of those with the same, (n,)."""
-    sorted_score = score[order]
-    begins = np.flatnonzero(np.append(True, sorted_score[1:] != sorted_score[:-1]))
-    total = np.add.reduceat(weight[order], begins)
-    middle = np.cumsum(total) - total / 2
-    result = np.empty(len(score))
-    result[order] = np.repeat(middle, np.diff(np.append(begins, len(score))))
-    return result
+def _ordered_alike(
+    columns: Floats, waiting: NDArray[np.int64], order: NDArray[np.int64], score: Floats
+) -> NDArray[np.int64]:
+    """Give the columns that ascend, with the same ties, in the order of the first of those waiting."""
+    ties = score[1:] == score[:-1]
+
+    def is_alike(column: Floats) -> bool:
+        ordered = column[order]
+        return bool(np.all(ordered[1:] >= ordered[:-1]) and np.array_equal(ordered[1:] == ordered[:-1], ties))
+
+    return np.array([waiting[0], *(k for k in waiting[1:] if is_alike(columns[k]))])
+
+
+def _refused(cohort: Cohort, sums: Sums, horizons: Floats) -> Sums:
+    """Give the sums, or refuse a horizon without cases or controls."""
+    for t, cases, controls in zip(horizons.tolist(), *sums.totals.tolist(), strict=True):
+        if cases <= 0:
+            raise NoEventsError(f"No event of {cohort.cause!r} by {t:g} among the rows.")
+        if controls <= 0:
+            raise NotIdentifiedError(
+                f"Nobody is known to stay beyond {t:g} or to leave by another cause: there is nobody to compare with. Ask "
+                "for an earlier horizon."
+            )
+    return sums
+
+
+def auc_at(cohort: Cohort, score: Floats, t: float) -> tuple[float, Floats]:
+    """Give the AUC at t and each row's influence on it, (n,)."""
+    return one_horizon(cohort, t, lambda layout: _ranks(cohort, layout, score[:, None], np.array([t])))

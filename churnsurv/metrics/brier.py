@@ -19,17 +19,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from churnsurv.curves import Curves
 from churnsurv.exceptions import DataError
+from churnsurv.kernels.weighted_scores import Sums, squared_errors
 from churnsurv.messages import confidence_level, first_of
 from churnsurv.metrics.inputs import null_risk
 from churnsurv.metrics.ipcw import (
     Cohort,
-    censoring_influence,
-    known_by,
+    events_in,
     metric_estimate,
     predicted_risk,
     read_horizons,
+    sandwich_error,
     scored_cohort,
 )
+from churnsurv.metrics.layout import Layout, estimates_of, one_horizon, score_cohort
 from churnsurv.nonparametric import CensoringModel
 from churnsurv.outcome import Outcome
 from churnsurv.results import Estimate
@@ -63,7 +65,9 @@ def brier_score(
     cause : str, optional
         Cause to be measured; needed when there are several.
     censoring : CensoringModel, optional
-        G, taken as known; default: Kaplan–Meier of the given y, whose estimation is part of the standard error.
+        G, taken as known in the standard error; default: Kaplan–Meier of the given y, whose estimation is part of it. One with
+        strata or a model gives each row its own weights, 1/G(T−|x) and 1/G(t|x): fitted on these rows, or made theirs by
+        ``censoring.at(X)``.
     sample_weight : (n,), optional
         Case weights; 0 leaves a row out.
     cluster : (n,) labels, optional
@@ -75,7 +79,9 @@ def brier_score(
     -------
     Estimate for a single number, else a frame with one row per time
         ``time``, the fields of Estimate, and ``null_value``: the score of predicting for everybody the Aalen–Johansen
-        estimate of the given y. Standard errors come from the influence function, the predictions taken as given;
+        estimate of the given y, and ``ipa``: 1 − value / null_value (with an interval:
+        :func:`churnsurv.metrics.index_of_prediction_accuracy`).
+        Standard errors come from the influence function, the predictions taken as given;
         intervals are value ± z·se, cut to [0, 1].
 
     Raises
@@ -105,18 +111,17 @@ def brier_score(
     horizons = meant_times(asked, y)
     cohort = scored_cohort(y, horizons, cause, censoring, sample_weight, cluster, "the Brier score")
     risk = predicted_risk(curves_or_risk, y, cohort, horizons)
-    estimates, null_values = [], []
-    for t, predicted, null in zip(
-        horizons, risk.T, null_risk(cohort.y, cohort.weight, cohort.cause, horizons), strict=True
-    ):
-        score = score_at(cohort, predicted, float(t))
-        estimates.append(metric_estimate(f"Brier score at {t:g}", *score, level, cohort, float(t)))
-        null_values.append(float(np.average(_losses(cohort, float(null), float(t)), weights=cohort.weight)))
+    scores = score_cohort(cohort, horizons, lambda layout: _errors(layout, risk, np.argsort(horizons, kind="stable")))
+    estimates = estimates_of("Brier score", scores, level, cohort, horizons)
     if np.ndim(times) == 0:
         return estimates[0]
+    null, (known, left) = null_risk(cohort.y, cohort.weight, cohort.cause, horizons), scores.totals
+    null_values = left * (1 - null) ** 2 + (known - left) * null**2
     table = pd.concat([estimate.to_frame() for estimate in estimates], ignore_index=True)
     table.insert(0, "time", asked)
-    table.insert(list(table.columns).index("level"), "null_value", null_values)
+    at = list(table.columns).index("level")
+    table.insert(at, "null_value", null_values)
+    table.insert(at + 1, "ipa", 1 - table["value"] / np.where(table["null_value"] > 0, table["null_value"], np.nan))
     return table
 
 
@@ -147,39 +152,48 @@ def integrated_brier_score(
     level, y = confidence_level(level), as_outcome(y)
     horizons = meant_times(read_horizons(times), y)
     cohort = scored_cohort(y, horizons, cause, censoring, sample_weight, cluster, "the Brier score")
+    share = time_shares(horizons)
+    risk = predicted_risk(curves_or_risk, y, cohort, horizons)
+    value, influence = integrated_at(cohort, risk, horizons, share)
+    name = f"Integrated Brier score, {horizons[0]:g} to {horizons[-1]:g}"
+    se, units = sandwich_error(influence, cohort.judged)
+    return metric_estimate(name, value, se, level, cohort, events_in(cohort, float(horizons[-1])), units)
+
+
+def time_shares(horizons: Floats) -> Floats:
+    """Give the weights of the trapezoid rule for the average over the span of two or more increasing times."""
     if len(horizons) < 2 or np.any(np.diff(horizons) <= 0):
         raise DataError(
             f"times={first_of([f'{t:g}' for t in horizons])}: give two or more increasing times to average over."
         )
-    risk = predicted_risk(curves_or_risk, y, cohort, horizons)
     widths = np.diff(horizons)
-    share = (np.append(widths, 0.0) + np.append(0.0, widths)) / (2 * widths.sum())
-    value, influence = 0.0, np.zeros(len(cohort.y))
-    for t, weight, predicted in zip(horizons, share, risk.T, strict=True):
-        score = score_at(cohort, predicted, float(t))
-        value += float(weight) * score.value
-        influence += weight * score.influence
-    name = f"Integrated Brier score, {horizons[0]:g} to {horizons[-1]:g}"
-    return metric_estimate(name, value, influence, level, cohort, float(horizons[-1]))
+    return np.asarray((np.append(widths, 0.0) + np.append(0.0, widths)) / (2 * widths.sum()))
 
 
-class _Score(NamedTuple):
+class Score(NamedTuple):
+    """A score, and what each row moves it by."""
+
     value: float
     influence: Floats  #: of each row, its weight included, (n,)
 
 
-def _losses(cohort: Cohort, risk: Floats | float, t: float) -> Floats:
-    """Give W_i(t) (1{T_i ≤ t, cause} − F̂_i(t))², (n,)."""
-    by_then, known = known_by(cohort, t)
-    left = by_then & (cohort.y.event == cohort.y.cause_code(cohort.cause))
-    return np.asarray(known * (left - risk) ** 2)
+def _errors(layout: Layout, risk: Floats, order: NDArray[np.int64] | None = None) -> Sums:
+    """Give the squared errors of predictions (n, K), whose columns `order` brings to the layout's horizons."""
+    if order is not None and np.any(np.diff(order) != 1):
+        risk = risk[:, order]
+    return squared_errors(layout.rows, layout.at_horizon, risk, layout.censorings, layout.n_units)
 
 
-def score_at(cohort: Cohort, risk: Floats, t: float) -> _Score:
+def score_at(cohort: Cohort, risk: Floats, t: float) -> Score:
     """Score predictions at one horizon. O(n + number of censoring times)."""
-    share = cohort.weight / cohort.weight.sum()
-    losses = _losses(cohort, risk, t)
-    value = float(share @ losses)
-    influence = share * (losses - value)
-    influence += censoring_influence(cohort, share * losses, t)
-    return _Score(value, influence)
+    return Score(*one_horizon(cohort, t, lambda layout: _errors(layout, np.ascontiguousarray(risk)[:, None])))
+
+
+def integrated_at(cohort: Cohort, risk: Floats, horizons: Floats, share: Floats) -> Score:
+    """Average the scores of predictions (n, T) over the horizons, weighted by `share`."""
+    value, influence = 0.0, np.zeros(len(cohort.y))
+    for t, weight, predicted in zip(horizons.tolist(), share, risk.T, strict=True):
+        score = score_at(cohort, predicted, t)
+        value += float(weight) * score.value
+        influence += weight * score.influence
+    return Score(value, influence)

@@ -18,16 +18,18 @@ from churnsurv.kernels.nonparametric import interval
 from churnsurv.kernels.pseudo import pseudo_values
 from churnsurv.messages import confidence_level, counted, one_number
 from churnsurv.metrics.ipcw import Cohort, predicted_risk, scored_cohort
-from churnsurv.metrics.recalibration import SmoothCurve, fit_link, link, smooth_curve
+from churnsurv.metrics.recalibration import SmoothCurve, fit_link, inverse_link, link, smooth_curve
 from churnsurv.nonparametric import AalenJohansen
 from churnsurv.outcome import Outcome
 from churnsurv.results import Estimate
-from churnsurv.rows import as_outcome, meant_times
+from churnsurv.rows import as_outcome, meant_times, refuse_one_cluster
 
 Floats = NDArray[np.float64]
 
 #: the smooth curve has four coefficients
 _LEAST_EVENTS = 5
+#: an intercept on the complementary log-log scale further out than all predictions (1e-6 … 1 − 1e-6) has run away
+_DIVERGED = 20.0
 #: draws of the smooth curve for the intervals of the ICI, E50 and E90
 _DRAWS = 1_000
 
@@ -141,6 +143,7 @@ def calibration(
     cohort = scored_cohort(y, np.array([t]), cause, None, sample_weight, cluster, "calibration")
     predicted = predicted_risk(curves_or_risk, y, cohort, np.array([t]))[:, 0]
     unit = pd.factorize(cohort.y.subject if cohort.judged.cluster is None else cohort.judged.cluster)[0]
+    refuse_one_cluster(unit)
     outcome = pseudo_values(cohort.y.stop, cohort.y.event, cohort.weight, cohort.y.cause_code(cohort.cause), t)
     n_events = int(np.count_nonzero((cohort.y.event == cohort.y.cause_code(cohort.cause)) & (cohort.y.stop <= t)))
     if n_events < _LEAST_EVENTS:
@@ -226,6 +229,15 @@ def _slope_and_intercept(facts: _Facts) -> tuple[Estimate, Estimate]:
         "least squares on pseudo-values, complementary log-log link; sandwich variance",
     )
     level = fit_link(facts.outcome, one, eta, weight, facts.unit, np.zeros(1))
+    if abs(level.coef[0]) > _DIVERGED:
+        # predictions of 0 and 1 leave no slope at 0 to descend: begin at the best of a grid
+        grid = np.linspace(-_DIVERGED, _DIVERGED, 41)
+        loss = [float(weight @ (facts.outcome - inverse_link(eta + b)) ** 2) for b in grid]
+        level = fit_link(facts.outcome, one, eta, weight, facts.unit, grid[[int(np.argmin(loss))]])
+    if abs(level.coef[0]) > _DIVERGED:
+        words = "not identified: no finite intercept fits best"
+        intercept = facts.estimate("Calibration intercept", np.nan, np.nan, np.nan, np.nan, words)
+        return facts.estimate("Calibration slope", np.nan, np.nan, np.nan, np.nan, words), intercept
     intercept = _normal(facts, "Calibration intercept", level.coef[0], level.covariance[0, 0], method + "; slope 1")
     if np.ptp(eta) < 1e-9:
         words = "not identified: all predictions are the same"

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Literal, get_args
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from churnsurv.exceptions import DataError, NotIdentifiedError, SmallSampleWarning
+from churnsurv.curves import Curves
+from churnsurv.exceptions import DataError, NotIdentifiedError, SmallSampleWarning, SupportWarning
 from churnsurv.kernels.buckets import lay_buckets
-from churnsurv.kernels.concordance import Pairs, count_pairs
+from churnsurv.kernels.concordance import Pairs, count_pairs, count_weighted_pairs
 from churnsurv.kernels.cox import Buckets
 from churnsurv.kernels.nonparametric import before, interval, kaplan_meier, risk_table
 from churnsurv.messages import confidence_level, one_number
 from churnsurv.metrics.inputs import (
+    Judged,
     cluster_sums,
     events_until,
     finite_numbers,
@@ -22,6 +25,7 @@ from churnsurv.metrics.inputs import (
     judged_rows,
     one_row_each,
     probability_uncensored,
+    refuse_no_chance,
     the_cause,
 )
 from churnsurv.nonparametric import CensoringModel
@@ -74,7 +78,8 @@ def concordance_index(
         cause and G(t) that of censoring: ``"n"`` 1 (Harrell), ``"n/G2"`` 1/G(t−)² (Uno: the limit does not depend on
         the censoring), ``"S"`` N S(t−)/n(t), ``"S/G"`` N S(t−)/(n(t) G(t−)), ``"I"`` 1/n(t) (every event counts alike).
     censoring : CensoringModel, optional
-        G; default: Kaplan–Meier of the given y, within strata.
+        G; default: Kaplan–Meier of the given y, within strata. One with strata or a model (for ``weighting="n/G2"`` only)
+        weights the pair of an event of i at t and row j by 1/(G(t−|x_i) G(t−|x_j)) (Gerds et al. 2013), in O(n) per event.
     sample_weight : (n,), optional
         Case weights; a pair counts the product of its two weights, and 0 leaves a row out.
     strata : (n,) labels or frame, optional
@@ -103,6 +108,7 @@ def concordance_index(
     ----------
     Harrell, Lee, Mark (1996) Stat Med 15:361. Uno, Cai, Pencina, D'Agostino, Wei (2011) Stat Med 30:1105.
     Therneau, Watson (2015) The concordance statistic and the Cox model, Mayo Clinic technical report 85.
+    Gerds, Kattan, Schumacher, Yu (2013) Stat Med 32:2173.
     Wolbers, Blanche, Koller, Witteman, Gerds (2014) Biostatistics 15:526.
 
     Examples
@@ -112,16 +118,99 @@ def concordance_index(
     >>> cs.metrics.concordance_index(y, risk=[0.9, 0.2, 0.5, 0.1]).value
     0.8
     """
+    level = confidence_level(level)
+    compared = read_pairs(y, cause, tau, weighting, censoring, sample_weight, strata, cluster)
+    pairs = compared.pairs(compared.score(risk, "risk"))
+    value, influence = value_and_influence(pairs, compared.judged.weight)
+    sums, units = cluster_sums(influence, compared.judged)
+    se = float(np.sqrt(sums @ sums))
+    lower, upper = concordance_interval(value, se, level)
+    tied = 1 - (pairs.concordant + pairs.discordant) / pairs.comparable
+    return Estimate(
+        name=compared.name,
+        value=value,
+        se=se,
+        lower=lower,
+        upper=upper,
+        level=level,
+        n=compared.n,
+        n_events=compared.n_events,
+        method=f"{compared.method}, {max(tied, 0):.1%} tied in score; infinitesimal jackknife over {units}; logit interval",
+    )
+
+
+class ComparedPairs(NamedTuple):
+    """The comparable pairs of an outcome, laid out once for any number of scores."""
+
+    judged: Judged
+    n_given: int  #: rows given, those of weight 0 included
+    first: NDArray[np.int32]
+    last: NDArray[np.int32]
+    death: NDArray[np.int32]
+    time_weight: Floats
+    name: str  #: what is estimated
+    method: str
+    n: int
+    n_events: int
+    event_time: Floats  #: (B,)
+    censoring: CensoringModel | None  #: one by which pairs are weighted row by row
+
+    def score(self, risk: ArrayLike, argument: str) -> Floats:
+        """Read a score of all rows; give it for those that are judged."""
+        if isinstance(risk, Curves):
+            raise DataError(
+                f"{argument} holds curves; a concordance compares one number per row. Pass the model's predict(X), or the risk "
+                "by a horizon, curves.risk(cause, horizon)."
+            )
+        return finite_numbers(risk, self.n_given, argument)[self.judged.rows]
+
+    def pairs(self, score: Floats) -> Pairs:
+        """Count the pairs of a score, O(n log n); with weights of their own O(n) per event."""
+        rows = (self.first, self.last, self.death, self.judged.weight)
+        if self.censoring is None:
+            return count_pairs(score, *rows, self.time_weight)
+        return count_weighted_pairs(score, *rows, self._inverse_uncensored(self.censoring))
+
+    def _inverse_uncensored(self, censoring: CensoringModel) -> Iterator[Floats]:
+        """Give 1/G(t−|x) of all rows at some event times after the other, (n, B′): 0 for rows that are not at risk."""
+        size = max(1, 2**22 // len(self.first))
+        for begin in range(0, len(self.event_time), size):
+            times = self.event_time[begin : begin + size]
+            with warnings.catch_warnings():  # rows not at risk may be past the support
+                warnings.simplefilter("ignore", SupportWarning)
+                uncensored = censoring.probability(times, before=True)[self.judged.rows]
+            k = np.arange(begin, begin + len(times))
+            at_risk = (self.first[:, None] <= k) & (k < self.last[:, None])
+            if np.any(at_risk & ~(uncensored > 0)):
+                refuse_no_chance(times[np.any(at_risk & ~(uncensored > 0), axis=0)].min())
+            yield np.divide(1.0, uncensored, out=np.zeros(uncensored.shape), where=at_risk)
+
+
+def read_pairs(
+    y: Outcome | NDArray[Any],
+    cause: str | None,
+    tau: float | None,
+    weighting: Weighting,
+    censoring: CensoringModel | None,
+    sample_weight: ArrayLike | None,
+    strata: ArrayLike | None,
+    cluster: ArrayLike | None,
+) -> ComparedPairs:
+    """Read the arguments of a concordance, see :func:`concordance_index`."""
     y = as_outcome(y)
     refuse_recurrent(y, "A concordance")
-    cause, level = the_cause(y, cause), confidence_level(level)
+    cause, n_given = the_cause(y, cause), len(y)
+    own = censoring if "G" in weighting and censoring is not None and censoring.conditional else None
+    if own is not None:
+        own.require_rows_of(y)
+        if weighting != "n/G2":
+            raise DataError(f"weighting={weighting!r} takes a censoring that is the same for all; 'n/G2' takes any.")
     if weighting not in get_args(Weighting):
         raise DataError(f"weighting={weighting!r} is not known; choose one of {list(get_args(Weighting))}.")
-    score = finite_numbers(risk, len(y), "risk")
-    stratum, labels = (None, [cause]) if strata is None else row_labels(strata, len(y), "strata")
+    stratum, labels = (None, [cause]) if strata is None else row_labels(strata, n_given, "strata")
     judged = judged_rows(y, sample_weight, cluster)
     y, weight = judged.y, judged.weight
-    score, stratum = score[judged.rows], None if stratum is None else stratum[judged.rows]
+    stratum = None if stratum is None else stratum[judged.rows]
     if "G" in weighting and has_late_entry(y):
         raise NotIdentifiedError(
             f"weighting={weighting!r} divides by the probability of not being censored, which does not undo delayed "
@@ -133,28 +222,29 @@ def concordance_index(
     layout = lay_buckets(None if y.from_origin else y.start, y.stop, is_event, stratum, len(labels))
     buckets, first, last, death = layout
     _require_pairs(np.where(is_event, last - 1, last) > first, len(labels))
-    time_weight = _time_weight(y, buckets, stratum, weight, weighting, censoring)
-    pairs = count_pairs(score, first, last, death, weight, time_weight)
-
-    value, influence = value_and_influence(pairs, weight)
-    sums, units = cluster_sums(influence, judged)
-    se = float(np.sqrt(sums @ sums))
-    lower, upper = concordance_interval(value, se, level)
-    tied = 1 - (pairs.concordant + pairs.discordant) / pairs.comparable
-    return Estimate(
-        name=_NAMES.get(weighting, f"Concordance weighted by {weighting}")
-        + (f" of {cause}" if len(y.causes) > 1 else "")
-        + ("" if tau is None else f" up to {tau:g}"),
-        value=value,
-        se=se,
-        lower=lower,
-        upper=upper,
-        level=level,
+    time_weight = _time_weight(y, buckets, stratum, weight, "n" if own is not None else weighting, censoring)
+    counted = np.concatenate(([0], np.cumsum(time_weight > 0)))
+    if not np.any(counted[np.where(is_event, last - 1, last)] > counted[first]):
+        raise NotIdentifiedError(
+            f"weighting={weighting!r} gives no pair a weight: everybody under observation left early, so that the survival is "
+            "0 at all later events. Use weighting='n', or leave out who entered before that."
+        )
+    of_cause, until = f" of {cause}" if len(y.causes) > 1 else "", "" if tau is None else f" up to {tau:g}"
+    return ComparedPairs(
+        judged=judged,
+        n_given=n_given,
+        first=first,
+        last=last,
+        death=death,
+        time_weight=time_weight,
+        name=_NAMES.get(weighting, f"Concordance weighted by {weighting}") + of_cause + until,
+        method=("cause-specific (other causes censored); " if of_cause else "")
+        + f"{'entry-adjusted ' if buckets.late else ''}pairs weighted by {weighting}"
+        + ("" if own is None else " (G of each customer)"),
         n=len(y) if one_row_each(y) else y.n_subjects,
         n_events=int(np.count_nonzero(is_event)),
-        method=("cause-specific (other causes censored); " if len(y.causes) > 1 else "")
-        + f"{'entry-adjusted ' if buckets.late else ''}pairs weighted by {weighting}, {max(tied, 0):.1%} tied in score; "
-        + f"infinitesimal jackknife over {units}; logit interval",
+        event_time=buckets.time,
+        censoring=own,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, NoReturn, cast
 
 import numpy as np
 import pandas as pd
@@ -96,17 +96,23 @@ def one_row_each(y: Outcome) -> bool:
     return y.subject.dtype.kind in "iu" and bool(np.all(y.subject[1:] > y.subject[:-1]))
 
 
-def cluster_sums(influence: Floats, judged: Judged) -> tuple[Floats, str]:
-    """Sum the influence of the rows by cluster (default: by subject), and give the number of clusters in words."""
+def units_of(judged: Judged) -> tuple[NDArray[np.int64] | None, int, str]:
+    """Give the independent units of the variance: codes (None: every row is one), their number, and that in words."""
     unit = "subject" if judged.cluster is None else "cluster"
     if judged.cluster is None and one_row_each(judged.y):
-        sums = influence
+        codes, count = None, len(judged.y)
     else:
         codes = pd.factorize(judged.y.subject)[0] if judged.cluster is None else judged.cluster
-        sums = np.bincount(codes, influence).astype(np.float64)
-    if len(sums) < 2:
+        count = int(codes.max()) + 1
+    if count < 2:
         raise DataError(f"All rows belong to one {unit}: there is nothing to estimate a variance from.")
-    return sums, counted(len(sums), unit)
+    return codes, count, counted(count, unit)
+
+
+def cluster_sums(influence: Floats, judged: Judged) -> tuple[Floats, str]:
+    """Sum the influence of the rows by cluster (default: by subject), and give the number of clusters in words."""
+    codes, _, words = units_of(judged)
+    return influence if codes is None else np.bincount(codes, influence).astype(np.float64), words
 
 
 def probability_uncensored(model: CensoringModel, times: Floats, *, before: bool) -> Floats:
@@ -114,13 +120,31 @@ def probability_uncensored(model: CensoringModel, times: Floats, *, before: bool
     with warnings.catch_warnings():  # the error below says it for these customers
         warnings.simplefilter("ignore", SupportWarning)
         probability = np.asarray(model.probability(times, before=before), dtype=np.float64)
+    return _divisor(probability, times)
+
+
+def own_probability_uncensored(
+    model: CensoringModel, rows: NDArray[np.int64], times: Floats, *, before: bool
+) -> Floats:
+    """Give G(t_i−|x_i) or G(t_i|x_i) for the rows at these positions among those of the model, each at its own time."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SupportWarning)
+        return _divisor(model.probability_each(times, before=before, rows=rows), times)
+
+
+def _divisor(probability: Floats, times: Floats) -> Floats:
     impossible = np.flatnonzero(~(probability > 0))
     if len(impossible):
-        raise NotIdentifiedError(
-            f"The censoring model gives nobody a chance to be under observation at {times[impossible].min():g}, where some "
-            "are. Use an earlier horizon (times= or tau=), or a censoring model fitted on these customers."
-        )
+        refuse_no_chance(times[impossible].min())
     return probability
+
+
+def refuse_no_chance(time: float) -> NoReturn:
+    """Say that nothing can be divided by G at a time."""
+    raise NotIdentifiedError(
+        f"The censoring model gives nobody a chance to be under observation at {time:g}, where some are. Use an earlier "
+        "horizon (times= or tau=), or a censoring model fitted on these customers."
+    )
 
 
 def has_late_entry(y: Outcome) -> bool:

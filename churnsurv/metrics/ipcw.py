@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from churnsurv.curves import Curves
 from churnsurv.exceptions import DataError
 from churnsurv.kernels.nonparametric import interval
+from churnsurv.kernels.times import count_before, count_up_to
 from churnsurv.messages import counted, first_of, numeric_column
 from churnsurv.metrics.inputs import (
     Judged,
@@ -25,6 +26,7 @@ from churnsurv.metrics.inputs import (
     events_until,
     finite_numbers,
     judged_rows,
+    own_probability_uncensored,
     probability_uncensored,
     require_cohort,
     the_cause,
@@ -38,11 +40,14 @@ Floats = NDArray[np.float64]
 
 
 class CensoringTimes(NamedTuple):
-    """Where the rows lie among the distinct times of censoring."""
+    """Where the rows lie among the distinct times of censoring, and the hazard there."""
 
     times: Floats
     passed: NDArray[np.int64]  #: (n,) number of times < stop
     reached: NDArray[np.int64]  #: (n,) number of times ≤ stop
+    at_risk: Floats  #: weight whose end is not before each time
+    hazard: Floats
+    uncensored: Floats  #: G before the first of the times and after each
 
 
 class Cohort(NamedTuple):
@@ -51,7 +56,7 @@ class Cohort(NamedTuple):
     judged: Judged
     cause: str
     at_event: Floats
-    at_horizon: dict[float, float]
+    at_horizon: dict[float, float | Floats]  #: one number, or one per row where G differs between customers
     censoring: CensoringTimes | None  #: None where G is given, so that it is taken as known
 
     @property
@@ -78,26 +83,63 @@ def scored_cohort(
     refuse_recurrent(y, metric[0].upper() + metric[1:])
     judged = judged_rows(y, sample_weight, cluster)
     require_cohort(judged, metric)
-    y, cause = judged.y, the_cause(y, cause)
-    for t in horizons:
+    given, y, cause = y, judged.y, the_cause(y, cause)
+    for t in (horizons.min(), horizons.max()):  # what is refused at any of them is refused at one of these
         events_until(y, cause, float(t), "times")
-    model = CensoringModel().fit(y, sample_weight=judged.weight) if censoring is None else censoring
-    left = (y.event > 0) & (y.stop <= horizons.max())
+    if censoring is None:
+        return _with_kaplan_meier(judged, cause, horizons)
+    censoring.require_rows_of(given)
+    left = np.flatnonzero((y.event > 0) & (y.stop <= horizons.max()))
     at_event = np.zeros(len(y))
-    at_event[left] = 1 / probability_uncensored(model, y.stop[left], before=True)
+    among = np.arange(len(given))[judged.rows]
+    at_event[left] = 1 / own_probability_uncensored(censoring, among[left], y.stop[left], before=True)
+    at_horizon: dict[float, float | Floats] = {}
+    for t in horizons.tolist():
+        end = bool(t >= y.stop.max())
+        # who is censored at the very end of follow-up is known to have stayed until then: weight 1/G(t−), as G(t) is 0
+        stays = np.flatnonzero((y.stop > t) | (end & (y.stop == t) & (y.event == 0)))
+        if not len(stays):
+            continue
+        if censoring.conditional:
+            of_row = np.zeros(len(y))
+            of_row[stays] = 1 / own_probability_uncensored(censoring, among[stays], np.full(len(stays), t), before=end)
+            at_horizon[t] = of_row
+        else:
+            at_horizon[t] = float(1 / probability_uncensored(censoring, np.array([t]), before=end)[0])
+    return Cohort(judged, cause, at_event, at_horizon, None)
+
+
+def _with_kaplan_meier(judged: Judged, cause: str, horizons: Floats) -> Cohort:
+    """Weight a cohort by its own Kaplan–Meier of censoring, as :class:`CensoringModel` fits it."""
+    y, censoring = judged.y, _censoring_times(judged)
+    left, last = (y.event > 0) & (y.stop <= horizons.max()), y.stop.max()
+    at_event = np.where(left, 1 / np.where(left, censoring.uncensored[censoring.passed], 1.0), 0.0)
+    stays_to_the_end = bool(np.any((y.stop == last) & (y.event == 0)))
+    until = np.searchsorted(censoring.times, horizons, side="right")
     # who is censored at the very end of follow-up is known to have stayed until then: weight 1/G(t−), as G(t) is 0
-    at_horizon = {
-        t: float(1 / probability_uncensored(model, np.array([t]), before=bool(t >= y.stop.max()))[0])
-        for t in horizons.tolist()
-        if t < y.stop.max() or np.any((y.stop == t) & (y.event == 0))
+    until[horizons >= last] = np.searchsorted(censoring.times, last, side="left")
+    at_horizon: dict[float, float | Floats] = {
+        t: float(1 / censoring.uncensored[k])
+        for t, k in zip(horizons.tolist(), until.tolist(), strict=True)
+        if t < last or stays_to_the_end
     }
-    return Cohort(judged, cause, at_event, at_horizon, _censoring_times(y) if censoring is None else None)
+    return Cohort(judged, cause, at_event, at_horizon, censoring)
 
 
-def _censoring_times(y: Outcome) -> CensoringTimes:
-    times = np.unique(y.stop[y.event == 0])
-    passed, reached = (np.searchsorted(times, y.stop, side=side) for side in ("left", "right"))
-    return CensoringTimes(times, passed, reached)
+def _censoring_times(judged: Judged) -> CensoringTimes:
+    y, weight, censored = judged.y, judged.weight, judged.y.event == 0
+    times = np.unique(y.stop[censored])
+    passed, reached = count_before(times, y.stop), count_up_to(times, y.stop)
+    size = len(times)
+    at_risk, beyond = (
+        np.bincount(position, weight, minlength=size + 1)[::-1].cumsum()[::-1][1:] for position in (reached, passed)
+    )
+    ended = np.bincount(passed[censored], weight[censored], minlength=size)
+    hazard = np.divide(ended, at_risk, out=np.zeros(size), where=at_risk > 0)
+    # events come before censorings: who leaves at a time is not at risk of being censored there
+    remaining = 1 - np.divide(ended, beyond + ended, out=np.zeros(size), where=ended > 0)
+    remaining[remaining < 1e-12] = 0.0
+    return CensoringTimes(times, passed, reached, at_risk, hazard, np.concatenate(([1.0], np.cumprod(remaining))))
 
 
 def read_horizons(times: float | ArrayLike) -> Floats:
@@ -108,7 +150,9 @@ def read_horizons(times: float | ArrayLike) -> Floats:
     return numeric_column(asked, "times")
 
 
-def predicted_risk(curves_or_risk: Curves | ArrayLike, y: Outcome, cohort: Cohort, horizons: Floats) -> Floats:
+def predicted_risk(
+    curves_or_risk: Curves | ArrayLike, y: Outcome, cohort: Cohort, horizons: Floats, which: str = "prediction"
+) -> Floats:
     """Give the predicted probabilities of having left by the cause, for the rows of the cohort among those of y."""
     rows = cohort.judged.rows
     if isinstance(curves_or_risk, Curves):
@@ -122,16 +166,18 @@ def predicted_risk(curves_or_risk: Curves | ArrayLike, y: Outcome, cohort: Cohor
         risk = risk[:, None] if risk.ndim == 1 and len(horizons) == 1 else risk
         if risk.shape != (len(y), len(horizons)):
             raise DataError(
-                f"The predictions have shape {np.shape(curves_or_risk)}, expected ({len(y):,}, {len(horizons)}): one row "
+                f"The {which}s have shape {np.shape(curves_or_risk)}, expected ({len(y):,}, {len(horizons)}): one row "
                 "per row of the outcome, one column per time."
             )
-    columns = [finite_numbers(risk[:, k], len(y), f"The prediction for {t:g}") for k, t in enumerate(horizons)]
+    if risk.dtype == np.float64 and risk.min() >= -1e-9 and risk.max() <= 1 + 1e-9:  # not so if one is missing
+        return risk[rows]
+    columns = [finite_numbers(risk[:, k], len(y), f"The {which} for {t:g}") for k, t in enumerate(horizons)]
     risk = np.column_stack(columns)
     outside = np.flatnonzero(np.any((risk < -1e-9) | (risk > 1 + 1e-9), axis=1))
     if len(outside):
         worst = risk[outside[0]]
         raise DataError(
-            f"{counted(len(outside), 'row')} (row {first_of(outside)}) hold predictions outside 0…1 ({first_of(worst)}). "
+            f"{counted(len(outside), 'row')} (row {first_of(outside)}) hold {which}s outside 0…1 ({first_of(worst)}). "
             "Give the probability of having left by each time, not a score or a linear predictor."
         )
     return risk[rows]
@@ -146,7 +192,15 @@ def _require_same_rows(curves: Curves, y: Outcome) -> None:
     subject, index = pd.Index(y.subject), curves.index
     if subject.equals(index) or subject.equals(pd.RangeIndex(len(y))):  # the latter: subjects were not named
         return
-    if index.is_unique and len(index.difference(subject)) == 0:
+    among = index.isin(subject)
+    if among.any() and not among.all() and pd.api.types.infer_dtype(index) == "string":
+        # labels of another kind (of accounts beside customers, or numbers of rows) share none
+        row = int(np.flatnonzero(~among)[0])
+        raise DataError(
+            f"The curves are of other rows than the outcome: {index[row]!r} (row {row}) is none of its subjects, though others "
+            "are. Predict for X.loc[y.subject]."
+        )
+    if index.is_unique and among.all():
         row = int(np.flatnonzero(subject != index)[0])
         raise DataError(
             f"The curves' rows are the outcome's subjects in another order (row {row}: {index[row]!r} beside "
@@ -164,6 +218,8 @@ def known_by(cohort: Cohort, t: float) -> tuple[NDArray[np.bool_], Floats]:
 def censoring_influence(cohort: Cohort, part: Floats, t: float) -> Floats:
     """Give the influence of each row on a score at t through the Kaplan–Meier of censoring, (n,), 0 where G is given.
 
+    For scores that :mod:`churnsurv.kernels.weighted_scores` has no pass for.
+
     part (n,): how much the score changes per relative change of the row's W_i(t). 1/Ĝ(s) moves by (1/G(s)) ∫_0^s dM(u)/Y(u)
     with M the martingales of censoring and Y the weight at risk, so a row moves the score by ∫_0^t L(u)/Y(u) dM(u), L(u)
     being the sum of the parts of rows beyond u. As in riskRegression (Gerds and Kattan 2021) Y counts who leaves at u,
@@ -180,23 +236,35 @@ def censoring_influence(cohort: Cohort, part: Floats, t: float) -> Floats:
     def from_right(position: NDArray[np.int64], values: Floats) -> Floats:
         return np.asarray(np.bincount(position, values, minlength=size + 1)[::-1].cumsum()[::-1][1:])
 
-    at_risk, beyond = from_right(reached, weight), from_right(passed, part)
-    ended = np.bincount(passed[censored], weight[censored], minlength=size)
+    beyond, at_risk, hazard = from_right(passed, part), censoring.at_risk[:size], censoring.hazard[:size]
     step = np.divide(beyond, at_risk, out=np.zeros(size), where=at_risk > 0)
-    hazard = np.divide(ended, at_risk, out=np.zeros(size), where=at_risk > 0)
     influence = -np.concatenate(([0.0], np.cumsum(hazard * step)))[reached]
     influence[censored] += step[passed[censored]]
     return np.asarray(weight * influence)
 
 
-def metric_estimate(
-    name: str, value: float, influence: Floats, level: float, cohort: Cohort, horizon: float
-) -> Estimate:
-    """Give a metric with the standard error of its influence function, its interval cut to [0, 1]."""
-    sums, units = cluster_sums(influence, cohort.judged)
-    se = float(np.sqrt(len(sums) / (len(sums) - 1) * (sums @ sums)))
-    lower, upper = interval(np.array([value]), np.array([se]), level, "plain")
+def sandwich_error(influence: Floats, judged: Judged) -> tuple[float, str]:
+    """Give the standard error of a mean from the rows' influence on it, and the number of independent units in words."""
+    sums, units = cluster_sums(influence, judged)
+    return float(np.sqrt(len(sums) / (len(sums) - 1) * (sums @ sums))), units
+
+
+def weighting_in_words(cohort: Cohort) -> str:
+    """Say what the censored rows are made up for with."""
     known = "Kaplan–Meier of this outcome" if cohort.censoring is not None else "as given, taken as known"
+    return f"weighted by the inverse probability of being uncensored ({known})"
+
+
+def events_in(cohort: Cohort, horizon: float) -> int:
+    """Count the rows with an event of the cause by the horizon."""
+    return int(np.count_nonzero(events_until(cohort.y, cohort.cause, horizon, "times")))
+
+
+def metric_estimate(
+    name: str, value: float, se: float, level: float, cohort: Cohort, n_events: int, units: str
+) -> Estimate:
+    """Give a metric with its interval, cut to [0, 1]."""
+    lower, upper = interval(np.array([value]), np.array([se]), level, "plain")
     return Estimate(
         name=name + (f" of {cohort.cause}" if len(cohort.y.causes) > 1 else ""),
         value=value,
@@ -205,7 +273,6 @@ def metric_estimate(
         upper=float(upper[0]),
         level=level,
         n=len(cohort.y),
-        n_events=int(np.count_nonzero(events_until(cohort.y, cohort.cause, horizon, "times"))),
-        method=f"weighted by the inverse probability of being uncensored ({known}); influence function over {units}; "
-        "predictions taken as given",
+        n_events=n_events,
+        method=f"{weighting_in_words(cohort)}; influence function over {units}; predictions taken as given",
     )

@@ -85,7 +85,7 @@ def observed_expected(
         (
             name,
             len(np.unique(subjects[inside])),
-            *_ratio(int(event[inside].sum()), float(means[inside].sum()), name, level),
+            *poisson_ratio(int(event[inside].sum()), float(means[inside].sum()), name, level),
         )
         for name, inside in groups
     ]
@@ -93,7 +93,10 @@ def observed_expected(
     return pd.DataFrame(rows, columns=columns)
 
 
-def _ratio(observed: int, expected: float, name: Any, level: float) -> tuple[int, float, float, float, float, float]:
+def poisson_ratio(
+    observed: int, expected: float, name: Any, level: float
+) -> tuple[int, float, float, float, float, float]:
+    """Give observed, expected, their ratio with its exact Poisson interval, and the p-value of a ratio of 1."""
     if expected <= 0:
         if observed:
             raise DataError(

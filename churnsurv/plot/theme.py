@@ -91,6 +91,16 @@ def own_axes(width: float, height: float) -> Axes:
     return plt.subplots(figsize=(width, height), facecolor="white")[1]
 
 
+def own_row(n: int, width: float, height: float, *, share_y: bool = False) -> list[Axes]:
+    """Give new axes beside each other in one figure (inches), of pyplot as :func:`own_axes`."""
+    import matplotlib.pyplot as plt
+
+    drawn = plt.subplots(
+        1, n, figsize=(width, height), facecolor="white", squeeze=False, sharey=share_y, layout="constrained"
+    )
+    return list(drawn[1][0])
+
+
 def colour(position: int) -> str:
     """Give the colour of the n-th group."""
     return PALETTE[position % len(PALETTE)]

@@ -1,4 +1,4 @@
-"""Small counts: which cells of a table are hidden so that no customer can be recognised (primary and complementary)."""
+"""Small counts in the report: what stands where :mod:`churnsurv.small_counts` hides a cell, and the words around it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,23 @@ import pandas as pd
 
 from churnsurv.messages import counted
 from churnsurv.report.content import Cell
+from churnsurv.small_counts import hidden_cells, is_small
+
+__all__ = [
+    "HIDDEN",
+    "count_words",
+    "is_small",
+    "merged_small_groups",
+    "notes_if_hidden",
+    "suppressed",
+    "suppressed_column",
+    "suppression_notes",
+    "told",
+    "without_small",
+]
 
 #: what stands for a count that is hidden because another one could be computed from it
 HIDDEN = "not shown"
-
-
-def is_small(count: float, smallest: int) -> bool:
-    """Whether a count is 1 … smallest − 1."""
-    return 0 < count < smallest
 
 
 def suppressed(count: int, smallest: int) -> Cell:
@@ -43,16 +52,9 @@ def suppressed_column(counts: Sequence[int], smallest: int) -> list[Cell]:
     (['<5', 40, 'not shown', 0], ['<5', '<5', 12])
     """
     cells = [suppressed(count, smallest) for count in counts]
-    hidden = [i for i, count in enumerate(counts) if is_small(count, smallest)]
-    shown = sorted((i for i, count in enumerate(counts) if count >= smallest), key=lambda i: counts[i])
-    while hidden and shown and _is_determined([counts[i] for i in hidden], smallest):
-        hidden.append(shown.pop(0))
-        cells[hidden[-1]] = HIDDEN
+    for position in hidden_cells(counts, smallest)[1]:
+        cells[position] = HIDDEN
     return cells
-
-
-def _is_determined(hidden: list[int], smallest: int) -> bool:
-    return len(hidden) == 1 or sum(hidden) in (len(hidden), len(hidden) * (smallest - 1))
 
 
 def told(count: int, noun: str, smallest: int) -> str:

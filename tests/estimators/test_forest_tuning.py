@@ -176,7 +176,8 @@ def test_the_record_is_frozen(X, y):
     ("options", "words"),
     [
         ({"scoring": "concordance"}, "name the one to be measured"),
-        ({"scoring": "auc"}, "'auc' is not known"),
+        ({"scoring": "accuracy"}, "'accuracy' is not known"),
+        ({"scoring": "uno"}, "pass folds=5"),
         ({"forest": cs.CoxPH()}, "forest is a CoxPH"),
         ({"search": {}}, "search is empty"),
         ({"search": {"leaf": [1]}}, "search names"),

@@ -59,6 +59,30 @@ def forest(**parameters):
     return cs.RandomSurvivalForest(10, random_state=0, **parameters)
 
 
+@pytest.mark.parametrize("name", ["auc", "uno", "ipa"])
+def test_scores_are_the_metrics_of_the_same_predictions(name, numbers, y):
+    model = cs.CauseSpecificCox().fit(numbers, y)
+    score = cs.scorer(name, cause="attrition", horizon=12)(model, numbers, y)
+    curves, risk = model.predict_curves(numbers, [12]), model.predict(numbers, cause="attrition")
+    expected = {
+        "auc": lambda: cs.metrics.cumulative_dynamic_auc(y, curves, 12, cause="attrition"),
+        "uno": lambda: cs.metrics.concordance_index(y, risk, tau=12, weighting="n/G2", cause="attrition"),
+        "ipa": lambda: cs.metrics.index_of_prediction_accuracy(y, curves, 12, cause="attrition"),
+    }[name]()
+    assert score == pytest.approx(expected.value, rel=1e-12)
+    scores = cross_val_score(model, numbers, y, scoring=cs.scorer(name, cause="attrition", horizon=12), cv=3)
+    assert np.isfinite(scores).all()
+    late = cs.Outcome(y.stop + 3, y.event, start=np.full(N, 2.0), causes=CAUSES)
+    with pytest.raises(NotIdentifiedError):
+        cs.scorer(name, cause="attrition", horizon=12)(model, numbers, late)
+
+
+@pytest.mark.parametrize("name", ["auc", "ipa"])
+def test_scores_by_a_time_need_it(name):
+    with pytest.raises(DataError, match=f"{name} judges probabilities"):
+        cs.scorer(name)
+
+
 MODELS = {
     "forest": forest(),
     "cause-specific": cs.CauseSpecificCox(),
@@ -281,7 +305,7 @@ def test_copies_of_a_fitted_forest_answer_the_same(numbers, one):
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
-        ({"name": "auc"}, "'auc' is not known; choose one of"),
+        ({"name": "accuracy"}, "'accuracy' is not known; choose one of"),
         ({"name": "brier"}, "pass horizon="),
         ({"name": "brier", "horizon": -1}, "positive number"),
         ({"name": "brier", "horizon": "year"}, "not a finite number"),

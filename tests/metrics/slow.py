@@ -85,3 +85,64 @@ def auc(stop, event, score, t, code=1, weight=None):
                     pairs += both
                     higher += both * (0.5 + 0.5 * np.sign(score[i] - score[j]))
     return higher / pairs
+
+
+def uncensored_influence(stop, event, part, t, weight):
+    """Give what each row moves a score at t by through Ĝ: w_i Σ_{u ≤ t} L(u)/Y(u) dM_i(u) over the times of censoring.
+
+    part (n,): the rows' shares of the score; L(u) those of rows beyond u; Y(u) the weight whose end is not before u.
+    """
+    influence = np.zeros(len(stop))
+    for u in np.unique(stop[event == 0]):
+        if u > t or u == t == max(stop):
+            continue
+        at_risk = weight[stop >= u].sum()
+        hazard = weight[(stop == u) & (event == 0)].sum() / at_risk
+        per_risk = part[stop > u].sum() / at_risk
+        for i in range(len(stop)):
+            if stop[i] >= u:
+                influence[i] += weight[i] * per_risk * ((stop[i] == u and event[i] == 0) - hazard)
+    return influence
+
+
+def known(stop, event, t, weight):
+    """Give w_i W_i(t), row by row."""
+
+    def inverse(i):
+        if stop[i] > t or (stop[i] == t == max(stop) and event[i] == 0):
+            return 1 / uncensored(stop, event, t, before=t == max(stop), weight=weight)
+        return 1 / uncensored(stop, event, stop[i], before=True, weight=weight) if event[i] > 0 else 0.0
+
+    return weight * np.array([inverse(i) for i in range(len(stop))])
+
+
+def brier_influence(stop, event, risk, t, code, weight):
+    """Give the Brier score's influence function, row by row."""
+    left = (stop <= t) & (event == code)
+    part = known(stop, event, t, weight) * (left - risk) ** 2 / weight.sum()
+    return part - weight / weight.sum() * part.sum() + uncensored_influence(stop, event, part, t, weight)
+
+
+def auc_influence(stop, event, score, t, code, weight):
+    """Give the AUC's influence function, row by row."""
+    case, counted = (stop <= t) & (event == code), known(stop, event, t, weight)
+    win = 0.5 + 0.5 * np.sign(score[:, None] - score)
+    cases, controls = counted * case, counted * ~case
+    value = cases @ win @ controls / (cases.sum() * controls.sum())
+    of_case = cases * (win @ controls / controls.sum() - value) / cases.sum()
+    of_control = controls * (cases @ win / cases.sum() - value) / controls.sum()
+    part = of_case + of_control
+    return part + uncensored_influence(stop, event, part, t, weight)
+
+
+def time_weights(entry, stop, event, weight, weighting):
+    """Give the weight of the pairs of each row's time; event: any cause above 0."""
+    found = []
+    for t in stop:
+        at_risk, survival = weight[(entry < t) & (stop >= t)].sum(), 1.0
+        for u in np.unique(stop[(event > 0) & (stop < t)]):
+            survival *= 1 - weight[(stop == u) & (event > 0)].sum() / weight[(entry < u) & (stop >= u)].sum()
+        g = uncensored(stop, event, t, before=True, weight=weight) if "G" in weighting else 1.0
+        mass = weight.sum() * survival / at_risk
+        found.append({"n": 1.0, "n/G2": 1 / g**2, "S": mass, "S/G": mass / g, "I": 1 / at_risk}[weighting])
+    return np.array(found)

@@ -217,18 +217,6 @@ class TestIdentities:
         twice = brier_score(cs.Outcome(y.stop[rows], y.event[rows]), risk[rows, 0], 12, cluster=rows)
         assert (twice.value, twice.se) == (pytest.approx(once.value), pytest.approx(once.se))
 
-    def test_agrees_with_scikit_survival_without_ties(self):
-        metrics = pytest.importorskip("sksurv.metrics", reason="scikit-survival is not installed")
-        rng = np.random.default_rng(3)
-        n = 300
-        leaves, censored = rng.exponential(20, n), rng.exponential(30, n)
-        y = cs.Outcome(np.minimum(leaves, censored), leaves <= censored)
-        risk = rng.random((n, 3))
-        expected = metrics.brier_score(y.to_sksurv(), y.to_sksurv(), 1 - risk, [5, 10, 15])[1]
-        np.testing.assert_allclose(brier_score(y, risk, [5, 10, 15])["value"], expected, rtol=1e-12)
-        total = metrics.integrated_brier_score(y.to_sksurv(), y.to_sksurv(), 1 - risk, [5, 10, 15])
-        assert integrated_brier_score(y, risk, [5, 10, 15]).value == pytest.approx(total, rel=1e-12)
-
 
 class TestBadInput:
     y = cs.Outcome([2, 3, 5, 7], [1, 0, 1, 0])

@@ -275,25 +275,6 @@ class TestIdentities:
         assert estimate.lower == pytest.approx(1 / (1 + np.exp(-logit + half)))
 
 
-class TestScikitSurvival:
-    @pytest.fixture
-    def metrics(self):
-        return pytest.importorskip("sksurv.metrics", reason="scikit-survival is not installed")
-
-    @pytest.mark.parametrize("monthly", [False, True])
-    def test_harrells_c_agrees(self, cohort, metrics, monthly):
-        y, x = cohort
-        y = cs.Outcome(np.ceil(y.stop) if monthly else y.stop, y.event)
-        array = y.to_sksurv()
-        expected = metrics.concordance_index_censored(array["event"], array["time"], np.round(x, 1))[0]
-        assert concordance_index(y, np.round(x, 1)).value == pytest.approx(expected, abs=1e-12)
-
-    def test_unos_c_agrees_without_ties_in_time(self, cohort, metrics):
-        y, x = cohort
-        expected = metrics.concordance_index_ipcw(y.to_sksurv(), y.to_sksurv(), x)[0]
-        assert concordance_index(y, x, weighting="n/G2").value == pytest.approx(expected, abs=1e-12)
-
-
 class TestBadInput:
     y = cs.Outcome([2, 3, 5, 7], [1, 0, 1, 0])
 

@@ -13,9 +13,9 @@ import churnsurv as cs
 from churnsurv.effects.multiplicity import adjusted_p_values
 from churnsurv.exceptions import SmallSampleWarning
 from churnsurv.kernels.logrank import LogRank, arm_counts, log_rank, named_weights, of_counts
-from tests.oracle_r.cox import given, outcome_of
+from tests.oracle_r.cox import given
 from tests.oracle_r.evaluator import evaluate
-from tests.oracle_r.formula import Surv, in_order, model_frame
+from tests.oracle_r.formula import Surv, in_order, model_frame, outcome_of
 from tests.oracle_r.parser import Call
 from tests.oracle_r.values import Builtin, Formula, Later, Outside, Pack, Record, Scope, Special
 

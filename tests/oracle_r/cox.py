@@ -12,10 +12,11 @@ import pandas as pd
 import churnsurv as cs
 from churnsurv.estimators.cox_fit import baseline, baseline_uncertainty, unscaled_log_likelihood
 from churnsurv.estimators.cox_state import seen
-from churnsurv.exceptions import SeparationWarning, SmallSampleWarning, ZeroDurationWarning
+from churnsurv.exceptions import SeparationWarning, SmallSampleWarning
 from churnsurv.kernels.newton import information_at
+from tests.oracle_r.concordance import fit_pack, of_fits
 from tests.oracle_r.evaluator import evaluate, within
-from tests.oracle_r.formula import ModelFrame, Surv, columns_of, model_frame, terms_of
+from tests.oracle_r.formula import ModelFrame, Surv, columns_of, model_frame, outcome_of, terms_of
 from tests.oracle_r.parser import Call, Node
 from tests.oracle_r.values import Builtin, Formula, Frame, Later, Outside, Pack, Record, Scope, Special, settled
 
@@ -35,16 +36,6 @@ def given(formula_positions: tuple[str, ...], node: Call) -> dict[str, Node | No
             name = next(position for position in free if position not in named)
         arguments[name] = value
     return arguments
-
-
-def outcome_of(response: Surv) -> cs.Outcome:
-    """Give the outcome of a response with one kind of event."""
-    event = np.asarray(response.event, dtype=float)
-    if event.max() == 2:  # R also takes 1 = censored, 2 = dead
-        event = event - 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ZeroDurationWarning)
-        return cs.Outcome(stop=response.stop, event=event.astype(int), start=response.start)
 
 
 def hold(model: cs.CoxPH, fit: CoxFit) -> None:
@@ -191,6 +182,7 @@ _COMPONENTS: dict[str, Callable[[CoxFit], Any]] = {
     "wald.test": _test("wald"),
     "n": lambda fit: fit.model.n_observations_,
     "nevent": lambda fit: fit.model.n_events_,
+    "concordance": lambda fit: pd.Series({"concordance": of_fits([fit]).estimates[0].value}),
 }
 
 
@@ -236,7 +228,7 @@ def cox_pack(fit: Any, conc: Any = None) -> Any:
         "aic": Later(lambda: fit.model.aic_),
         "bic": Later(lambda: fit.model.bic_),
         "means": Outside("outside the scope: R's centres of the covariates"),
-        "concordance": Outside("outside the scope: capability concordance"),
+        "concordance": fit_pack(fit),
     }
     if fit.robust:
         values |= {

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+import churnsurv as cs
+from churnsurv.exceptions import ZeroDurationWarning
 from tests.oracle_r.evaluator import evaluate, within
 from tests.oracle_r.parser import Call, Constant, Name, Node
 from tests.oracle_r.values import Formula, Frame, Later, Outside, Scope, settled
@@ -51,6 +54,16 @@ class ModelFrame:
     offset: np.ndarray | None = None
     extra: dict[str, np.ndarray] = field(default_factory=dict)
     groups: np.ndarray | None = None
+
+
+def outcome_of(response: Surv) -> cs.Outcome:
+    """Give the outcome of a response with one kind of event."""
+    event = np.asarray(response.event, dtype=float)
+    if event.max() == 2:  # R also takes 1 = censored, 2 = dead
+        event = event - 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ZeroDurationWarning)
+        return cs.Outcome(stop=response.stop, event=event.astype(int), start=response.start)
 
 
 def model_frame(formula: Formula, data: Any, extra: dict[str, Node | None], scope: Scope, grouped: bool = False) -> Any:
@@ -173,8 +186,9 @@ def columns_of(term: Term, scope: Scope) -> dict[str, np.ndarray] | Outside:
     for node in term:
         strata = isinstance(node, Call) and node.head == "strata"
         value = pd.Categorical(stratum_labels(node, scope)) if strata else evaluate(node, scope)
-        if isinstance(value, Outside | Later):
-            return value if isinstance(value, Outside) else Outside("a covariate that depends on a fitted model")
+        value = settled(value)  # a covariate may be a prediction of another model
+        if isinstance(value, Outside):
+            return value
         factors.append(_indicators(deparse(node), value))
     made = {}
     for combination in itertools.product(*[list(f.items()) for f in reversed(factors)]):

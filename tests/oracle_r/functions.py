@@ -108,6 +108,8 @@ def _rep(x: Any, times: Any = None, each: Any = None, length_out: Any = None) ->
 
 
 def _data_frame(*frames: Any, stringsAsFactors: Any = None, check_names: Any = None, **columns: Any) -> Any:
+    if len(frames) == 1 and isinstance(frames[0], Pack):
+        return frames[0]  # what is listed together stays together
     frame = Frame()
     for part in frames:
         if isinstance(part, Outside):
@@ -159,7 +161,8 @@ def _apply_each(x: Any, function: Any, *more: Any, **named: Any) -> Any:
     if not isinstance(x, dict | list):
         x = _as_list(x)
     if isinstance(x, dict):
-        return {name: apply(function, [value, *more], named) for name, value in x.items()}
+        made = {name: apply(function, [value, *more], named) for name, value in x.items()}
+        return Pack(x.kind, made) if isinstance(x, Pack) else made
     return [apply(function, [value, *more], named) for value in x]
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 import churnsurv as cs
-from tests.oracle_r.cox import COX, CoxFit, given, outcome_of
+from tests.oracle_r.cox import COX, CoxFit, given
 from tests.oracle_r.evaluator import apply, evaluate
-from tests.oracle_r.formula import deparse, model_frame, terms_of
+from tests.oracle_r.formula import deparse, model_frame, outcome_of, terms_of
 from tests.oracle_r.parser import Call, Name, Node
 from tests.oracle_r.values import Builtin, Formula, Later, Outside, Record, Scope, Special, settled
 

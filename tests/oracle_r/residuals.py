@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 import churnsurv as cs
-from tests.oracle_r.cox import CoxFit, outcome_of
+from tests.oracle_r.cox import CoxFit
 from tests.oracle_r.evaluator import within
-from tests.oracle_r.formula import columns_of, deparse, terms_of
+from tests.oracle_r.formula import columns_of, deparse, outcome_of, terms_of
 from tests.oracle_r.values import Builtin, Later, Outside, Pack, Record, settled
 
 KINDS = ("martingale", "deviance", "score", "schoenfeld", "scaledsch", "dfbeta", "dfbetas")

@@ -140,6 +140,8 @@ def settled(value: Any) -> Any:
     """Give the value with everything computed that was to be computed later."""
     if isinstance(value, Later):
         return settled(value.value())
+    if type(value) is Frame:
+        return Frame({name: settled(part) for name, part in value.items()})
     if type(value) is dict:
         return {name: settled(part) for name, part in value.items()}
     if type(value) is list:
