@@ -14,14 +14,21 @@ from pydantic import Field, field_validator
 from churnsurv.data.config import ConfigTable, did_you_mean, read_toml
 from churnsurv.data.rules import SpellRules
 from churnsurv.exceptions import ConfigError
+from churnsurv.report.peers import peer
 from churnsurv.report.settings import (
+    BacktestSettings,
+    CalibrationSettings,
+    ChallengerSettings,
     DataFiles,
     Evaluation,
+    FairnessSettings,
     Incidence,
     Intervention,
     ModelSettings,
     RandomisedOffer,
+    ScenarioSettings,
     Sections,
+    StabilitySettings,
     Term,
     Thresholds,
 )
@@ -51,10 +58,12 @@ class ReportConfig(ConfigTable):
         Counts from 1 to one less are not shown; 0 or 1 shows all.
     level : float
         Confidence level of all intervals.
-    data, spells, model, terms, incidence, evaluation, interventions, thresholds, sections
+    data, spells, model, terms, incidence, evaluation, calibration, stability, backtest, challengers, scenarios, fairness,
+    interventions, thresholds, sections
         The tables of the file: :class:`DataFiles`, :class:`churnsurv.data.SpellRules`, :class:`ModelSettings`,
-        :class:`Term` by covariate, :class:`Incidence`, :class:`Evaluation`, a list of :class:`RandomisedOffer` and
-        :class:`StaggeredRollout`, :class:`Thresholds`, :class:`Sections`.
+        :class:`Term` by covariate, :class:`Incidence`, :class:`Evaluation` and the other tables of prediction (see
+        :mod:`churnsurv.report.settings`), a list of :class:`RandomisedOffer` and :class:`StaggeredRollout`,
+        :class:`Thresholds`, :class:`Sections`.
 
     Examples
     --------
@@ -80,6 +89,12 @@ class ReportConfig(ConfigTable):
     terms: dict[str, Term] = Field(default_factory=dict, description="see [terms.<covariate>]")
     incidence: Incidence = Field(default=Incidence(), description="see [incidence]")
     evaluation: Evaluation | None = Field(default=None, description="see [evaluation]")
+    calibration: CalibrationSettings = Field(default=CalibrationSettings(), description="see [calibration]")
+    stability: StabilitySettings = Field(default=StabilitySettings(), description="see [stability]")
+    backtest: BacktestSettings = Field(default=BacktestSettings(), description="see [backtest]")
+    challengers: ChallengerSettings = Field(default=ChallengerSettings(), description="see [challengers]")
+    scenarios: ScenarioSettings | None = Field(default=None, description="see [scenarios]")
+    fairness: FairnessSettings | None = Field(default=None, description="see [fairness]")
     interventions: tuple[Intervention, ...] = Field(default=(), description="see [[interventions]]")
     thresholds: Thresholds = Field(default=Thresholds(), description="see [thresholds]")
     sections: Sections = Field(default=Sections(), description="see [sections]")
@@ -137,6 +152,10 @@ class ReportConfig(ConfigTable):
                     raise ConfigError(
                         f"[{table.table}] names the cause {name!r}; those of [spells] are {list(causes)}."
                     )
+        for name, parameters in self.challengers.peers.items():
+            peer(name, parameters)
+        if self.fairness is not None and self.evaluation is None:
+            raise ConfigError("[fairness] judges the predictions of [evaluation]: add that table.")
         if any(isinstance(i, RandomisedOffer) for i in self.interventions) and self.data.interventions is None:
             raise ConfigError(
                 "[[interventions]] lists a randomised offer: give the table of assignments as [data] interventions."

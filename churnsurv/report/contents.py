@@ -11,7 +11,20 @@ from typing import TYPE_CHECKING, NamedTuple
 from churnsurv.exceptions import ChurnSurvError, ConfigError
 from churnsurv.report.analysis import Analysis, Part, noticed
 from churnsurv.report.content import Finding, Section
-from churnsurv.report.sections import attrition, evaluation, hazards, interventions, portfolio, provenance
+from churnsurv.report.sections import (
+    attrition,
+    backtest,
+    calibration,
+    challengers,
+    evaluation,
+    fairness,
+    hazards,
+    interventions,
+    portfolio,
+    provenance,
+    scenarios,
+    stability,
+)
 
 if TYPE_CHECKING:
     from churnsurv.report.config import ReportConfig
@@ -23,7 +36,7 @@ class Chapter(NamedTuple):
     key: str
     title: str
     make: Callable[[Analysis], Part]
-    #: table of the configuration without which the section has nothing to say
+    #: tables of the configuration without which the section has nothing to say
     needs: str = ""
     #: whether it is there unless [sections] says otherwise
     usual: bool = True
@@ -35,6 +48,12 @@ CHAPTERS = (
     Chapter("attrition", attrition.TITLE, attrition.attrition),
     Chapter("hazard-ratios", hazards.TITLE, hazards.hazards),
     Chapter("evaluation", evaluation.TITLE, evaluation.evaluation, "evaluation"),
+    Chapter("calibration", calibration.TITLE, calibration.calibration, "evaluation"),
+    Chapter("stability", stability.TITLE, stability.stability, "evaluation"),
+    Chapter("backtest", backtest.TITLE, backtest.backtest, "evaluation"),
+    Chapter("challengers", challengers.TITLE, challengers.challengers, "evaluation"),
+    Chapter("scenarios", scenarios.TITLE, scenarios.scenarios, "scenarios"),
+    Chapter("fairness", fairness.TITLE, fairness.fairness, "evaluation fairness"),
     Chapter("interventions", interventions.TITLE, interventions.interventions, "interventions"),
     Chapter("provenance", provenance.TITLE, provenance.provenance),
 )
@@ -44,12 +63,13 @@ def chapters_of(config: ReportConfig) -> list[Chapter]:
     """Give the sections that the configuration asks for."""
     chosen = []
     for chapter in CHAPTERS:
-        possible = not chapter.needs or bool(getattr(config, chapter.needs))
+        absent = [table for table in chapter.needs.split() if not getattr(config, table)]
+        possible = not absent
         switch = chapter.key.replace("-", "_")
         wanted = getattr(config.sections, switch)
         if wanted and not possible:
             raise ConfigError(
-                f"[sections] {switch} = true, but the configuration has no [{chapter.needs}]: add that table, which says what "
+                f"[sections] {switch} = true, but the configuration has no [{absent[0]}]: add that table, which says what "
                 "the section is to show."
             )
         if possible and (chapter.usual if wanted is None else wanted):

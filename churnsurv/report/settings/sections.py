@@ -18,5 +18,13 @@ class Sections(ConfigTable):
     attrition: bool | None = Field(default=None, description="probability of leaving by cause, vintage and segment")
     hazard_ratios: bool | None = Field(default=None, description="specification and hazard ratios of the Cox models")
     evaluation: bool | None = Field(default=None, description="prediction on a later period; needs [evaluation]")
+    calibration: bool | None = Field(default=None, description="whether as many leave as predicted; needs [evaluation]")
+    stability: bool | None = Field(
+        default=None, description="drift of customers, performance and exits; needs [evaluation]"
+    )
+    backtest: bool | None = Field(default=None, description="prediction at several dates; needs [evaluation]")
+    challengers: bool | None = Field(default=None, description="other models and other programs; needs [evaluation]")
+    scenarios: bool | None = Field(default=None, description="exits under paths of rates; needs [scenarios]")
+    fairness: bool | None = Field(default=None, description="prediction by group of customers; needs [fairness]")
     interventions: bool | None = Field(default=None, description="effects; needs [[interventions]]")
     provenance: bool | None = Field(default=None, description="hashes, versions, configuration as used")

@@ -1,0 +1,184 @@
+"""How the model serves groups of customers: figures with intervals and flags, no verdict."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from churnsurv.evaluation import Fairness
+from churnsurv.evaluation import fairness as by_group
+from churnsurv.exceptions import ChurnSurvError
+from churnsurv.plot import fairness as fairness_plot
+from churnsurv.report.analysis import Analysis, Part, named
+from churnsurv.report.content import Block, Cell, Column, Figure, Finding, Section, Table, Text
+from churnsurv.report.disclosure import HIDDEN
+from churnsurv.report.estimates import bounds, in_words, number
+from churnsurv.report.figures import drawn_row
+from churnsurv.report.settings import Term
+from churnsurv.report.trial import Trial
+from churnsurv.report.words import level_words, listed, periods
+
+TITLE = "Fairness by group of customers"
+
+#: measure → heading, format and digits
+_MEASURES = {
+    "auc": ("AUC", "number:3", "interval:3"),
+    "observed_expected_events": ("O/E", "number:2", "interval:2"),
+    "true_positive_rate": ("Found of those who leave", "percent:1", "percent interval:1"),
+    "offer_rate": ("Offered", "percent:1", "percent interval:1"),
+}
+_NAMES = {
+    "concordance": "concordance",
+    "auc": "AUC",
+    "brier": "Brier score",
+    "calibration_error": "observed minus predicted risk",
+    "observed_expected": "observed/predicted",
+    "true_positive_rate": "share found of those who leave",
+    "false_positive_rate": "share flagged of those who stay",
+    "offer_rate": "offer rate",
+    "offer_ratio": "ratio of offer rates",
+}
+
+
+def fairness(analysis: Analysis) -> Part:
+    """Judge the Cox model's predictions of the main cause by group, one grouping after the other."""
+    settings, trial = analysis.config.fairness, analysis.trial
+    assert settings is not None
+    blocks: list[Block] = [Text(_reading(analysis, trial))]
+    with named("[fairness]"):
+        for name in settings.groups:
+            label = analysis.config.terms.get(name, Term()).label or name
+            blocks.append(Text(label.capitalize() if label == name else label, "subheading"))
+            try:
+                found = _found(analysis, trial, name)
+            except ChurnSurvError as error:
+                blocks.append(Text(f"Nothing can be shown by {label.lower()}: {error}", "note"))
+                continue
+            table = _table(analysis, found, name, label)
+            blocks += [Text(_said(found, label)), _figure(analysis, found, name, label), table]
+            blocks += _findings(found, label, table.key, settings.ratio)
+    return Part(Section("fairness", TITLE, tuple(blocks)))
+
+
+def _reading(analysis: Analysis, trial: Trial) -> str:
+    settings, cause = analysis.config.fairness, trial.causes[0]
+    assert settings is not None
+    text = (
+        f"The Cox model's predictions of {cause} made on {trial.date:%d %B %Y}, by group of customers, and what happened within "
+        f"{periods(trial.horizon, analysis.config.unit)}. "
+    )
+    if settings.threshold is not None:
+        text += f"An offer goes to customers whose predicted risk is {settings.threshold:.0%} or more. "
+    return text + (
+        "No figure says that a model is fair: where groups leave at different rates, calibration within groups and equal error "
+        "rates cannot both hold (Chouldechova 2017). That no difference is flagged does not show that there is none: look at "
+        "the width of the intervals. Whether an unequal offer rate is a disadvantage depends on what the offer is."
+    )
+
+
+def _found(analysis: Analysis, trial: Trial, name: str) -> Fairness:
+    settings, config = analysis.config.fairness, analysis.config
+    assert settings is not None
+    values = trial.cohort.frame[name].astype(object)
+    labels = values.where(values.isna(), values.astype(str))
+    return by_group(
+        trial.cohort.y,
+        trial.champion.predict_curves(trial.X, start=trial.age),
+        labels,
+        trial.horizon,
+        cause=trial.causes[0],
+        threshold=settings.threshold,
+        cluster=trial.cohort.groups,
+        smallest_cell=config.smallest_cell,
+        ratio_threshold=settings.ratio,
+        level=config.level,
+    )
+
+
+def _said(found: Fairness, label: str) -> str:
+    hidden = int((found.groups["suppressed"] != "").sum())
+    flags = found.flags
+    text = (
+        f"{len(flags)} figure{'s' if len(flags) > 1 else ''} by {label.lower()} stand{'' if len(flags) > 1 else 's'} out: "
+        f"{listed([_flag(row) for row in flags.to_dict('records')])}."
+        if len(flags)
+        else f"No figure by {label.lower()} stands out: no difference is distinguishable from chance, and no ratio is beyond its "
+        "threshold."
+    )
+    return text + (f" {hidden} groups are not shown, for their small counts or to protect these." if hidden else "")
+
+
+def _flag(row: dict[str, object]) -> str:
+    value, lower, upper = (float(row[name]) for name in ("value", "lower", "upper"))  # type: ignore[arg-type]
+    what = _NAMES.get(str(row["measure"]), str(row["measure"]))
+    return f"{row['group']}, {what} {in_words(value, lower, upper)}, {row['says']}"
+
+
+def _figure(analysis: Analysis, found: Fairness, name: str, label: str) -> Figure:
+    shown = found.table[found.table["measure"] == "auc"]
+    values = listed([f"{row['group']} {row['value']:.2f}" for row in shown.to_dict("records")])
+    measures = [
+        m for m in ("auc", "observed_expected", "true_positive_rate", "offer_rate") if m in set(found.table["measure"])
+    ]
+
+    return drawn_row(
+        f"fairness-{name}",
+        f"{found.cause.capitalize()} by {label.lower()}",
+        lambda axes: fairness_plot(found, measures=measures, axes=axes),
+        panels=len(measures),
+        width=1.4 + 1.9 * len(measures),
+        height=1.15 + 0.3 * len(found.groups),
+        share_y=True,
+        alt=f"A dot with interval per group and measure. AUC: {values}.",
+        caption=(
+            f"{level_words(analysis.config.level)} intervals. Lines: all customers, of calibration (dashed) where prediction and "
+            "observation agree."
+        ),
+    )
+
+
+def _table(analysis: Analysis, found: Fairness, name: str, label: str) -> Table:
+    level = level_words(analysis.config.level)
+    measures = [m for m in _MEASURES if m in set(found.table["measure"])]
+    known = {(row["group"], row["measure"]): row for row in found.table.to_dict("records")}
+    rows: list[tuple[Cell, ...]] = []
+    for group in found.groups.to_dict("records"):
+        first = "All customers" if not rows else str(group["group"])
+        if pd.isna(group["n"]):
+            rows.append((first, HIDDEN, HIDDEN, *[None] * (2 * len(measures))))
+            continue
+        cells: list[Cell] = [first, int(group["n"]), int(group["n_events"])]
+        for measure in measures:
+            row = known.get((group["group"], measure))
+            cells += [None, None] if row is None else [number(row["value"]), bounds(row["lower"], row["upper"])]
+        rows.append(tuple(cells))
+    columns = [Column("group", label), Column("loans", "Loans", "integer"), Column("exits", "Exits", "integer")]
+    for measure in measures:
+        heading, one, interval = _MEASURES[measure]
+        columns += [Column(measure, heading, one), Column(f"{measure}_interval", f"{level} CI", interval)]
+    notes = [
+        "O/E: exits over those expected by the model's hazards while the loans were watched, exact Poisson intervals. The other "
+        "intervals are by customers. Differences are tested with Holm's rule over all groups and measures."
+    ]
+    if any(row[1] == HIDDEN for row in rows):
+        notes.append(
+            f"Groups with a count from 1 to {found.smallest_cell - 1}, and those that protect them, are not shown."
+        )
+    title = f"The Cox model by {label.lower()}"
+    return Table(f"fairness-{name}-table", title, tuple(columns), tuple(rows), (), tuple(notes), 0, (0,))
+
+
+def _findings(found: Fairness, label: str, evidence: str, ratio: float) -> list[Finding]:
+    findings = []
+    for row in found.flags.to_dict("records"):
+        if row["measure"] == "observed_expected":
+            # groups that are off like everybody else tell of the model, not of the group; calibration has that finding
+            continue
+        threshold = (
+            f"ratio of offer rates from {ratio:g} to {1 / ratio:.3g}"
+            if row["measure"] == "offer_ratio"
+            else "no difference between groups beyond chance"
+        )
+        text = f"By {label.lower()}: {_flag(row)}. Find out whether risk, data or model differ before the list is used."
+        interval = bounds(row["lower"], row["upper"])
+        findings.append(Finding(text, "amber", threshold, evidence, interval, "interval:2"))
+    return findings
