@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import pandas as pd
+
 from churnsurv.report.content import Cell
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Give the rows of a table by the names of its columns."""
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def number(value: Any) -> float | None:

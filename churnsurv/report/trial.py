@@ -1,4 +1,4 @@
-"""The out-of-time trial that the sections on prediction share: champion and challengers, fitted once, judged on later periods."""
+"""The out-of-time trial that the sections on prediction share: champion and challengers, fitted once."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from churnsurv.exceptions import ConfigError
 from churnsurv.outcome import Outcome
 from churnsurv.report.analysis import Analysis, named
 from churnsurv.report.disclosure import count_words, told
+from churnsurv.report.estimates import records
 from churnsurv.report.peers import peer
 from churnsurv.report.settings import Evaluation as EvaluationSettings
 from churnsurv.report.words import listed, periods
@@ -83,7 +84,7 @@ class Trial:
         rows = table[(table["metric"] == metric) & (table["cause"] == cause) & (table["model"] == model)]
         if rows["horizon"].notna().any():
             rows = rows[rows["horizon"] == (self.horizon if horizon is None else horizon)]
-        return dict(rows.to_dict("records")[0])
+        return records(rows)[0]
 
 
 def evaluated(analysis: Analysis) -> tuple[Spells, int | None]:
@@ -168,7 +169,7 @@ def _trial(analysis: Analysis, settings: EvaluationSettings) -> Trial:
 
 def _covariates(analysis: Analysis, development: Spells, date: pd.Timestamp) -> tuple[list[str], tuple[str, ...]]:
     """Give the covariates that varied by the date, and the others: what nobody had, such as a later offer, cannot be learnt."""
-    constant = tuple(name for name in analysis.covariates if development.frame[name].nunique() < 2)
+    constant = tuple(name for name in analysis.covariates if not _varies(development, name))
     formula = analysis.config.model.formula
     in_formula = [name for name in constant if formula and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", formula)]
     if in_formula:
@@ -177,6 +178,11 @@ def _covariates(analysis: Analysis, development: Spells, date: pd.Timestamp) -> 
             "cannot be estimated then. Leave it out of the formula, or choose a later development_until."
         )
     return [name for name in analysis.covariates if name not in constant], constant
+
+
+def _varies(spells: Spells, name: str) -> bool:
+    values = spells.frame[name].to_numpy()
+    return bool((values != values[0]).any())
 
 
 def champion_of(analysis: Analysis) -> CauseSpecificCox:
@@ -298,7 +304,7 @@ def run_origins(analysis: Analysis) -> Evaluation:
         spells = evaluated(analysis)[0].complete()
         dates = backtest_dates(analysis)
         cuts = [Origin(date, *out_of_time(spells, date, horizon=settings.horizon)) for date in dates]
-        varying = [name for name in analysis.covariates if all(c.development.frame[name].nunique() > 1 for c in cuts)]
+        varying = [name for name in analysis.covariates if all(_varies(c.development, name) for c in cuts)]
         return backtest(
             {CHAMPION: champion_of(analysis)},
             spells,

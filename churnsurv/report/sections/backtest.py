@@ -11,7 +11,7 @@ from churnsurv.plot import rolling_origin
 from churnsurv.report.analysis import Analysis, Part
 from churnsurv.report.content import Block, Cell, Column, Finding, Headline, Section, Table, Text
 from churnsurv.report.disclosure import notes_if_hidden, suppressed, suppressed_column
-from churnsurv.report.estimates import bounded, bounds, in_words, number
+from churnsurv.report.estimates import bounded, bounds, in_words, number, records
 from churnsurv.report.figures import drawn
 from churnsurv.report.headlines import headline
 from churnsurv.report.trial import CHAMPION, NULL
@@ -42,8 +42,8 @@ def _reading(analysis: Analysis, dates: list[pd.Timestamp]) -> str:
     assert settings is not None
     days = listed([f"{day:%d %B %Y}" for day in dates])
     text = (
-        f"The Cox models were fitted anew at {days}, each time on what was known then, and judged by the {len(dates)} cohorts of "
-        f"loans open at these dates over {periods(settings.horizon, unit)}."
+        f"The Cox models were fitted anew at {days}, each time on what was known then, and judged by the {len(dates)} cohorts "
+        f"of loans open at these dates over {periods(settings.horizon, unit)}."
         if len(dates) > 1
         else f"The data leave room for one date only, {days}: nothing can be said of how the measures change over time."
     )
@@ -57,7 +57,7 @@ def _reading(analysis: Analysis, dates: list[pd.Timestamp]) -> str:
 
 def _row(table: pd.DataFrame, metric: str, cause: str) -> dict[str, Any]:
     rows = table[(table["metric"] == metric) & (table["cause"] == cause) & (table["model"] == CHAMPION)]
-    return dict(rows.to_dict("records")[0])
+    return records(rows)[0]
 
 
 def _said(found: Evaluation, cause: str, n_dates: int) -> str:
@@ -85,8 +85,8 @@ def _said(found: Evaluation, cause: str, n_dates: int) -> str:
 def _figure(analysis: Analysis, found: Evaluation, metric: str, cause: str) -> Block:
     own = found.folds[(found.folds["metric"] == metric) & (found.folds["cause"] == cause)]
     own = own[own["model"] == CHAMPION]
-    label = dict((key, name) for key, name, _ in _MEASURES)[metric]
-    values = listed([f"{row['value']:.2f} in {row['fold']:%B %Y}" for row in own.to_dict("records")])
+    label = {key: name for key, name, _ in _MEASURES}[metric]
+    values = listed([f"{row['value']:.2f} in {row['fold']:%B %Y}" for row in records(own)])
     return drawn(
         f"backtest-{metric.replace('_', '-')}",
         f"{label} of {cause} by date of the fit",
@@ -119,10 +119,10 @@ def _table(analysis: Analysis, found: Evaluation, causes: list[str], dates: list
             Column(f"{key}_interval", f"{level} CI", f"interval:{digits}"),
         ]
     note = (
-        "AUC: of a loan that leaves within the horizon and one that does not, how often has the first the higher predicted risk? "
-        "Observed/expected: share that left (Aalen\u2013Johansen) over the mean prediction. Loans of one customer are together, "
-        "at one date and at several; the fitted models are taken as given. Exits of all dates are counted at each date at which "
-        "they lay ahead."
+        "AUC: of a loan that leaves within the horizon and one that does not, how often has the first the higher predicted "
+        "risk? Observed/expected: share that left (Aalen\u2013Johansen) over the mean prediction. Loans of one customer are "
+        "together, at one date and at several; the fitted models are taken as given. Exits of all dates are counted at each "
+        "date at which they lay ahead."
     )
     notes = (note, *notes_if_hidden(rows, smallest))
     return Table(

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from churnsurv.data import Cohort
-from churnsurv.estimators.recalibrated import Recalibrated
-from churnsurv.evaluation import roll_forward
-from churnsurv.exceptions import ChurnSurvError, SupportWarning
+from churnsurv.exceptions import ChurnSurvError
 from churnsurv.metrics import Calibration, d_calibration
 from churnsurv.metrics import calibration as judged
 from churnsurv.outcome import Outcome
 from churnsurv.plot import calibration as calibration_plot
 from churnsurv.report.analysis import Analysis, Part, named
 from churnsurv.report.content import Block, Cell, Column, Finding, Headline, Section, Table, Text
-from churnsurv.report.disclosure import HIDDEN, merged_small_groups, notes_if_hidden, suppressed_column
-from churnsurv.report.estimates import bounded, bounds, in_words, number
+from churnsurv.report.disclosure import notes_if_hidden, suppressed_column
+from churnsurv.report.estimates import bounded, bounds, in_words, number, records
 from churnsurv.report.figures import drawn
 from churnsurv.report.headlines import headline
-from churnsurv.report.settings import Term
-from churnsurv.report.trial import Trial, evaluated
-from churnsurv.report.words import level_words, listed, p_words, periods
+from churnsurv.report.sections.segments import recalibration, segments
+from churnsurv.report.trial import Trial
+from churnsurv.report.words import level_words, p_words, periods
 
 TITLE = "Calibration"
 
@@ -54,12 +49,12 @@ def calibration(analysis: Analysis) -> Part:
             except ChurnSurvError as error:
                 blocks.append(Text(f"The calibration of {cause} could not be measured: {error}", "note"))
         blocks = [Text(_said(analysis, trial, cause, one)) for cause, one in found.items()] + blocks
-        factors, recalibration = _recalibration(analysis, trial)
+        factors, changes = recalibration(analysis, trial)
         # a curve of four coefficients through a handful of exits shows nothing
         blocks += [_figure(analysis, trial, c, one) for c, one in found.items() if trial.events[c] >= 2 * _PER_BAND]
         if found:
             blocks += [_measures(analysis, found), _bands(analysis, trial, found)]
-        blocks += [*_segments(analysis, trial), *recalibration, Text(_whole_curves(trial))]
+        blocks += [*segments(analysis, trial), *changes, Text(_whole_curves(trial))]
         blocks += _findings(analysis, trial, found, factors)
     headlines = tuple(_headline(analysis, trial, cause, one) for cause, one in found.items())
     return Part(Section("calibration", TITLE, tuple(blocks)), headlines)
@@ -88,7 +83,7 @@ def _said(analysis: Analysis, trial: Trial, cause: str, one: Calibration) -> str
         )
     else:
         more, share = ("more", ratio.value - 1) if ratio.value > 1 else ("fewer", 1 - ratio.value)
-        text = f"Within {ahead}, {share:.0%} {more} loans left by {cause} than the Cox model predicted: observed/expected is {shown}."
+        text = f"Within {ahead}, {share:.0%} {more} loans left by {cause} than predicted: observed/expected is {shown}."
     if np.isnan(slope.value):
         return text
     shown = in_words(slope.value, slope.lower, slope.upper)
@@ -111,8 +106,8 @@ def _figure(analysis: Analysis, trial: Trial, cause: str, one: Calibration) -> B
             f"{low['observed']:.1%} are observed, where {high['predicted']:.1%} is predicted {high['observed']:.1%}."
         ),
         caption=(
-            f"Band and bars: {level_words(analysis.config.level)}. Smooth curve through the pseudo-values of the loans; bands of "
-            "equal numbers of loans by Aalen and Johansen's estimate."
+            f"Band and bars: {level_words(analysis.config.level)}. Smooth curve through the pseudo-values of the loans; bands "
+            "of equal numbers of loans by Aalen and Johansen's estimate."
         ),
         width=6.0,
         height=4.2,
@@ -138,10 +133,10 @@ def _measures(analysis: Analysis, found: dict[str, Calibration]) -> Table:
         Column("right", "What is right"),
     )
     note = (
-        "Observed: Aalen and Johansen's estimate, the other causes at work. Slope and intercept: of a regression of the outcome "
-        "on the predictions, on the complementary log-log scale; the intercept with the slope held at 1. ICI, E50, E90: distance "
-        "between smooth curve and prediction over the loans, as probabilities. Loans of one customer are together; the "
-        "predictions are taken as given, and censoring as independent of the risk."
+        "Observed: Aalen and Johansen's estimate, the other causes at work. Slope and intercept: of a regression of the "
+        "outcome on the predictions, on the complementary log-log scale; the intercept with the slope held at 1. ICI, E50, "
+        "E90: distance between smooth curve and prediction over the loans, as probabilities. Loans of one customer are "
+        "together; the predictions are taken as given, and censoring as independent of the risk."
     )
     return Table("calibration-measures", "Calibration of the Cox model", columns, tuple(rows), tuple(groups), (note,))
 
@@ -152,7 +147,7 @@ def _bands(analysis: Analysis, trial: Trial, found: dict[str, Calibration]) -> T
     groups: list[str] = []
     for cause, one in found.items():
         exits = suppressed_column([int(n) for n in one.table["n_events"]], smallest)
-        for row, shown in zip(one.table.to_dict("records"), exits, strict=True):
+        for row, shown in zip(records(one.table), exits, strict=True):
             known = not isinstance(shown, str)
             observed = (number(row["observed"]), bounds(row["lower"], row["upper"])) if known else (None, None)
             rows.append((int(row["bin"]), int(row["n"]), shown, float(row["mean_predicted"]), *observed))
@@ -168,120 +163,6 @@ def _bands(analysis: Analysis, trial: Trial, found: dict[str, Calibration]) -> T
     title = f"By band of predicted risk, {periods(trial.horizon, analysis.config.unit)} ahead"
     notes = notes_if_hidden(rows, smallest)
     return Table("calibration-bands", title, columns, tuple(rows), tuple(groups), notes)
-
-
-def banded(cohort: Cohort, name: str, least: int) -> pd.Series:
-    """Give the segment of each loan: the values of a column, quarters of a number of many values, small ones together."""
-    values = cohort.frame[name]
-    if pd.api.types.is_numeric_dtype(values) and values.nunique() > 8:
-        values = pd.qcut(values, 4, duplicates="drop")
-    labels = values.astype(object).where(values.notna(), "missing").astype(str)
-    return merged_small_groups(labels, cohort.frame["loan_id"], least, "others")
-
-
-def _segments(analysis: Analysis, trial: Trial) -> list[Block]:
-    """Compare observed and expected exits by segment, with exact Poisson intervals."""
-    config = analysis.config
-    names = config.calibration.segments or config.incidence.segments
-    rows: list[tuple[Cell, ...]] = []
-    groups: list[str] = []
-    clear: list[str] = []
-    for name in names:
-        labels = banded(trial.cohort, name, max(20, config.smallest_cell))
-        if labels.nunique() < 2:
-            continue
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SupportWarning)  # the loans judged are those that the model covers
-            found = roll_forward(trial.champion, trial.cohort, horizon=trial.horizon, by=labels, level=config.level)
-        label = (config.terms.get(name, Term()).label or name).lower()
-        for cause in trial.causes:
-            lines = found.summary[found.summary["cause"] == cause]
-            own = lines[lines["vintage"] != "all"]
-            exits = suppressed_column([int(n) for n in own["events"]], config.smallest_cell)
-            for row, shown in zip(own.to_dict("records"), exits, strict=True):
-                rows.append(_segment_cells(row, shown))
-                groups.append(f"{cause.capitalize()} by {label}")
-                if row["alarm"] and not isinstance(shown, str):
-                    clear.append(f"{row['vintage']} ({cause}: {row['ratio']:.2f})")
-    if not rows:
-        return []
-    said = (
-        f"By segment, observed and expected differ by more than chance in {listed(clear)}."
-        if clear
-        else "In no segment do observed and expected differ by more than chance."
-    )
-    columns = (
-        Column("segment", "Segment"),
-        Column("loans", "Loans", "integer"),
-        Column("exits", "Observed", "integer"),
-        Column("expected", "Expected", "number:1"),
-        Column("ratio", "O/E", "number:2"),
-        Column("interval", f"{level_words(config.level)} CI", "interval:2"),
-        Column("p", "p, adjusted", "p"),
-    )
-    note = (
-        "Expected: the sum of the model's hazards over each loan's own time under observation; exact Poisson intervals, the "
-        "model taken as given. p: of a ratio of 1, by Holm's rule for the segments and causes of one column; none where few are "
-        "expected."
-    )
-    title = f"Observed and expected exits by segment, {periods(trial.horizon, config.unit)} ahead"
-    notes = (note, *notes_if_hidden(rows, config.smallest_cell))
-    return [Text(said), Table("calibration-segments", title, columns, tuple(rows), tuple(groups), notes)]
-
-
-def _segment_cells(row: dict[str, Any], shown: Cell) -> tuple[Cell, ...]:
-    if isinstance(shown, str):
-        return (row["vintage"], int(row["n"]), shown, number(row["expected"]), None, None, None)
-    interval = bounds(row["ratio_lower"], row["ratio_upper"])
-    ratio, p = number(row["ratio"]), number(row["p_adjusted"])
-    return (row["vintage"], int(row["n"]), shown, number(row["expected"]), ratio, interval, p)
-
-
-def _recalibration(analysis: Analysis, trial: Trial) -> tuple[dict[str, tuple[float, float, float]], list[Block]]:
-    """Give the factor by which each cause's hazard would have to be multiplied since the date, and the table of them."""
-    later = evaluated(analysis)[0].complete().after(trial.date)
-    smallest = analysis.config.smallest_cell
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SupportWarning)  # exits past the ages of the development are left out
-            again = Recalibrated(trial.champion, level=analysis.config.level)
-            again.fit(later.frame[list(trial.covariates)], later.y, cluster=later.groups)
-    except ChurnSurvError as error:
-        return {}, [Text(f"The models could not be recalibrated: {error}", "note")]
-    table = again.recalibration_
-    exits = suppressed_column([int(n) for n in table["observed"]], smallest)
-    factors, rows = {}, []
-    for row, shown in zip(table.to_dict("records"), exits, strict=True):
-        value, lower, upper = (float(np.exp(row[name])) for name in ("value", "lower", "upper"))
-        known = not isinstance(shown, str)
-        if known:
-            factors[str(row["cause"])] = (value, lower, upper)
-        cells = (value, bounds(lower, upper)) if known else (None, None)
-        advice = _advice(lower, upper) if known else HIDDEN
-        rows.append((str(row["cause"]).capitalize(), shown, number(row["expected"]), *cells, advice))
-    columns = (
-        Column("cause", "Cause"),
-        Column("exits", "Observed", "integer"),
-        Column("expected", "Expected", "number:1"),
-        Column("factor", "Factor", "number:2"),
-        Column("interval", f"{level_words(analysis.config.level)} CI", "interval:2"),
-        Column("advice", "What it says"),
-    )
-    note = (
-        f"The number by which the hazard of a cause would have to be multiplied to fit all exits since {trial.date:%d %B %Y}, "
-        "loans of one customer together (churnsurv.Recalibrated). It repairs the level of what has happened, not the order of "
-        "the loans, and foresees nothing."
-    )
-    notes = (note, *notes_if_hidden(rows, smallest))
-    return factors, [
-        Table("recalibration", "What a recalibration would change", columns, tuple(rows), (), notes)
-    ]  # fmt: skip
-
-
-def _advice(lower: float, upper: float) -> str:
-    if lower <= 1 <= upper:
-        return "nothing to correct: the interval includes 1"
-    return "raise the hazard" if lower > 1 else "lower the hazard"
 
 
 def _whole_curves(trial: Trial) -> str:
@@ -318,7 +199,7 @@ def _findings(
         )
         if cause in factors:
             factor = factors[cause]
-            text += f" Recalibrated on all exits since {trial.date:%d %B %Y}, its hazard is multiplied by {in_words(*factor)}"
+            text += f" Recalibrated on these loans, its hazard is multiplied by {in_words(*factor)}"
             clear = not factor[1] <= 1 <= factor[2]
             text += (
                 ": use the recalibrated model, and look for what changed."

@@ -20,6 +20,8 @@ from churnsurv.report.words import level_words, listed, periods
 TITLE = "Challengers and replication"
 
 _LABELS = {NULL: "Same risk for all"}
+#: what the champion is fitted again with
+_PROGRAMS = ("lifelines", "scikit-survival")
 #: letters of a reason that stand in the table
 _REASON = 160
 
@@ -61,7 +63,7 @@ def _said(analysis: Analysis, trial: Trial, cause: str) -> str:
     ahead = periods(trial.horizon, analysis.config.unit)
     if not parts:
         return f"Of {cause}, no challenger could be compared."
-    return f"By the AUC of {cause} within {ahead}, {listed(parts)} (differences on the same loans, Holm's rule over all of them)."
+    return f"By the AUC of {cause} within {ahead}, {listed(parts)} (differences on the same loans, by Holm's rule)."
 
 
 def _figure(analysis: Analysis, trial: Trial) -> Block:
@@ -118,10 +120,10 @@ def _table(analysis: Analysis, trial: Trial) -> Table:
         Column("remark", "Remark"),
     )
     note = (
-        "Difference: challenger minus Cox model on the same loans, loans of one customer together; of the AUC more is better, of "
-        "the Brier score less. p: that both do equally well, adjusted by Holm's rule for all measures, causes and challengers. "
-        "The models are taken as fitted. Models fitted to loans at a date know the loan's age as a covariate, and nothing of "
-        "other dates. \u201cSame risk for all\u201d: Aalen and Johansen's estimate of an earlier cohort, without covariates."
+        "Difference: challenger minus Cox model on the same loans, loans of one customer together; of the AUC more is better, "
+        "of the Brier score less. p: that both do equally well, adjusted by Holm's rule for all measures, causes and "
+        "challengers. The models are taken as fitted. Models fitted to loans at a date know the loan's age as a covariate, and "
+        "nothing of other dates. \u201cSame risk for all\u201d: Aalen and Johansen's estimate, without covariates."
     )
     title = f"Champion and challengers, {periods(trial.horizon, analysis.config.unit)} ahead"
     return Table("challengers-table", title, columns, tuple(rows), tuple(groups), (note,))
@@ -184,15 +186,16 @@ def _replication(analysis: Analysis) -> list[Block]:
 
 
 def _replicated(found: Replication, sample: Any, analysis: Analysis) -> str:
-    programs = listed([f"{name} {number}" for name, number in sorted(found.versions.items()) if name != "churnsurv"])
+    programs = listed([f"{name} {number}" for name, number in sorted(found.versions.items()) if name in _PROGRAMS])
     whose = (
         "The Cox models of this report were"
         if sample is None
         else f"The Cox models, fitted to a random sample of customers with {sample.frame['loan_id'].nunique():,} of "
         f"{analysis.complete.frame['loan_id'].nunique():,} loans, were"
     )
+    without = _not_replicated(found)
     verdict = {
-        "replicated": "They are replicated.",
+        "replicated": f"They are replicated, but for {listed(without)}." if without else "They are replicated.",
         "not replicated": "They are not replicated.",
         "not applicable": "There is no verdict.",
     }.get(found.verdict, found.verdict)
@@ -202,6 +205,12 @@ def _replicated(found: Replication, sample: Any, analysis: Analysis) -> str:
         + (f" Not compared: {left}." if left else "")
         + " Both read the same prepared rows: an error in the data or their preparation is not found this way."
     )
+
+
+def _not_replicated(found: Replication) -> list[str]:
+    """Give the causes of which nothing but the counts was compared."""
+    compared = set(found.table.loc[found.table["peer"] != "count", "cause"])
+    return [str(cause) for cause in dict.fromkeys(found.table["cause"]) if cause not in compared]
 
 
 def _replication_table(found: Replication) -> list[Block]:
@@ -231,6 +240,11 @@ def _replication_table(found: Replication) -> list[Block]:
         blocks.append(
             Table("replication", "Replication by other programs", columns, tuple(rows), tuple(groups), (note,))
         )
+    without = _not_replicated(found)
+    if without and found.verdict == "replicated":
+        text = f"No other program could fit the model of {listed(without)}: its numbers rest on this one alone."
+        threshold = "every cause is replicated by a program"
+        blocks.append(Finding(text, "amber", threshold, "replication", len(without), "integer"))
     if found.verdict == "not replicated":
         text = f"Other programs get other numbers than the champion. {found.reason}"
         blocks.append(Finding(text, "red", "all numbers agree within their tolerances", "replication"))

@@ -45,8 +45,8 @@ def _reading(analysis: Analysis, trial: Trial) -> str:
     few = is_small(trial.n_incomplete, smallest) or is_small(trial.left_out, smallest)
     text = (
         f"All models were fitted on what was known on {date} and applied to loans open on that day; the exits of the {ahead} "
-        f"after it ({counts}) were not used. The Cox models, cause-specific on loan age, and the monthly hazards were fitted to "
-        f"the {unit}s with known covariates of {trial.fitted_on['spells']}. "
+        f"after it ({counts}) were not used. The Cox models, cause-specific on loan age, and the monthly hazards were fitted "
+        f"to the {unit}s with known covariates of {trial.fitted_on['spells']}. "
     )
     if "cohort" in trial.fitted_on:
         text += (
@@ -84,14 +84,14 @@ def _said(analysis: Analysis, trial: Trial, cause: str) -> str:
     interval = f"({level_words(analysis.config.level)} interval in brackets)"
     if row["lower"] <= 0.5 <= row["upper"]:
         return (
-            f"Whether the Cox model ranks {cause} better than chance cannot be told: Harrell's C is {shown} {interval}, and the "
-            "interval includes 0.5, a coin."
+            f"Whether the Cox model ranks {cause} better than chance cannot be told: Harrell's C is {shown} {interval}, and "
+            "the interval includes 0.5, a coin."
         )
     if row["upper"] < 0.5:
         return f"The Cox model ranks {cause} the wrong way round: Harrell's C is {shown} {interval}; a coin has 0.5."
     return (
-        f"The Cox model ranks {cause} better than chance: of two loans, the one that leaves first had the higher predicted risk "
-        f"with a probability of {shown} {interval}; a coin has 0.5."
+        f"The Cox model ranks {cause} better than chance: of two loans, the one that leaves first had the higher predicted "
+        f"risk with a probability of {shown} {interval}; a coin has 0.5."
     )
 
 
@@ -152,7 +152,7 @@ def _over_time(analysis: Analysis, trial: Trial) -> list[Block]:
         "AUC of the Cox model by horizon",
         lambda ax: auc_over_time(tables, ax=ax, unit=config.unit),
         alt=f"Lines of the AUC against the horizon, from the first to the last: {listed(ends)}.",
-        caption=f"Bands: {level_words(config.level)}, pointwise. Dashed: a coin. From the first {config.unit} with enough exits.",
+        caption=f"Bands: {level_words(config.level)}, pointwise. Dashed: a coin. From a {config.unit} with enough exits on.",
         height=3.4,
     )
     return [figure]
@@ -213,11 +213,12 @@ def _findings(analysis: Analysis, trial: Trial, accuracy: Table) -> list[Finding
             best = max(number(trial.row(metric, cause, model)["value"]) or 0.0 for metric in ("concordance", "auc"))
             if best > most:
                 text = (
-                    f"{model} ranks exits by {cause} with {best:.3f}, better than an honest model of leaving can be. Look for a "
-                    "covariate that knows the outcome."
+                    f"{model} ranks exits by {cause} with {best:.3f}, better than an honest model of leaving can be. Look for "
+                    "a covariate that knows the outcome."
                 )
                 found.append(Finding(text, "red", f"at most {most:g}", "discrimination", best, "number:3"))
-    for cause, (model, value, _, null, difference, *_rest) in zip(accuracy.groups, accuracy.rows, strict=True):
+    for cause, row in zip(accuracy.groups, accuracy.rows, strict=True):
+        model, value, null, difference = row[0], row[1], row[3], row[4]
         if model == CHAMPION and isinstance(difference, tuple) and difference[0] is not None and difference[0] > 0:
             text = (
                 f"The Cox model's probabilities of {cause.lower()} are less accurate on the later period (Brier score "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from churnsurv.evaluation import Fairness
@@ -11,7 +13,7 @@ from churnsurv.plot import fairness as fairness_plot
 from churnsurv.report.analysis import Analysis, Part, named
 from churnsurv.report.content import Block, Cell, Column, Figure, Finding, Section, Table, Text
 from churnsurv.report.disclosure import HIDDEN
-from churnsurv.report.estimates import bounds, in_words, number
+from churnsurv.report.estimates import bounds, in_words, number, records
 from churnsurv.report.figures import drawn_row
 from churnsurv.report.settings import Term
 from churnsurv.report.trial import Trial
@@ -55,7 +57,7 @@ def fairness(analysis: Analysis) -> Part:
                 continue
             table = _table(analysis, found, name, label)
             blocks += [Text(_said(found, label)), _figure(analysis, found, name, label), table]
-            blocks += _findings(found, label, table.key, settings.ratio)
+            blocks += _findings(found, label, table.key)
     return Part(Section("fairness", TITLE, tuple(blocks)))
 
 
@@ -63,8 +65,8 @@ def _reading(analysis: Analysis, trial: Trial) -> str:
     settings, cause = analysis.config.fairness, trial.causes[0]
     assert settings is not None
     text = (
-        f"The Cox model's predictions of {cause} made on {trial.date:%d %B %Y}, by group of customers, and what happened within "
-        f"{periods(trial.horizon, analysis.config.unit)}. "
+        f"The Cox model's predictions of {cause} made on {trial.date:%d %B %Y}, by group of customers, and what happened "
+        f"within {periods(trial.horizon, analysis.config.unit)}. "
     )
     if settings.threshold is not None:
         text += f"An offer goes to customers whose predicted risk is {settings.threshold:.0%} or more. "
@@ -96,26 +98,28 @@ def _found(analysis: Analysis, trial: Trial, name: str) -> Fairness:
 
 def _said(found: Fairness, label: str) -> str:
     hidden = int((found.groups["suppressed"] != "").sum())
-    flags = found.flags
+    flags = records(found.flags)
     text = (
-        f"{len(flags)} figure{'s' if len(flags) > 1 else ''} by {label.lower()} stand{'' if len(flags) > 1 else 's'} out: "
-        f"{listed([_flag(row) for row in flags.to_dict('records')])}."
-        if len(flags)
-        else f"No figure by {label.lower()} stands out: no difference is distinguishable from chance, and no ratio is beyond its "
+        f"By {label.lower()}, {len(flags)} figure{'s' if len(flags) > 1 else ''} stand{'' if len(flags) > 1 else 's'} out: "
+        f"{'; '.join(_flag(row) for row in flags)}."
+        if flags
+        else f"No figure by {label.lower()} stands out: no difference is distinguishable from chance, and no ratio beyond its "
         "threshold."
     )
     return text + (f" {hidden} groups are not shown, for their small counts or to protect these." if hidden else "")
 
 
-def _flag(row: dict[str, object]) -> str:
-    value, lower, upper = (float(row[name]) for name in ("value", "lower", "upper"))  # type: ignore[arg-type]
+def _flag(row: dict[str, Any]) -> str:
     what = _NAMES.get(str(row["measure"]), str(row["measure"]))
-    return f"{row['group']}, {what} {in_words(value, lower, upper)}, {row['says']}"
+    shown = in_words(row["value"], row["lower"], row["upper"])
+    if str(row["says"]).startswith("differs"):
+        return f"{row['group']}, {what} {str(row['says']).replace('differs from', 'other than that of')}, by {shown}"
+    return f"{row['group']}, {what} {shown} ({row['says']})"
 
 
 def _figure(analysis: Analysis, found: Fairness, name: str, label: str) -> Figure:
     shown = found.table[found.table["measure"] == "auc"]
-    values = listed([f"{row['group']} {row['value']:.2f}" for row in shown.to_dict("records")])
+    values = listed([f"{row['group']} {row['value']:.2f}" for row in records(shown)])
     measures = [
         m for m in ("auc", "observed_expected", "true_positive_rate", "offer_rate") if m in set(found.table["measure"])
     ]
@@ -130,8 +134,8 @@ def _figure(analysis: Analysis, found: Fairness, name: str, label: str) -> Figur
         share_y=True,
         alt=f"A dot with interval per group and measure. AUC: {values}.",
         caption=(
-            f"{level_words(analysis.config.level)} intervals. Lines: all customers, of calibration (dashed) where prediction and "
-            "observation agree."
+            f"{level_words(analysis.config.level)} intervals. Lines: all customers, of calibration (dashed) where prediction "
+            "and observation agree."
         ),
     )
 
@@ -139,9 +143,9 @@ def _figure(analysis: Analysis, found: Fairness, name: str, label: str) -> Figur
 def _table(analysis: Analysis, found: Fairness, name: str, label: str) -> Table:
     level = level_words(analysis.config.level)
     measures = [m for m in _MEASURES if m in set(found.table["measure"])]
-    known = {(row["group"], row["measure"]): row for row in found.table.to_dict("records")}
+    known = {(row["group"], row["measure"]): row for row in records(found.table)}
     rows: list[tuple[Cell, ...]] = []
-    for group in found.groups.to_dict("records"):
+    for group in records(found.groups):
         first = "All customers" if not rows else str(group["group"])
         if pd.isna(group["n"]):
             rows.append((first, HIDDEN, HIDDEN, *[None] * (2 * len(measures))))
@@ -151,13 +155,17 @@ def _table(analysis: Analysis, found: Fairness, name: str, label: str) -> Table:
             row = known.get((group["group"], measure))
             cells += [None, None] if row is None else [number(row["value"]), bounds(row["lower"], row["upper"])]
         rows.append(tuple(cells))
-    columns = [Column("group", label), Column("loans", "Loans", "integer"), Column("exits", "Exits", "integer")]
+    columns = [
+        Column("group", label.capitalize() if label == name else label),
+        Column("loans", "Loans", "integer"),
+        Column("exits", "Exits", "integer"),
+    ]
     for measure in measures:
         heading, one, interval = _MEASURES[measure]
         columns += [Column(measure, heading, one), Column(f"{measure}_interval", f"{level} CI", interval)]
     notes = [
-        "O/E: exits over those expected by the model's hazards while the loans were watched, exact Poisson intervals. The other "
-        "intervals are by customers. Differences are tested with Holm's rule over all groups and measures."
+        "O/E: exits over those expected by the model's hazards while the loans were watched, exact Poisson intervals. The "
+        "other intervals are by customers. Differences are tested with Holm's rule over all groups and measures."
     ]
     if any(row[1] == HIDDEN for row in rows):
         notes.append(
@@ -167,18 +175,17 @@ def _table(analysis: Analysis, found: Fairness, name: str, label: str) -> Table:
     return Table(f"fairness-{name}-table", title, tuple(columns), tuple(rows), (), tuple(notes), 0, (0,))
 
 
-def _findings(found: Fairness, label: str, evidence: str, ratio: float) -> list[Finding]:
-    findings = []
-    for row in found.flags.to_dict("records"):
-        if row["measure"] == "observed_expected":
-            # groups that are off like everybody else tell of the model, not of the group; calibration has that finding
-            continue
-        threshold = (
-            f"ratio of offer rates from {ratio:g} to {1 / ratio:.3g}"
-            if row["measure"] == "offer_ratio"
-            else "no difference between groups beyond chance"
-        )
-        text = f"By {label.lower()}: {_flag(row)}. Find out whether risk, data or model differ before the list is used."
-        interval = bounds(row["lower"], row["upper"])
-        findings.append(Finding(text, "amber", threshold, evidence, interval, "interval:2"))
-    return findings
+def _findings(found: Fairness, label: str, evidence: str) -> list[Finding]:
+    """Take what surely stands out together; groups that are off like all customers are a finding of the calibration."""
+    sure = [
+        row for row in records(found.flags)
+        if row["measure"] != "observed_expected" and "interval reaches it" not in str(row["says"])
+    ]  # fmt: skip
+    if not sure:
+        return []
+    text = (
+        f"By {label.lower()}: {'; '.join(_flag(row) for row in sure)}. Find out whether risk, data or model differ before "
+        "offers are made by it."
+    )
+    threshold = "no difference between groups, or ratio of offer rates, surely beyond its threshold"
+    return [Finding(text, "amber", threshold, evidence, len(sure), "integer")]

@@ -16,13 +16,13 @@ from churnsurv.plot import roll_forward as roll_plot
 from churnsurv.report.analysis import Analysis
 from churnsurv.report.content import Block, Cell, Column, Finding, Table, Text
 from churnsurv.report.disclosure import notes_if_hidden, suppressed, suppressed_column
-from churnsurv.report.estimates import bounds, number
+from churnsurv.report.estimates import bounds, number, records
 from churnsurv.report.figures import drawn
 from churnsurv.report.trial import CHAMPION, Trial, evaluated
 from churnsurv.report.words import level_words, listed, percent, periods
 
-#: measures whose drift is judged
-_MEASURES = ("concordance", "auc", "brier", "observed_expected")
+#: measures whose drift is judged; the Brier score moves with the number that leave
+_MEASURES = ("concordance", "auc", "observed_expected")
 
 
 def performance(analysis: Analysis, trial: Trial) -> list[Block]:
@@ -31,8 +31,8 @@ def performance(analysis: Analysis, trial: Trial) -> list[Block]:
     earlier = _earlier_date(analysis, trial)
     if earlier is None:
         text = (
-            f"No date of the backtest lies {periods(trial.horizon, config.unit)} before {trial.date:%d %B %Y}: there is nothing to "
-            "compare the performance with that shares no exits with it."
+            f"No date of the backtest lies {periods(trial.horizon, config.unit)} before {trial.date:%d %B %Y}: there is "
+            "nothing to compare the performance with that shares no exits with it."
         )
         return [Text(text)]
     y, risk, groups = _judged_then(analysis, trial, earlier, cause)
@@ -47,7 +47,7 @@ def performance(analysis: Analysis, trial: Trial) -> list[Block]:
         false_alarm_rate=config.stability.false_alarm_rate,
         **options,
     )
-    rows = tuple(_drift_cells(row) for row in found.table.to_dict("records"))
+    rows = tuple(_drift_cells(row) for row in records(found.table))
     level = level_words(config.level)
     columns = (
         Column("measure", "Measure"),
@@ -61,13 +61,13 @@ def performance(analysis: Analysis, trial: Trial) -> list[Block]:
     )
     note = (
         "Each model is judged by the loans open when it was fitted, over the same horizon; the two share no exits. Change: "
-        "difference, of observed/expected the ratio. p: Holm's rule over all measures. Would be found: the smallest change that "
-        f"raises an alarm in 80% of samples of this size. The cohorts are taken as independent; as customers are in both, alarms "
-        f"without a change are rarer than {percent(config.stability.false_alarm_rate, 0)}."
+        "difference, of observed/expected the ratio. p: Holm's rule over all measures. Would be found: the smallest change "
+        "that raises an alarm in 80% of samples of this size. The cohorts are taken as independent; as customers are in both, "
+        f"alarms without a change are rarer than {percent(config.stability.false_alarm_rate, 0)}."
     )
     alarms = found.alarms
     said = (
-        f"For {cause}, the performance changed in {listed([str(n).lower() for n in alarms['name']])}."
+        f"For {cause}, the performance changed in {listed([_own_name(n) for n in alarms['name']])}."
         if len(alarms)
         else f"For {cause}, no measure changed by more than chance between the two dates."
     )
@@ -106,12 +106,20 @@ def _drift_cells(row: dict[str, Any]) -> tuple[Cell, ...]:
     )  # fmt: skip
 
 
+def _own_name(name: Any) -> str:
+    """Give the name of a measure within a sentence."""
+    return str(name) if str(name).startswith("AUC") else str(name).lower()
+
+
 def _drift_findings(alarms: pd.DataFrame, cause: str, evidence: str) -> list[Finding]:
     findings = []
-    for row in alarms.to_dict("records"):
-        text = f"The {str(row['name']).lower()} of {cause} went from {row['development']:.3f} to {row['current']:.3f}, beyond chance."
+    for row in records(alarms):
+        text = f"The {_own_name(row['name'])} of {cause} went from {row['development']:.3f} to {row['current']:.3f}."
         if row["measure"] == "concordance" and row["value"] > 0:
             text += " A ranking that gets better by itself is a reason to look for a covariate that knows the outcome."
+        if row["measure"] == "observed_expected":
+            nearer = abs(np.log(row["current"])) < abs(np.log(row["development"]))
+            text += " That is nearer to 1: the level was worse before." if nearer else " That is further from 1."
         threshold = f"from {row['threshold_lower']:.3f} to {row['threshold_upper']:.3f}"
         findings.append(Finding(text, "amber", threshold, evidence, float(row["value"]), "number:3"))
     return findings
@@ -222,7 +230,7 @@ def vintages(analysis: Analysis, trial: Trial) -> list[Block]:
     for cause in trial.causes:
         lines = found.summary[(found.summary["cause"] == cause) & (found.summary["vintage"] != "all")]
         exits = suppressed_column([int(n) for n in lines["events"]], config.smallest_cell)
-        for row, shown in zip(lines.to_dict("records"), exits, strict=True):
+        for row, shown in zip(records(lines), exits, strict=True):
             known = not isinstance(shown, str)
             loans = suppressed(int(row["n"]), config.smallest_cell)
             cells: list[Cell] = [str(row["vintage"]), loans, shown, number(row["predicted"])]
@@ -259,7 +267,7 @@ def vintages(analysis: Analysis, trial: Trial) -> list[Block]:
     curve = curve[~curve["vintage"].isin(blank)]
     own = curve[(curve["cause"] == trial.causes[0]) & (curve["horizon"] == trial.horizon)]
     if len(own) > 1:
-        ends = listed([f"{r['vintage']} {r['predicted']:.1%} and {r['observed']:.1%}" for r in own.to_dict("records")])
+        ends = listed([f"{r['vintage']} {r['predicted']:.1%} and {r['observed']:.1%}" for r in records(own)])
         blocks.append(
             drawn(
                 "vintage-roll-forward",

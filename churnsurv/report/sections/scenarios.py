@@ -7,11 +7,12 @@ from typing import Any
 import pandas as pd
 
 from churnsurv.evaluation import ScenarioResult, scenario, shock_paths
+from churnsurv.evaluation.scenario_result import Interval
 from churnsurv.plot import scenarios as scenario_plot
 from churnsurv.report.analysis import Analysis, Part, named
 from churnsurv.report.content import Block, Cell, Column, Figure, Finding, Headline, Section, Table, Text
 from churnsurv.report.disclosure import told
-from churnsurv.report.estimates import bounded, bounds, in_words
+from churnsurv.report.estimates import bounded, bounds, in_words, records
 from churnsurv.report.figures import drawn_row
 from churnsurv.report.headlines import headline
 from churnsurv.report.settings import Term
@@ -19,6 +20,8 @@ from churnsurv.report.words import level_words, listed, periods
 
 TITLE = "Sensitivity and stress scenarios"
 
+#: of the expected number, and of the number that will be counted
+_INTERVALS: tuple[Interval, Interval] = ("mean", "prediction")
 #: quantity of the result → heading and digits
 _QUANTITIES = (("loans", "Loans", 0), ("balance", "Balance", 0))
 
@@ -70,11 +73,13 @@ def _label(analysis: Analysis, name: str) -> str:
 
 
 def _reading(analysis: Analysis, found: ScenarioResult, n: int, n_open: int) -> str:
-    config = analysis.config
-    others = [name for name in found.scenarios[1:]]
+    config, settings = analysis.config, analysis.config.scenarios
+    assert settings is not None
+    horizon = settings.horizon
+    others = list(found.scenarios[1:])
     text = (
         f"What the {found.n_loans:,} loans open on {found.date:%d %B %Y} are expected to do within "
-        f"{periods(analysis.config.scenarios.horizon, config.unit)}, by the Cox models of this report, if every series stays as "  # type: ignore[union-attr]
+        f"{periods(horizon, config.unit)}, by the Cox models of this report, if every series stays as "
         f"it is ({found.scenarios[0]}), and under {listed(others)}. Along the paths move "
         f"{listed([_label(analysis, c) for c in found.followed])}. "
     )
@@ -107,7 +112,7 @@ def _at_end(table: pd.DataFrame, unit: str, horizon: int) -> pd.DataFrame:
 
 def _pick(table: pd.DataFrame, scenario_name: str, cause: str, quantity: str) -> dict[str, Any]:
     rows = table[(table["scenario"] == scenario_name) & (table["cause"] == cause) & (table["quantity"] == quantity)]
-    return dict(rows.to_dict("records")[0])
+    return records(rows)[0]
 
 
 def _said(found: ScenarioResult, cause: str, horizon: int, unit: str) -> str:
@@ -148,8 +153,8 @@ def _figure(analysis: Analysis, found: ScenarioResult, causes: list[str]) -> Fig
         height=3.3,
         alt=f"Lines rising with the {unit}s ahead; at the end: {'; '.join(ends)}.",
         caption=(
-            f"Band: the base's {level_words(analysis.config.level)} interval of the expected number; bars at the right: those of "
-            "all scenarios at the end. Each panel has its own scale."
+            f"Band: the base's {level_words(analysis.config.level)} interval of the expected number; bars at the right: those "
+            "of all scenarios at the end. Each panel has its own scale."
         ),
     )
 
@@ -159,8 +164,7 @@ def _table(analysis: Analysis, found: ScenarioResult, causes: list[str]) -> Tabl
     assert settings is not None
     level = level_words(config.level)
     mean, chance = (
-        _at_end(found.to_frame(cumulative=True, interval=kind), config.unit, settings.horizon)  # type: ignore[arg-type]
-        for kind in ("mean", "prediction")
+        _at_end(found.to_frame(cumulative=True, interval=kind), config.unit, settings.horizon) for kind in _INTERVALS
     )
     change = (
         _at_end(found.difference(cumulative=True), config.unit, settings.horizon) if len(found.scenarios) > 1 else None
@@ -192,8 +196,8 @@ def _table(analysis: Analysis, found: ScenarioResult, causes: list[str]) -> Tabl
         Column("change_interval", f"{level} CI", "interval:1"),
     )
     note = (
-        "CI: of the expected number, from the errors of the model's coefficients and baselines. Of the number: with the chance of "
-        "single exits besides. Differences are of the expected numbers, whose errors largely cancel. The paths are taken as "
+        "CI: of the expected number, from the errors of the model's coefficients and baselines. Of the number: with the chance "
+        "of single exits besides. Differences are of the expected numbers, whose errors largely cancel. The paths are taken as "
         "known, the model as right, and new loans are not in it: this is no forecast of the paths, and no effect of a rate "
         "that the lender sets."
     )
@@ -211,7 +215,7 @@ def _extrapolation(analysis: Analysis, found: ScenarioResult) -> list[Block]:
             _label(analysis, str(row["variable"])).capitalize(), str(row["scenario"]),
             (float(row["lowest"]), float(row["highest"])), float(row["share_outside"]),
         )
-        for row in beyond.to_dict("records")
+        for row in records(beyond)
     )  # fmt: skip
     columns = (
         Column("covariate", "Covariate"),
@@ -236,8 +240,8 @@ def _findings(analysis: Analysis, found: ScenarioResult, causes: list[str]) -> l
                 gap = _pick(change, name, cause, "loans")
                 if gap["lower"] > 0 and base > 0 and gap["value"] / base > settings.largest_change:
                     text = (
-                        f"Under {name}, {in_words(gap['value'], gap['lower'], gap['upper'], 1)} more loans leave by {cause} than "
-                        f"in the base, {gap['value'] / base:.0%} more: plan for it."
+                        f"Under {name}, {in_words(gap['value'], gap['lower'], gap['upper'], 1)} more loans leave by {cause} "
+                        f"than in the base, {gap['value'] / base:.0%} more: plan for it."
                     )
                     threshold = f"at most {settings.largest_change:.0%} more than in the base"
                     share = float(gap["value"] / base)

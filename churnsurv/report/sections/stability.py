@@ -94,9 +94,9 @@ def _label(analysis: Analysis, name: str) -> str:
 def _reading(analysis: Analysis, trial: Trial, current: Cohort) -> str:
     left = [name for name in trial.covariates if name not in _columns(analysis, trial)]
     text = (
-        f"The loans open on {trial.date:%d %B %Y}, when the model was developed, are compared with the {len(current):,} open on "
-        f"{pd.Timestamp(str(current.date)):%d %B %Y}, by the stability index \u03a3 (q \u2212 p) log(q/p) over bins. Its alarm "
-        "knows the sizes of the samples, that customers have several loans, and that the same customers are in both; the "
+        f"The loans open on {trial.date:%d %B %Y}, when the model was developed, are compared with the {len(current):,} open "
+        f"on {pd.Timestamp(str(current.date)):%d %B %Y}, by the stability index \u03a3 (q \u2212 p) log(q/p) over bins. Its "
+        "alarm knows the sizes of the samples, that customers have several loans, and that the same customers are in both; the "
         "usual rule (0.10 a moderate, 0.25 a large shift) knows none of these, and stands beside it."
     )
     if trial.n_sampled is not None:
@@ -164,9 +164,9 @@ def _table(analysis: Analysis, found: CharacteristicStability) -> Table:
     )
     rate = level_words(found.false_alarm_rate)
     note = (
-        f"Without any change the score alarms in {rate} of reports, and any characteristic in {rate} ({found.adjust.capitalize()}'s "
-        f"rule over {len(found.characteristics) - 1}). The last column says how often the rule of 0.10 would alarm without "
-        "change, given the sizes of these samples. Missing values are a bin of their own."
+        f"Without any change the score alarms in {rate} of reports, and any characteristic in {rate} "
+        f"({found.adjust.capitalize()}'s rule over {len(found.characteristics) - 1}). The last column says how often the rule "
+        "of 0.10 would alarm without change, given the sizes of these samples. Missing values are a bin of their own."
     )
     return Table(
         "stability-table", "Score and characteristics against the development", columns, tuple(rows), (), (note,)
@@ -184,8 +184,8 @@ def _shifts(analysis: Analysis, found: CharacteristicStability) -> list[Block]:
             continue
         top = bins.loc[(bins["share_current"] - bins["share_reference"]).abs().idxmax()]
         parts.append(
-            f"{_label(analysis, one.name).lower()} in {top['bin']}, from {top['share_reference']:.1%} to "
-            f"{top['share_current']:.1%} of the loans"
+            f"{'the score' if one.name == SCORE else _label(analysis, one.name).lower()} in {top['bin']}, from "
+            f"{top['share_reference']:.1%} to {top['share_current']:.1%} of the loans"
         )
     return [Text(f"Where they moved most: {'; '.join(parts)}.")] if parts else []
 
