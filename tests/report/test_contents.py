@@ -65,4 +65,4 @@ def test_a_model_that_cannot_be_fitted_leaves_the_sections_without_it(config):
     report = quarterly.build(config.model_copy(update={"model": model, "terms": terms}))
     assert ("Model", "could not be fitted") in report.facts
     red = [finding for finding in report.findings if finding.severity == "red"]
-    assert [finding.evidence for finding in red] == ["hazard-ratios"]
+    assert [finding.evidence for finding in red] == ["hazard-ratios", "scenarios"]

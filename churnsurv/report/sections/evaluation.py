@@ -16,7 +16,7 @@ from churnsurv.report.figures import drawn
 from churnsurv.report.headlines import headline
 from churnsurv.report.settings import Term
 from churnsurv.report.trial import CHAMPION, NULL, Trial
-from churnsurv.report.words import level_words, listed, periods
+from churnsurv.report.words import inside, level_words, listed, periods
 
 TITLE = "Prediction on a later period"
 
@@ -71,7 +71,7 @@ def _reading(analysis: Analysis, trial: Trial) -> str:
     if analysis.config.model.strata:
         text += " The Cox models here are not stratified: a stratum's baseline ends where its development data end."
     if trial.constant:
-        labels = [(analysis.config.terms.get(name, Term()).label or name).lower() for name in trial.constant]
+        labels = [inside(analysis.config.terms.get(name, Term()).label or name) for name in trial.constant]
         text += f" Without {listed(labels)}, which did not vary by then."
     return text
 

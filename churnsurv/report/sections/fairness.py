@@ -15,9 +15,10 @@ from churnsurv.report.content import Block, Cell, Column, Figure, Finding, Secti
 from churnsurv.report.disclosure import HIDDEN
 from churnsurv.report.estimates import bounds, in_words, number, records
 from churnsurv.report.figures import drawn_row
+from churnsurv.report.sections.segments import group_labels
 from churnsurv.report.settings import Term
 from churnsurv.report.trial import Trial
-from churnsurv.report.words import level_words, listed, periods
+from churnsurv.report.words import inside, level_words, listed, periods
 
 TITLE = "Fairness by group of customers"
 
@@ -25,7 +26,7 @@ TITLE = "Fairness by group of customers"
 _MEASURES = {
     "auc": ("AUC", "number:3", "interval:3"),
     "observed_expected_events": ("O/E", "number:2", "interval:2"),
-    "true_positive_rate": ("Found of those who leave", "percent:1", "percent interval:1"),
+    "true_positive_rate": ("Leavers found", "percent:1", "percent interval:1"),
     "offer_rate": ("Offered", "percent:1", "percent interval:1"),
 }
 _NAMES = {
@@ -53,7 +54,7 @@ def fairness(analysis: Analysis) -> Part:
             try:
                 found = _found(analysis, trial, name)
             except ChurnSurvError as error:
-                blocks.append(Text(f"Nothing can be shown by {label.lower()}: {error}", "note"))
+                blocks.append(Text(f"Nothing can be shown by {inside(label)}: {error}", "note"))
                 continue
             table = _table(analysis, found, name, label)
             blocks += [Text(_said(found, label)), _figure(analysis, found, name, label), table]
@@ -80,12 +81,10 @@ def _reading(analysis: Analysis, trial: Trial) -> str:
 def _found(analysis: Analysis, trial: Trial, name: str) -> Fairness:
     settings, config = analysis.config.fairness, analysis.config
     assert settings is not None
-    values = trial.cohort.frame[name].astype(object)
-    labels = values.where(values.isna(), values.astype(str))
     return by_group(
         trial.cohort.y,
         trial.champion.predict_curves(trial.X, start=trial.age),
-        labels,
+        group_labels(analysis, trial.cohort, name),
         trial.horizon,
         cause=trial.causes[0],
         threshold=settings.threshold,
@@ -100,10 +99,10 @@ def _said(found: Fairness, label: str) -> str:
     hidden = int((found.groups["suppressed"] != "").sum())
     flags = records(found.flags)
     text = (
-        f"By {label.lower()}, {len(flags)} figure{'s' if len(flags) > 1 else ''} stand{'' if len(flags) > 1 else 's'} out: "
+        f"By {inside(label)}, {len(flags)} figure{'s' if len(flags) > 1 else ''} stand{'' if len(flags) > 1 else 's'} out: "
         f"{'; '.join(_flag(row) for row in flags)}."
         if flags
-        else f"No figure by {label.lower()} stands out: no difference is distinguishable from chance, and no ratio beyond its "
+        else f"No figure by {inside(label)} stands out: no difference is distinguishable from chance, and no ratio beyond its "
         "threshold."
     )
     return text + (f" {hidden} groups are not shown, for their small counts or to protect these." if hidden else "")
@@ -126,7 +125,7 @@ def _figure(analysis: Analysis, found: Fairness, name: str, label: str) -> Figur
 
     return drawn_row(
         f"fairness-{name}",
-        f"{found.cause.capitalize()} by {label.lower()}",
+        f"{found.cause.capitalize()} by {inside(label)}",
         lambda axes: fairness_plot(found, measures=measures, axes=axes),
         panels=len(measures),
         width=1.4 + 1.9 * len(measures),
@@ -171,7 +170,7 @@ def _table(analysis: Analysis, found: Fairness, name: str, label: str) -> Table:
         notes.append(
             f"Groups with a count from 1 to {found.smallest_cell - 1}, and those that protect them, are not shown."
         )
-    title = f"The Cox model by {label.lower()}"
+    title = f"The Cox model by {inside(label)}"
     return Table(f"fairness-{name}-table", title, tuple(columns), tuple(rows), (), tuple(notes), 0, (0,))
 
 
@@ -184,7 +183,7 @@ def _findings(found: Fairness, label: str, evidence: str) -> list[Finding]:
     if not sure:
         return []
     text = (
-        f"By {label.lower()}: {'; '.join(_flag(row) for row in sure)}. Find out whether risk, data or model differ before "
+        f"By {inside(label)}: {'; '.join(_flag(row) for row in sure)}. Find out whether risk, data or model differ before "
         "offers are made by it."
     )
     threshold = "no difference between groups, or ratio of offer rates, surely beyond its threshold"

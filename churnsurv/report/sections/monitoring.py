@@ -164,7 +164,9 @@ def _chart(analysis: Analysis, trial: Trial, cause: str, found: Any, n_charts: i
     cells = suppressed_column([int(n) for n in table["observed"]], smallest)
     hidden = np.array([isinstance(cell, str) for cell in cells])
     alarms = table[table["alarm"] & ~hidden]
-    when = listed([str(p).replace("Q", " Q") for p in alarms["period"]]) if len(alarms) else ""
+    quarters = [str(period).replace("Q", " Q") for period in alarms["period"]]
+    when = f"{len(quarters)} quarters from {quarters[0]} to {quarters[-1]}" if len(quarters) > 4 else ""
+    when = when or (listed(quarters) if quarters else "")
     watched = table[~table["baseline"]]
     exits = suppressed(int(watched["observed"].sum()), smallest)
     said = f"Since {trial.date:%B %Y}, {exits} exits by {cause}" + (

@@ -16,7 +16,7 @@ from churnsurv.report.estimates import bounded, bounds, in_words, records
 from churnsurv.report.figures import drawn_row
 from churnsurv.report.headlines import headline
 from churnsurv.report.settings import Term
-from churnsurv.report.words import level_words, listed, periods
+from churnsurv.report.words import inside, level_words, listed, periods
 
 TITLE = "Sensitivity and stress scenarios"
 
@@ -69,7 +69,7 @@ def _run(analysis: Analysis) -> tuple[ScenarioResult, int, int]:
 
 
 def _label(analysis: Analysis, name: str) -> str:
-    return (analysis.config.terms.get(name, Term()).label or name).lower()
+    return inside(analysis.config.terms.get(name, Term()).label or name)
 
 
 def _reading(analysis: Analysis, found: ScenarioResult, n: int, n_open: int) -> str:

@@ -19,15 +19,32 @@ from churnsurv.report.disclosure import HIDDEN, merged_small_groups, notes_if_hi
 from churnsurv.report.estimates import bounds, number, records
 from churnsurv.report.settings import Term
 from churnsurv.report.trial import Trial
-from churnsurv.report.words import level_words, listed, periods
+from churnsurv.report.words import inside, level_words, listed, periods
+
+#: different values of a number from which on its quarters are the segments
+_MOST_VALUES = 8
 
 
-def banded(cohort: Cohort, name: str, least: int) -> pd.Series:
+def group_labels(analysis: Analysis, cohort: Cohort, name: str) -> pd.Series:
+    """Give the values of a column as text, of an indicator yes and no; missing values stay missing."""
+    values = cohort.frame[name]
+    if analysis.config.terms.get(name, Term()).unit == "yes vs no" and set(values.dropna().unique()) <= {0, 1}:
+        words = values.map({0: "no", 1: "yes"})
+    elif pd.api.types.is_numeric_dtype(values):
+        words = values.map("{:g}".format, na_action="ignore")
+    else:
+        words = values.astype(object).where(values.isna(), values.astype(str))
+    return pd.Series(words.astype(object))
+
+
+def banded(analysis: Analysis, cohort: Cohort, name: str, least: int) -> pd.Series:
     """Give the segment of each loan: the values of a column, quarters of a number of many values, small ones together."""
     values = cohort.frame[name]
-    if pd.api.types.is_numeric_dtype(values) and values.nunique() > 8:
-        values = pd.qcut(values, 4, duplicates="drop")
-    labels = values.astype(object).where(values.notna(), "missing").astype(str)
+    if pd.api.types.is_numeric_dtype(values) and values.nunique() > _MOST_VALUES:
+        words = pd.qcut(values, 4, duplicates="drop").astype(object)
+    else:
+        words = group_labels(analysis, cohort, name)
+    labels = words.where(values.notna(), "missing").astype(str)
     return merged_small_groups(labels, cohort.frame["loan_id"], least, "others")
 
 
@@ -39,13 +56,13 @@ def segments(analysis: Analysis, trial: Trial) -> list[Block]:
     groups: list[str] = []
     clear: list[str] = []
     for name in names:
-        labels = banded(trial.cohort, name, max(20, config.smallest_cell))
+        labels = banded(analysis, trial.cohort, name, max(20, config.smallest_cell))
         if labels.nunique() < 2:
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SupportWarning)  # the loans judged are those that the model covers
             found = roll_forward(trial.champion, trial.cohort, horizon=trial.horizon, by=labels, level=config.level)
-        label = (config.terms.get(name, Term()).label or name).lower()
+        label = inside(config.terms.get(name, Term()).label or name)
         for cause in trial.causes:
             lines = found.summary[found.summary["cause"] == cause]
             own = lines[lines["vintage"] != "all"]

@@ -16,12 +16,14 @@ from churnsurv.report.headlines import headline
 from churnsurv.report.sections.monitoring import control_charts, performance, vintages
 from churnsurv.report.settings import Term
 from churnsurv.report.trial import Trial, end_of_period, evaluated
-from churnsurv.report.words import level_words, listed
+from churnsurv.report.words import inside, level_words, listed
 
 TITLE = "Stability"
 
 #: what the customer's characteristics are compared without: made of the market's rates, which move for everybody
 _OF_THE_MARKET = ("rate_incentive", "burnout")
+#: characteristics of which the text says where they moved
+_MOST_SHIFTS = 5
 #: the line of the model's score in the table
 SCORE = "Score of the Cox model"
 
@@ -104,7 +106,7 @@ def _reading(analysis: Analysis, trial: Trial, current: Cohort) -> str:
     if left and not analysis.config.stability.covariates:
         text += (
             f" Left out, as one value of the market stands behind thousands of loans: "
-            f"{listed([_label(analysis, name).lower() for name in left])}."
+            f"{listed([inside(_label(analysis, name)) for name in left])}."
         )
     return text
 
@@ -119,7 +121,7 @@ def _said(analysis: Analysis, found: CharacteristicStability) -> str:
     )
     if not alarms:
         return text + f"None of {len(rest)} characteristics shifts beyond chance."
-    names = listed([_label(analysis, one.name).lower() for one in alarms])
+    names = listed([inside(_label(analysis, one.name)) for one in alarms])
     said = [one for one in alarms if one.fixed_rule != "stable"]
     return text + (
         f"{len(alarms)} of {len(rest)} characteristics shifted beyond chance: {names}. The usual rule calls "
@@ -176,18 +178,17 @@ def _table(analysis: Analysis, found: CharacteristicStability) -> Table:
 def _shifts(analysis: Analysis, found: CharacteristicStability) -> list[Block]:
     """Say where the characteristics with an alarm moved most."""
     smallest, parts = analysis.config.smallest_cell, []
-    for one in found.characteristics:
-        if not one.alarm:
-            continue
+    alarms = sorted((one for one in found.characteristics[1:] if one.alarm), key=lambda one: -one.value)
+    for one in alarms[:_MOST_SHIFTS]:
         bins = one.bins[(one.bins["n_reference"] >= smallest) & (one.bins["n_current"] >= smallest)]
         if bins.empty:
             continue
         top = bins.loc[(bins["share_current"] - bins["share_reference"]).abs().idxmax()]
         parts.append(
-            f"{'the score' if one.name == SCORE else _label(analysis, one.name).lower()} in {top['bin']}, from "
-            f"{top['share_reference']:.1%} to {top['share_current']:.1%} of the loans"
+            f"{inside(_label(analysis, one.name))} in {top['bin']}, from {top['share_reference']:.1%} to "
+            f"{top['share_current']:.1%} of the loans"
         )
-    return [Text(f"Where they moved most: {'; '.join(parts)}.")] if parts else []
+    return [Text(f"Where the largest moved most: {'; '.join(parts)}.")] if parts else []
 
 
 def _findings(analysis: Analysis, found: CharacteristicStability, evidence: str) -> list[Finding]:
@@ -202,7 +203,7 @@ def _findings(analysis: Analysis, found: CharacteristicStability, evidence: str)
         if not moved:
             continue
         largest = max(moved, key=lambda one: one.value)
-        names = listed([f"{_label(analysis, one.name).lower()} ({one.value:.3f})" for one in moved])
+        names = listed([f"{inside(_label(analysis, one.name))} ({one.value:.3f})" for one in moved])
         text = (
             f"The customers are not those of the development: {names}. Check whether data or business changed, and the "
             "calibration of the model for the customers of today."
