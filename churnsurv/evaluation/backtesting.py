@@ -55,6 +55,7 @@ def backtest(
     metrics: Sequence[Any] | str | None = None,
     cause: str | Sequence[str] | None = None,
     fit_params: Mapping[str, Mapping[str, Any]] | None = None,
+    keep: Sequence[str] = (),
     n_jobs: int | None = None,
     random_state: int | None = 0,
     progress: bool = False,
@@ -94,6 +95,8 @@ def backtest(
     fit_params : mapping of model name to mapping, optional
         More arguments of each model's ``fit``: names of columns, such as ``{"cox": {"strata": "vintage"}}``. A stratum that the
         development does not hold has no baseline hazard: its loans cannot be predicted, and the model is reported as failing.
+    keep : names of models
+        Give them back as they were fitted at each date, in ``models_``.
     reference, null, metrics, cause, n_jobs, random_state, progress, level
         As for :func:`compare`.
 
@@ -135,7 +138,10 @@ def backtest(
         raise DataError(f"horizon={horizon!r}: give a whole number of periods, or several that increase.")
     how = _how(train, chosen)
     cuts = _cuts(spells, dates, int(times[-1]), on_age="spells" in how.values())
-    asked = Asked(read_causes(cause, cuts[0].cohort.y), times, by_risk=True)
+    unknown = [name for name in keep if name not in chosen]
+    if unknown:
+        raise DataError(f"keep={unknown!r} is none of the models {list(chosen)}.")
+    asked = Asked(read_causes(cause, cuts[0].cohort.y), times, by_risk=True, keep=frozenset(keep))
     chosen_metrics = read_metrics(metrics, cuts[0].cohort.y, times)
     estimators = {name: seeded(model, seed) for name, model in chosen.items()}
     columns = {name: _columns(features, name, how[name], params.get(name, {}), spells) for name in chosen}
@@ -247,7 +253,9 @@ def _earlier(cut: _Cut, horizon: int, landmarks: int) -> Cohort:
     numbers = np.array([number + 1 - horizon * (1 + k) for k in range(int(landmarks))])
     days = pd.DatetimeIndex(period_starts(numbers, rules)) - pd.Timedelta(days=1)
     try:
-        return cut.development.landmark(days[0] if len(days) == 1 else days)
+        cohort = cut.development.landmark(days[0] if len(days) == 1 else days)
+        # a loan not observed afterwards tells nothing of the time since the landmark, and some libraries refuse it
+        return replace(cohort, frame=cohort.frame[cohort.frame["stop"] > 0].reset_index(drop=True))
     except DataError as error:
         raise DataError(
             f"A cohort to fit to is needed {counted(horizon * int(landmarks), rules.period)} before {cut.date.date()}: {error}"

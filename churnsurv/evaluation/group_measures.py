@@ -192,8 +192,9 @@ def difference(first: Measured, second: Measured, level: float) -> tuple[float, 
     """Give first − second of separate customers: value, se, lower, upper and two-sided p-value."""
     value, se = first.value - second.value, float(np.hypot(first.se, second.se))
     z = float(ndtri((1 + level) / 2))
-    if not se > 0:
-        return value, se, np.nan, np.nan, np.nan
+    # a rate of 0 or 1 shows no variation between customers, and its error is not 0 for that
+    if not (first.se > 0 and second.se > 0):
+        return value, np.nan, np.nan, np.nan, np.nan
     return value, se, value - z * se, value + z * se, float(2 * ndtr(-abs(value / se)))
 
 

@@ -84,6 +84,12 @@ def judge(setting: Setting, found: Sequence[Predicted | Failure], stacklevel: in
         reference=setting.reference,
         level=setting.level,
         method=setting.method,
+        models_={
+            (name, label): each.fitted
+            for name in setting.models
+            for label, each in zip(setting.labels, of_model[name], strict=True)
+            if isinstance(each, Predicted) and each.fitted is not None
+        },
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,8 @@ class Evaluation:
         Confidence level of the intervals.
     method : str
         What was estimated, and how its standard error was.
+    models_ : mapping of (model, fold) to estimator
+        The fitted models that :func:`churnsurv.evaluation.backtest` was asked to keep.
     """
 
     table: pd.DataFrame
@@ -48,6 +51,7 @@ class Evaluation:
     reference: str | None
     level: float
     method: str
+    models_: Mapping[tuple[str, Any], Any] = field(default_factory=dict)
 
     def to_frame(self, wide: bool = False) -> pd.DataFrame:
         """Give the table; ``wide=True``: one row per model and cause, of text as it stands in a document.

@@ -202,7 +202,8 @@ class _Comparison:
             try:
                 answer = fit(data)
             except PeerFailedError as error:
-                obstacle = str(error)
+                several = len(getattr(model, "causes_", ())) > 1
+                obstacle = str(error) + (f" (cause {model.cause_!r})" if several else "")
         if obstacle is not None:
             self._leave(f"{library}: {obstacle}" if not obstacle.startswith(library) else obstacle)
             return

@@ -152,7 +152,7 @@ def roll_forward(
             continue
         observed = _observed(y[rows], groups[rows], level)
         for k, name in enumerate(names):
-            part = _lines(y[rows], name, risk[rows, k], hazard[rows, k], horizons, level)
+            part = _lines(y[rows], name, risk[rows, k], hazard[rows, k], horizons, level, of_all=v < 0)
             found = _at(observed, name, horizons)
             parts.append(part.assign(vintage=str(label), cause=name, n=int(rows.sum()), **found))
     table = pd.concat(parts, ignore_index=True)
@@ -273,7 +273,9 @@ def _at(table: pd.DataFrame, cause: str, horizons: Floats) -> dict[str, Floats]:
     }
 
 
-def _lines(y: Outcome, cause: str, risk: Floats, hazard: Floats, horizons: Floats, level: float) -> pd.DataFrame:
+def _lines(
+    y: Outcome, cause: str, risk: Floats, hazard: Floats, horizons: Floats, level: float, *, of_all: bool
+) -> pd.DataFrame:
     lines = []
     left = y.event == y.cause_code(cause)
     for place, h in enumerate(horizons):
@@ -281,7 +283,11 @@ def _lines(y: Outcome, cause: str, risk: Floats, hazard: Floats, horizons: Float
         within = np.minimum(y.stop, h).astype(np.int64)
         mean = np.where(within > 0, hazard[np.arange(len(y)), np.maximum(within - 1, 0)], 0.0)
         events = int(np.sum(left & (y.stop <= h)))
-        ratio = poisson_ratio(events, float(mean.sum()), f"{cause} within {h:g}", level)
+        expected = float(mean.sum())
+        # few loans at ages at which nobody left in development: nothing is expected, whatever happens
+        nothing = expected <= 0 and not of_all
+        unknown = (events, 0.0, np.nan, np.nan, np.nan, np.nan)
+        ratio = unknown if nothing else poisson_ratio(events, expected, f"{cause} within {h:g}", level)
         names = ("events", "expected", "ratio", "ratio_lower", "ratio_upper", "p_value")
         numbers = dict(zip(names, ratio, strict=True))
         lines.append({"horizon": int(h), "predicted": float(risk[:, place].mean()), **numbers})

@@ -41,6 +41,7 @@ class Asked(NamedTuple):
     causes: tuple[str, ...]
     horizons: Floats
     by_risk: bool  #: customers of different ages are ranked by their risk up to the last horizon, not by ``predict``
+    keep: frozenset[str] = frozenset()  #: models that are given back as they were fitted
 
 
 class Trial(NamedTuple):
@@ -59,6 +60,7 @@ class Predicted(NamedTuple):
 
     score: dict[str, Floats | str]
     risk: dict[str, Floats | str]
+    fitted: Any = None  #: the model, where it is kept
 
 
 class Failure(NamedTuple):
@@ -99,7 +101,9 @@ def _tried(trial: Trial, asked: Asked, may_fail: bool) -> Predicted | Failure:
 
 def fit_and_predict(trial: Trial, asked: Asked) -> Predicted:
     """Fit a copy of the model and predict the held-out rows."""
-    return predicted(fitted(trial.estimator, trial.arguments, trial.development), trial.test, asked)
+    model = fitted(trial.estimator, trial.arguments, trial.development)
+    found = predicted(model, trial.test, asked)
+    return found._replace(fitted=model) if trial.model in asked.keep else found
 
 
 def fitted(estimator: Any, arguments: Mapping[str, Any], rows: Rows) -> Any:

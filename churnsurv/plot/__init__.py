@@ -5,6 +5,7 @@ estimated here; a figure shows what a result already holds.
 """
 
 from churnsurv.plot.balance import love_plot
+from churnsurv.plot.calibration import auc_over_time, calibration
 from churnsurv.plot.comparison import comparison, rolling_origin
 from churnsurv.plot.curves import cumulative_incidence, survival
 from churnsurv.plot.dependence import partial_dependence
@@ -22,6 +23,8 @@ from churnsurv.plot.subgroups import subgroup_forest
 from churnsurv.plot.waterfall import waterfall
 
 __all__ = [
+    "auc_over_time",
+    "calibration",
     "comparison",
     "control_chart",
     "cumulative_incidence",

@@ -101,6 +101,14 @@ def own_row(n: int, width: float, height: float, *, share_y: bool = False) -> li
     return list(drawn[1][0])
 
 
+def row(n: int, width: float, height: float, *, share_y: bool = False) -> list[Axes]:
+    """Give new axes beside each other in one figure (inches), outside pyplot's global state."""
+    from matplotlib.figure import Figure
+
+    drawn = Figure(figsize=(width, height), facecolor="white", layout="constrained")
+    return list(drawn.subplots(1, n, squeeze=False, sharey=share_y)[0])
+
+
 def colour(position: int) -> str:
     """Give the colour of the n-th group."""
     return PALETTE[position % len(PALETTE)]

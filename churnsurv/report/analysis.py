@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -26,6 +26,10 @@ from churnsurv.report.previous import fingerprint
 from churnsurv.report.ratio_models import known_names
 from churnsurv.report.regimes import Regime, read_regime
 from churnsurv.report.settings import Term
+
+if TYPE_CHECKING:
+    from churnsurv.evaluation import Evaluation
+    from churnsurv.report.trial import Trial
 
 #: small groups taken together
 OTHERS = "others"
@@ -116,6 +120,20 @@ class Analysis:
         return model_rows(self.complete, self)
 
     @cached_property
+    def trial(self) -> Trial:
+        """Champion and challengers out of time, which the sections on prediction share."""
+        from churnsurv.report.trial import run_trial
+
+        return run_trial(self)
+
+    @cached_property
+    def origins(self) -> Evaluation:
+        """The champion at the dates of the backtest."""
+        from churnsurv.report.trial import run_origins
+
+        return run_origins(self)
+
+    @cached_property
     def hazard_ratios(self) -> HazardRatioTable:
         """The models' hazard ratios with the words of the configuration."""
         known = [name for fitted in self.model.models_.values() for name in known_names(fitted)]
@@ -187,6 +205,7 @@ def analyse(config: ReportConfig, step: Callable[[str], None] = lambda name: Non
     }
     analysis = Analysis(config, tables, known, known.complete(), cut if cut["spells"] else {})
     check_horizons(analysis)
+    check_prediction(analysis)
     return analysis
 
 
@@ -215,6 +234,13 @@ def check_horizons(analysis: Analysis) -> None:
             f"[incidence] a horizon of {longest} {config.unit}s is longer than the loan ages observed ({observed:g} "
             f"{config.unit}s). Give shorter ones in horizon and horizons."
         )
+
+
+def check_prediction(analysis: Analysis) -> None:
+    """Refuse dates, shocks and groups that the data do not allow, before the long work begins."""
+    from churnsurv.report.checks import check_evaluation
+
+    check_evaluation(analysis)
 
 
 @contextmanager

@@ -15,15 +15,20 @@ from pydantic import Field, PrivateAttr, field_validator
 from churnsurv.data.config import ConfigTable, did_you_mean, read_toml
 from churnsurv.data.rules import SpellRules
 from churnsurv.exceptions import ConfigError
+from churnsurv.report.peers import peer
 from churnsurv.report.regimes import read_regime
 from churnsurv.report.settings import (
     Assumptions,
+    BacktestSettings,
     Benchmark,
+    CalibrationSettings,
+    ChallengerSettings,
     DataFiles,
     DataQuality,
     Definitions,
     EarlyWarning,
     Evaluation,
+    FairnessSettings,
     Governance,
     Incidence,
     Intervention,
@@ -31,7 +36,9 @@ from churnsurv.report.settings import (
     ModelSettings,
     Overrides,
     RandomisedOffer,
+    ScenarioSettings,
     Sections,
+    StabilitySettings,
     Target,
     Term,
     Thresholds,
@@ -101,6 +108,12 @@ class ReportConfig(ConfigTable):
     benchmarks: tuple[Benchmark, ...] = Field(default=(), description="see [[benchmarks]]")
     data_quality: DataQuality = Field(default=DataQuality(), description="see [data_quality]")
     evaluation: Evaluation | None = Field(default=None, description="see [evaluation]")
+    calibration: CalibrationSettings = Field(default=CalibrationSettings(), description="see [calibration]")
+    stability: StabilitySettings = Field(default=StabilitySettings(), description="see [stability]")
+    backtest: BacktestSettings = Field(default=BacktestSettings(), description="see [backtest]")
+    challengers: ChallengerSettings = Field(default=ChallengerSettings(), description="see [challengers]")
+    scenarios: ScenarioSettings | None = Field(default=None, description="see [scenarios]")
+    fairness: FairnessSettings | None = Field(default=None, description="see [fairness]")
     interventions: tuple[Intervention, ...] = Field(default=(), description="see [[interventions]]")
     thresholds: Thresholds = Field(default=Thresholds(), description="see [thresholds]")
     governance: Governance | None = Field(default=None, description="see [governance]")
@@ -170,6 +183,10 @@ class ReportConfig(ConfigTable):
                     f"[[{goal.table}]] names the segment {goal.segment!r}; those shown are vintage and [incidence] segments: "
                     f"{list(self.incidence.segments)}."
                 )
+        for name, parameters in self.challengers.peers.items():
+            peer(name, parameters)
+        if self.fairness is not None and self.evaluation is None:
+            raise ConfigError("[fairness] judges the predictions of [evaluation]: add that table.")
         if any(isinstance(i, RandomisedOffer) for i in self.interventions) and self.data.interventions is None:
             raise ConfigError(
                 "[[interventions]] lists a randomised offer: give the table of assignments as [data] interventions."

@@ -15,17 +15,23 @@ from churnsurv.report.identifiers import without_ids
 from churnsurv.report.sections import (
     assumptions,
     attrition,
+    backtest,
+    calibration,
+    challengers,
     changes,
     definitions,
     early_warning,
     evaluation,
+    fairness,
     hazards,
     interventions,
     limitations,
     overrides,
     portfolio,
     provenance,
+    scenarios,
     sign_off,
+    stability,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +44,7 @@ class Chapter(NamedTuple):
     key: str
     title: str
     make: Callable[[Analysis], Part]
-    #: table of the configuration without which the section has nothing to say
+    #: tables of the configuration without which the section has nothing to say
     needs: str = ""
     #: whether it is there unless [sections] says otherwise
     usual: bool = True
@@ -56,6 +62,12 @@ CHAPTERS = (
     Chapter("hazard-ratios", hazards.TITLE, hazards.hazards),
     Chapter("assumptions", assumptions.TITLE, assumptions.assumptions),
     Chapter("evaluation", evaluation.TITLE, evaluation.evaluation, "evaluation"),
+    Chapter("calibration", calibration.TITLE, calibration.calibration, "evaluation"),
+    Chapter("stability", stability.TITLE, stability.stability, "evaluation"),
+    Chapter("backtest", backtest.TITLE, backtest.backtest, "evaluation"),
+    Chapter("challengers", challengers.TITLE, challengers.challengers, "evaluation"),
+    Chapter("scenarios", scenarios.TITLE, scenarios.scenarios, "scenarios"),
+    Chapter("fairness", fairness.TITLE, fairness.fairness, "evaluation fairness"),
     Chapter("interventions", interventions.TITLE, interventions.interventions, "interventions"),
     Chapter("early-warning", early_warning.TITLE, early_warning.early_warning, "early_warning"),
     Chapter("overrides", overrides.TITLE, overrides.overrides, "overrides"),
@@ -68,12 +80,13 @@ def chapters_of(config: ReportConfig) -> list[Chapter]:
     """Give the sections that the configuration asks for."""
     chosen = []
     for chapter in CHAPTERS:
-        possible = not chapter.needs or bool(getattr(config, chapter.needs))
+        absent = [table for table in chapter.needs.split() if not getattr(config, table)]
+        possible = not absent
         switch = chapter.key.replace("-", "_")
         wanted = getattr(config.sections, switch)
         if wanted and not possible:
             # a key of the top level, not a table
-            lacking = "previous" if chapter.needs == "previous" else f"[{chapter.needs}]"
+            lacking = "previous" if absent == ["previous"] else f"[{absent[0]}]"
             raise ConfigError(
                 f"[sections] {switch} = true, but the configuration has no {lacking}: add it, for it says what the section is "
                 "to show."

@@ -10,7 +10,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import matplotlib as mpl
 from matplotlib.text import Text as Label
@@ -40,6 +40,26 @@ def drawn(
         figure, ax = theme.figure(width, height)
         draw(ax)
         svg = _svg(figure)
+    return Figure(key, title, _with_dark_colours(svg), alt, caption)
+
+
+def drawn_row(
+    key: str,
+    title: str,
+    draw: Callable[[list[Axes]], object],
+    *,
+    panels: int,
+    width: float,
+    height: float,
+    alt: str,
+    caption: str = "",
+    share_y: bool = False,
+) -> Figure:
+    """Give the figure that `draw` makes on several new axes beside each other (inches in all)."""
+    with theme.themed():
+        axes = theme.row(panels, width, height, share_y=share_y)
+        draw(axes)
+        svg = _svg(cast("Drawing", axes[0].figure))
     return Figure(key, title, _with_dark_colours(svg), alt, caption)
 
 

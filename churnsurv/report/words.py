@@ -91,6 +91,15 @@ def share_words(count: int, total: int, noun: str) -> str:
     return f"{count or 'none'} of {counted(total, noun)} {'is' if count < 2 else 'are'}"
 
 
+def inside(label: str) -> str:
+    """Give a label as it stands within a sentence; what begins with an abbreviation stays.
+
+    >>> inside("Credit score"), inside("FICO score")
+    ('credit score', 'FICO score')
+    """
+    return label if label[1:2].isupper() else label[:1].lower() + label[1:]
+
+
 def listed(items: Sequence[str]) -> str:
     """Give "a, b and c".
 

@@ -67,4 +67,4 @@ def test_a_model_that_cannot_be_fitted_leaves_the_sections_without_it(config):
     report = quarterly.build(config.model_copy(update={"model": model, "terms": terms}))
     assert ("Model", "could not be fitted") in report.facts
     red = [finding for finding in report.findings if finding.severity == "red"]
-    assert [finding.evidence for finding in red] == ["hazard-ratios", "assumptions"]
+    assert [finding.evidence for finding in red] == ["hazard-ratios", "assumptions", "scenarios"]

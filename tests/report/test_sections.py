@@ -15,7 +15,6 @@ from churnsurv.report.sections.by_quarter import exits_by_quarter
 from churnsurv.report.sections.evaluation import evaluation
 from churnsurv.report.sections.interventions import interventions
 from churnsurv.report.sections.offer import read_trial
-from churnsurv.report.sections.paired import brier_difference
 from churnsurv.report.sections.portfolio import portfolio
 from churnsurv.report.sections.rollout import rollout
 
@@ -145,17 +144,6 @@ class TestEvaluation:
         y = cs.Outcome(stop=[3, 12, 12, 12], event=[1, 0, 0, 0])
         risk = np.array([0.6, 0.2, 0.2, 0.2])
         assert brier_score(y, risk, 12.0).value == pytest.approx((0.4**2 + 3 * 0.2**2) / 4)
-
-    def test_the_difference_of_scores_is_that_of_the_scores(self, analysis):
-        cohort = analysis.spells.landmark("2025-09-30").complete()
-        y = cohort.y
-        risk = np.linspace(0.05, 0.3, len(cohort))
-        score = brier_score(y, risk[:, None], [12.0], cause="attrition").iloc[0]
-        null = float(score["null_value"])
-        share = cs.AalenJohansen().fit(y).curves_.risk("attrition", 12)[0]
-        value, lower, upper = brier_difference(y, risk, share, "attrition", 12.0, cohort.groups, 0.95)
-        assert value == pytest.approx(score["value"] - null)
-        assert lower < value < upper
 
     def test_a_worse_score_within_chance_is_no_finding(self, analysis):
         for block in evaluation(analysis).section.blocks:

@@ -8,7 +8,14 @@ from __future__ import annotations
 from churnsurv.report.settings.assumptions import Assumptions
 from churnsurv.report.settings.attrition import Incidence
 from churnsurv.report.settings.data_quality import DataQuality
-from churnsurv.report.settings.evaluation import Evaluation, Forest
+from churnsurv.report.settings.evaluation import (
+    BacktestSettings,
+    CalibrationSettings,
+    ChallengerSettings,
+    Evaluation,
+    Forest,
+    StabilitySettings,
+)
 from churnsurv.report.settings.files import DataFiles
 from churnsurv.report.settings.goals import Benchmark, Target
 from churnsurv.report.settings.governance import (
@@ -22,17 +29,22 @@ from churnsurv.report.settings.governance import (
 )
 from churnsurv.report.settings.interventions import Intervention, RandomisedOffer, StaggeredRollout
 from churnsurv.report.settings.model import ModelSettings, Term, Thresholds
+from churnsurv.report.settings.scenarios import FairnessSettings, ScenarioSettings
 from churnsurv.report.settings.sections import Sections
 
 __all__ = [
     "Assumptions",
+    "BacktestSettings",
     "Benchmark",
+    "CalibrationSettings",
+    "ChallengerSettings",
     "Change",
     "DataFiles",
     "DataQuality",
     "Definitions",
     "EarlyWarning",
     "Evaluation",
+    "FairnessSettings",
     "Forest",
     "Governance",
     "Incidence",
@@ -42,7 +54,9 @@ __all__ = [
     "Override",
     "Overrides",
     "RandomisedOffer",
+    "ScenarioSettings",
     "Sections",
+    "StabilitySettings",
     "StaggeredRollout",
     "Target",
     "Term",

@@ -24,6 +24,14 @@ class Sections(ConfigTable):
         default=None, description="whether what the Cox models assume holds, and how far not"
     )
     evaluation: bool | None = Field(default=None, description="prediction on a later period; needs [evaluation]")
+    calibration: bool | None = Field(default=None, description="whether as many leave as predicted; needs [evaluation]")
+    stability: bool | None = Field(
+        default=None, description="drift of customers, performance and exits; needs [evaluation]"
+    )
+    backtest: bool | None = Field(default=None, description="prediction at several dates; needs [evaluation]")
+    challengers: bool | None = Field(default=None, description="other models and other programs; needs [evaluation]")
+    scenarios: bool | None = Field(default=None, description="exits under paths of rates; needs [scenarios]")
+    fairness: bool | None = Field(default=None, description="prediction by group of customers; needs [fairness]")
     interventions: bool | None = Field(default=None, description="effects; needs [[interventions]]")
     early_warning: bool | None = Field(default=None, description="the loans most at risk; needs [early_warning]")
     overrides: bool | None = Field(default=None, description="what people changed of the results; needs [overrides]")
