@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -184,3 +185,21 @@ def noticed(make: Callable[[Analysis], Part], analysis: Analysis) -> Part:
 
 def _is_ours(category: type[Warning]) -> bool:
     return category.__module__.startswith(ChurnSurvError.__module__)
+
+
+def without_ids(text: str, analysis: Analysis) -> str:
+    """Give a message without the identifiers of loans and customers, which a report must not hold.
+
+    Short numbers are identifiers in parentheses only, where messages give examples; elsewhere they are counts and months.
+    """
+    frame = analysis.spells.frame
+    ids = {str(value) for name in ("loan_id", "customer_id") for value in frame[name].unique()}
+
+    def hidden(match: re.Match[str]) -> str:
+        word = match[0].rstrip(".")
+        inside = text.count("(", 0, match.start()) > text.count(")", 0, match.start())
+        if word not in ids or (word.isdigit() and len(word) < 6 and not inside):
+            return match[0]
+        return "[id]" + match[0][len(word) :]
+
+    return re.sub(r"[^\s'\",;:()\[\]]+", hidden, text)

@@ -20,7 +20,6 @@ from churnsurv.report.settings import (
     Incidence,
     Intervention,
     ModelSettings,
-    RandomisedOffer,
     Sections,
     Term,
     Thresholds,
@@ -53,8 +52,8 @@ class ReportConfig(ConfigTable):
         Confidence level of all intervals.
     data, spells, model, terms, incidence, evaluation, interventions, thresholds, sections
         The tables of the file: :class:`DataFiles`, :class:`churnsurv.data.SpellRules`, :class:`ModelSettings`,
-        :class:`Term` by covariate, :class:`Incidence`, :class:`Evaluation`, a list of :class:`RandomisedOffer` and
-        :class:`StaggeredRollout`, :class:`Thresholds`, :class:`Sections`.
+        :class:`Term` by covariate, :class:`Incidence`, :class:`Evaluation`, a list of interventions by their
+        design (``churnsurv.report.settings.interventions``), :class:`Thresholds`, :class:`Sections`.
 
     Examples
     --------
@@ -105,7 +104,8 @@ class ReportConfig(ConfigTable):
         for position, item in enumerate(items, start=1):
             if isinstance(item, Mapping) and "kind" not in item:
                 raise ConfigError(
-                    f'[[interventions]] number {position} has no kind: give kind = "randomised" or kind = "rollout".'
+                    f'[[interventions]] number {position} has no kind: give kind = "randomised", "encouragement", "rollout", '
+                    '"time-varying", "landmark" or "observational".'
                 )
         return value
 
@@ -137,9 +137,10 @@ class ReportConfig(ConfigTable):
                     raise ConfigError(
                         f"[{table.table}] names the cause {name!r}; those of [spells] are {list(causes)}."
                     )
-        if any(isinstance(i, RandomisedOffer) for i in self.interventions) and self.data.interventions is None:
+        listed = [item.name for item in self.interventions if item.needs_assignments]
+        if listed and self.data.interventions is None:
             raise ConfigError(
-                "[[interventions]] lists a randomised offer: give the table of assignments as [data] interventions."
+                f"[[interventions]] {listed[0]!r}: give the table of assignments as [data] interventions."
             )
 
     def _tables(self) -> list[SettingsTable]:

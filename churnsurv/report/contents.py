@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from churnsurv.exceptions import ChurnSurvError, ConfigError
-from churnsurv.report.analysis import Analysis, Part, noticed
+from churnsurv.report.analysis import Analysis, Part, noticed, without_ids
 from churnsurv.report.content import Finding, Section
 from churnsurv.report.sections import attrition, evaluation, hazards, interventions, portfolio, provenance
 
@@ -73,21 +72,3 @@ def made(chapter: Chapter, analysis: Analysis) -> Part:
             chapter.key,
         )
         return Part(Section(chapter.key, chapter.title, (finding,)))
-
-
-def without_ids(text: str, analysis: Analysis) -> str:
-    """Give a message without the identifiers of loans and customers, which a report must not hold.
-
-    Short numbers are identifiers in parentheses only, where messages give examples; elsewhere they are counts and months.
-    """
-    frame = analysis.spells.frame
-    ids = {str(value) for name in ("loan_id", "customer_id") for value in frame[name].unique()}
-
-    def hidden(match: re.Match[str]) -> str:
-        word = match[0].rstrip(".")
-        inside = text.count("(", 0, match.start()) > text.count(")", 0, match.start())
-        if word not in ids or (word.isdigit() and len(word) < 6 and not inside):
-            return match[0]
-        return "[id]" + match[0][len(word) :]
-
-    return re.sub(r"[^\s'\",;:()\[\]]+", hidden, text)

@@ -8,17 +8,31 @@ from __future__ import annotations
 from churnsurv.report.settings.attrition import Incidence
 from churnsurv.report.settings.evaluation import Evaluation, Forest
 from churnsurv.report.settings.files import DataFiles
-from churnsurv.report.settings.interventions import Intervention, RandomisedOffer, StaggeredRollout
+from churnsurv.report.settings.interventions import (
+    DatedTreatment,
+    Drawn,
+    Intervention,
+    LandmarkTrials,
+    Observational,
+    RandomisedInvitation,
+    RandomisedOffer,
+    StaggeredRollout,
+)
 from churnsurv.report.settings.model import ModelSettings, Term, Thresholds
 from churnsurv.report.settings.sections import Sections
 
 __all__ = [
     "DataFiles",
+    "DatedTreatment",
+    "Drawn",
     "Evaluation",
     "Forest",
     "Incidence",
     "Intervention",
+    "LandmarkTrials",
     "ModelSettings",
+    "Observational",
+    "RandomisedInvitation",
     "RandomisedOffer",
     "Sections",
     "StaggeredRollout",
