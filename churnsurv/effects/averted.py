@@ -45,8 +45,8 @@ def exits_averted(ratio: Estimate, n_events: float, exposure: float, *, per: flo
     events, time, unit = (one_number(v, n) for v, n in ((n_events, "n_events"), (exposure, "exposure"), (per, "per")))
     if not (ratio.lower > 0 and time > 0 and events >= 0 and unit > 0):
         raise DataError(
-            f"A hazard ratio with the lower end {ratio.lower:g}, {events:g} exits in an exposure of {time:g}: ratio and exposure "
-            "must be above 0, exits not below."
+            f"A hazard ratio with the lower end {ratio.lower:g}, {events:g} exits in an exposure of {time:g}: ratio and "
+            "exposure must be above 0, exits not below."
         )
     rate = unit * events / time
     return Estimate(

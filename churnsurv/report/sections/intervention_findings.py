@@ -27,8 +27,8 @@ def _safety(analysis: Analysis, study: Study, evidence: str) -> Finding | None:
     if ratio is None or says(ratio) != "more":
         return None
     return Finding(
-        f"{study.settings.name} goes with more {safety}: {inline(ratio, study.p_values.get(str(safety)))}. Decide whether to go "
-        "on with it.",
+        f"{study.settings.name} goes with more {safety}: {inline(ratio, study.p_values.get(str(safety)))}. Decide whether to "
+        "go on with it.",
         "red",
         f"interval of the hazard ratio of {safety} not above 1",
         evidence,
@@ -94,8 +94,8 @@ def _margin(analysis: Analysis, study: Study, evidence: str) -> Finding | None:
     if ratio.upper < settings.margin or says(ratio) == "more":
         return None
     return Finding(
-        f"{settings.name}: decided to {settings.decision}, but a rise of {safety} by the margin (HR {settings.margin:g}) is not "
-        f"excluded: {inline(ratio)}.",
+        f"{settings.name}: decided to {settings.decision}, but a rise of {safety} by the margin (HR {settings.margin:g}) is "
+        f"not excluded: {inline(ratio)}.",
         "amber",
         f"interval of the hazard ratio of {safety} below {settings.margin:g}",
         evidence,

@@ -234,8 +234,8 @@ def _balance(analysis: Analysis, study: Study, key: str) -> list[Block]:
         worst = float(table["weighted_smd"].abs().max())
         before = int((table["smd"].abs() > APART).sum())
         words = (
-            f"Before weighting {before} of {len(table)} covariates adjusted for differ by more than {APART:g} standard deviations; "
-            f"after it the largest difference is {worst:.2f}. Overlap weights make the means equal by construction; that says "
+            f"Before weighting {before} of {len(table)} covariates adjusted for differ by more than {APART:g} standard "
+            f"deviations; after it the largest difference is {worst:.2f}. Overlap weights make the means equal by construction; that says "
             "nothing of what was not adjusted for."
         )
         return [_love(study, table, key, words), _smd_table(study, table, key)]
@@ -249,8 +249,8 @@ def _balance(analysis: Analysis, study: Study, key: str) -> list[Block]:
     label = terms[name].label if name in terms and terms[name].label else name.replace("_", " ")
     return [
         Text(
-            f"At time zero {n} of {len(apart)} covariates of the models differ between the arms by more than {APART:g} standard "
-            f"deviations; the largest difference is {apart.max():.2f} ({label})."
+            f"At time zero {n} of {len(apart)} covariates of the models differ between the arms by more than {APART:g} "
+            f"standard deviations; the largest difference is {apart.max():.2f} ({label})."
         )
     ]
 

@@ -70,8 +70,8 @@ def _censoring(analysis: Analysis, study: Study) -> str:
     except ChurnSurvError:
         return ""
     words = (
-        f"if loans of \u201c{arm_name(cohort.treated)}\u201d lost from sight within {within} left {DELTA:g} times as often as the "
-        f"others, the number saved per {PER:,} would be {_n(-PER * worse.value)} instead of {_n(-PER * usual.value)} "
+        f"if loans of \u201c{arm_name(cohort.treated)}\u201d lost from sight within {within} left {DELTA:g} times as often as "
+        f"the others, the number saved per {PER:,} would be {_n(-PER * worse.value)} instead of {_n(-PER * usual.value)} "
         f"({level_words(worse.level)} CI {_n(-PER * worse.upper)} to {_n(-PER * worse.lower)})"
     )
     if not is_clear(usual.lower, usual.upper, 0.0):

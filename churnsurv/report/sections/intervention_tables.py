@@ -99,7 +99,8 @@ def _register_row(analysis: Analysis, settings: Intervention, study: Study | Non
     if study is None:
         return name, "; ".join(what), design_name(settings), specified, "not lined up", "nothing", decision
     arms = f"{arm_name(study.cohort.treated)} against {arm_name(study.cohort.control)}"
-    estimand = f"{design_name(settings)}; {arms}, hazard ratio of {config.main_cause} within {periods(settings.horizon, config.unit)}"
+    within = periods(settings.horizon, config.unit)
+    estimand = f"{design_name(settings)}; {arms}, hazard ratio of {config.main_cause} within {within}"
     status = "not estimable" if study.failure else "estimated"
     return (
         name,
