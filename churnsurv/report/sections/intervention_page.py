@@ -13,7 +13,7 @@ from churnsurv.nonparametric import AalenJohansen
 from churnsurv.plot import cumulative_incidence, love_plot, subgroup_forest
 from churnsurv.report.analysis import Analysis
 from churnsurv.report.content import Block, Cell, Column, Figure, Table, Text
-from churnsurv.report.disclosure import merged_small_groups, notes_if_hidden, suppressed_column
+from churnsurv.report.disclosure import merged_small_groups, notes_if_hidden, suppressed_column, told
 from churnsurv.report.figures import drawn
 from churnsurv.report.sections.attrition import risk_at
 from churnsurv.report.sections.intervention_findings import findings
@@ -36,7 +36,7 @@ def page(analysis: Analysis, study: Study) -> list[Block]:
         Text(heading, "subheading"),
         Text(question_and_design(analysis, study)),
         Text(result(analysis, study), "headline"),
-        *findings(analysis, study, f"{key}-effects" if study.effects else f"{key}-flow"),
+        *findings(analysis, study, f"{key}-effects" if study.effects else "interventions-register"),
         _flow(analysis, study, key),
     ]
     if not study.effects:
@@ -57,9 +57,12 @@ def key_of(name: str) -> str:
     return re.sub(r"\W+", "-", name.lower()).strip("-")
 
 
-def _flow(analysis: Analysis, study: Study, key: str) -> Table:
+def _flow(analysis: Analysis, study: Study, key: str) -> Block:
+    """Lay out what became of the loans on the way into the cohort; a sentence where all were kept."""
     smallest, counts = analysis.config.smallest_cell, dict(study.cohort.counts)
     steps, numbers = list(counts), list(counts.values())
+    if numbers[0] == numbers[-1]:
+        return Text(f"All {told(numbers[0], 'loan', smallest)} are compared, none is lost on the way ({steps[0]}).")
     several = study.follows_arms and not isinstance(study.settings, Drawn)
     cells: list[Cell] = [numbers[0], *suppressed_column(numbers[1:], smallest)]
     rows = tuple((step[0].upper() + step[1:], n) for step, n in zip(steps, cells, strict=True))
@@ -225,34 +228,39 @@ def _cells(found: Estimate, digits: int, *, scale: float = 1, signed: bool = Tru
 def _balance(analysis: Analysis, study: Study, key: str) -> list[Block]:
     """Compare the arms at time zero: a love plot where arms are weighted, else a sentence on the models' covariates."""
     cohort, settings = study.cohort, study.settings
-    terms = analysis.config.terms
     if study.weights is not None:
+        others = [c for c in analysis.covariates if c in cohort.X.columns and c not in settings.adjust]
         table = effects.balance_table(
-            cohort.X[list(settings.adjust)], cohort.arm, study.weights, reference=cohort.control
+            cohort.X[[*settings.adjust, *others]], cohort.arm, study.weights, reference=cohort.control
         )
-        table["term"] = [terms[t].label or t if t in terms else t.replace("_", " ") for t in table["term"]]
-        worst = float(table["weighted_smd"].abs().max())
-        before = int((table["smd"].abs() > APART).sum())
+        of = table["term"].isin(settings.adjust)
+        apart = table["weighted_smd"].abs() > APART
+        table["term"] = [_label(analysis, str(term)) for term in table["term"]]
         words = (
-            f"Before weighting {before} of {len(table)} covariates adjusted for differ by more than {APART:g} standard "
-            f"deviations; after it the largest difference is {worst:.2f}. Overlap weights make the means equal by construction; that says "
-            "nothing of what was not adjusted for."
+            f"Before weighting {int((table['smd'].abs() > APART).sum())} of {len(table)} covariates differ by more than "
+            f"{APART:g} standard deviations, after it {int(apart.sum())}. Overlap weights make the means of the "
+            f"{int(of.sum())} adjusted for equal by construction; of the others, covariates of the models, they need not."
         )
-        return [_love(study, table, key, words), _smd_table(study, table, key)]
+        return [_love(study, table, key, words), _smd_table(study, table[of | apart], key)]
     if not study.follows_arms:
         return []
     columns = [c for c in analysis.covariates if c in cohort.X.columns]
     apart = cohort.baseline_table(columns)["standardised_difference"].abs().dropna()
     if apart.empty:
         return []
-    n, name = int((apart > APART).sum()), str(apart.idxmax())
-    label = terms[name].label if name in terms and terms[name].label else name.replace("_", " ")
+    n, label = int((apart > APART).sum()), _label(analysis, str(apart.idxmax()))
     return [
         Text(
             f"At time zero {n} of {len(apart)} covariates of the models differ between the arms by more than {APART:g} "
             f"standard deviations; the largest difference is {apart.max():.2f} ({label})."
         )
     ]
+
+
+def _label(analysis: Analysis, column: str) -> str:
+    term = analysis.config.terms.get(column)
+    words = column.replace("_", " ")
+    return term.label if term is not None and term.label else words[0].upper() + words[1:]
 
 
 def _love(study: Study, table: pd.DataFrame, key: str, words: str) -> Figure:
@@ -273,7 +281,8 @@ def _smd_table(study: Study, table: pd.DataFrame, key: str) -> Table:
         Column("weighted", "After weighting (SD)", "number:2"),
     )
     rows = tuple((str(r["term"]), r["smd"], round(r["weighted_smd"], 6) + 0.0) for r in table.to_dict("records"))
-    note = f"{arm_name(study.cohort.treated).capitalize()} minus {arm_name(study.cohort.control)}, standardised."
+    arms = f"{arm_name(study.cohort.treated).capitalize()} minus {arm_name(study.cohort.control)}"
+    note = f"{arms}, standardised: the covariates adjusted for, and others that differ by more than {APART:g} after weighting."
     return Table(f"{key}-smd", f"{study.settings.name}: balance of the arms", columns, rows, notes=(note,))
 
 

@@ -18,12 +18,11 @@ from churnsurv.report.sections.intervention_words import (
     arm_name,
     design_name,
     hidden_causes,
-    inline,
     saved,
     says,
     when_words,
 )
-from churnsurv.report.settings import Intervention, Observational
+from churnsurv.report.settings import Drawn, Intervention, Observational
 from churnsurv.report.studies import PER, Study
 from churnsurv.report.words import level_words, listed, periods
 from churnsurv.results import Estimate
@@ -76,51 +75,45 @@ def register(analysis: Analysis, studies: dict[str, Study | None]) -> Table:
     columns = (
         Column("intervention", "Intervention"),
         Column("what", "What, when"),
-        Column("design", "Design and estimand"),
-        Column("specified", "Specified"),
-        Column("status", "Status"),
+        Column("design", "Design and arms"),
+        Column("effect", "Effect (hazard ratio)"),
         Column("says", "What the intervals say"),
         Column("decision", "Decision"),
+        Column("specified", "Specified"),
     )
     rows = tuple(_register_row(analysis, s, studies[s.name]) for s in analysis.config.interventions)
     notes = (
-        "Specified: day on which the estimand was written down, where the configuration gives it; otherwise it cannot be told "
-        "from an analysis chosen after the fact.",
+        f"The estimand is the hazard ratio of {analysis.config.main_cause} between the arms within the periods named. "
+        "Specified: day on which it was written down, where the configuration gives it; otherwise it cannot be told from an analysis "
+        "chosen after the fact.",
     )
     return Table("interventions-register", "Register of interventions", columns, rows, notes=notes)
 
 
 def _register_row(analysis: Analysis, settings: Intervention, study: Study | None) -> tuple[Cell, ...]:
     config = analysis.config
-    name = f"{settings.reference} {settings.name}".strip()
-    what = [settings.what.rstrip(".")] if settings.what else []
-    decision = settings.decision + (f": {settings.reason.rstrip('.')}" if settings.reason else "")
+    what = [f"{settings.reference}:"] if settings.reference else []
+    what += [settings.what.rstrip(".") + ";"] if settings.what else []
     specified = "not given" if settings.specified_on is None else f"{settings.specified_on:%-d %b %Y}"
+    design = design_name(settings)
     if study is None:
-        return name, "; ".join(what), design_name(settings), specified, "not lined up", "nothing", decision
+        given = " ".join(what).rstrip(":;")
+        return settings.name, given, design, "not lined up", "nothing", settings.decision, specified
     arms = f"{arm_name(study.cohort.treated)} against {arm_name(study.cohort.control)}"
+    ratio = study.ratio(config.main_cause)
+    effect = "not estimable" if ratio is None else f"{ratio.value:.2f} ({ratio.lower:.2f} to {ratio.upper:.2f})"
+    what.append(when_words(analysis, study))
     within = periods(settings.horizon, config.unit)
-    estimand = f"{design_name(settings)}; {arms}, hazard ratio of {config.main_cause} within {within}"
-    status = "not estimable" if study.failure else "estimated"
-    return (
-        name,
-        "; ".join([*what, when_words(analysis, study)]),
-        estimand,
-        specified,
-        status,
-        _said(analysis, study),
-        decision,
-    )
+    design = f"{design}: {arms}, {within}"
+    return settings.name, " ".join(what), design, effect, _said(analysis, study), settings.decision, specified
 
 
 def _said(analysis: Analysis, study: Study) -> str:
     parts = []
     for cause in (analysis.config.main_cause, analysis.config.safety_cause):
-        if cause is None:
-            continue
-        ratio, said = study.ratio(cause), says(study.ratio(cause))
-        words = {"fewer": f"fewer {cause}", "more": f"more {cause}"}.get(said, f"{cause}: {said}")
-        parts.append(words if ratio is None else f"{words}, {inline(ratio)}")
+        if cause is not None:
+            said = says(study.ratio(cause))
+            parts.append({"fewer": f"fewer {cause}", "more": f"more {cause}"}.get(said, f"{cause}: {said}"))
     return "; ".join(parts)
 
 
@@ -129,7 +122,6 @@ def effects_table(analysis: Analysis, every: list[Endpoint]) -> Table:
     ci = f"{level_words(analysis.config.level)} CI"
     columns = (
         Column("intervention", "Intervention"),
-        Column("role", "Endpoint"),
         Column("events", "Exits", "integer"),
         Column("hazard_ratio", "Hazard ratio", "number:2"),
         Column("interval", ci, "interval:2"),
@@ -137,7 +129,7 @@ def effects_table(analysis: Analysis, every: list[Endpoint]) -> Table:
         Column("saved_interval", ci, "interval:0"),
         Column("p", "p", "p"),
         Column("holm", "p (Holm)", "p"),
-        Column("bh", "p (Benjamini\u2013Hochberg)", "p"),
+        Column("bh", "p (BH)", "p"),
     )
     holm, bh = adjusted(every, "holm"), adjusted(every, "benjamini-hochberg")
     rows = tuple(
@@ -152,8 +144,8 @@ def effects_table(analysis: Analysis, every: list[Endpoint]) -> Table:
     averted = any(e.study is not None and not e.study.follows_arms for e in every)
     notes = [
         f"The {family} primary endpoints are one family: Holm's p bounds the probability of any false finding among them, "
-        "Benjamini and Hochberg's the expected share of false ones; a planned test without a result counts with p = 1. Safety "
-        "endpoints are shown unadjusted: an adjustment would hide harm. Intervals are of each effect by itself.",
+        "Benjamini and Hochberg's (BH) the expected share of false ones; a planned test without a result counts with "
+        "p = 1. The others, safety endpoints among them, are shown unadjusted: an adjustment would hide harm. Intervals are of each effect by itself.",
         f"Fewer per {PER:,}: loans that leave by the cause within the horizon"
         + (
             ", or exits in so many treated loan-years where loans change the arm (those designs: rollout, time-varying)."
@@ -162,27 +154,30 @@ def effects_table(analysis: Analysis, every: list[Endpoint]) -> Table:
         )
         + " Negative: more leave.",
     ]
+    if any(e.study is not None and e.study.follows_arms and not isinstance(e.settings, Drawn) for e in every):
+        notes.append("Exits of trials at several dates count a loan once for every date at which it is looked at.")
     notes += notes_if_hidden(rows, analysis.config.smallest_cell)
     return Table("interventions-effects", "Effects of all interventions", columns, rows, groups, tuple(notes))
 
 
 def _effects_row(analysis: Analysis, e: Endpoint, holm: float | None, bh: float | None) -> tuple[Cell, ...]:
     smallest = analysis.config.smallest_cell
-    role = "primary" if e.primary else ("safety" if e.cause == analysis.config.safety_cause else "not primary")
     if e.study is None or e.ratio is None:
-        return e.settings.name, role, None, None, None, None, None, None, None, None
+        return e.settings.name, None, None, None, None, None, None, None, None
     hidden = e.cause in hidden_causes(e.study, smallest)
     number = None if hidden else saved(e.study, e.cause)[0]
     shown = (None, None) if number is None else (number.value, (number.lower, number.upper))
     p = None if np.isnan(e.p_value) else float(e.p_value)
     total = sum(e.study.events(e.cause).values())
     interval = (e.ratio.lower, e.ratio.upper)
-    return e.settings.name, role, HIDDEN if hidden else total, e.ratio.value, interval, *shown, p, holm, bh
+    return e.settings.name, HIDDEN if hidden else total, e.ratio.value, interval, *shown, p, holm, bh
 
 
 def forest_figure(analysis: Analysis, every: list[Endpoint]) -> Figure | None:
     """Draw the hazard ratios of all interventions, by cause."""
     drawable = [e for e in every if e.ratio is not None and says(e.ratio) != "not estimable"]
+    # causes stand together
+    drawable.sort(key=lambda e: e.cause != analysis.config.main_cause)
     if not drawable:
         return None
     frame = pd.DataFrame(

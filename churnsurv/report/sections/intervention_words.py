@@ -110,7 +110,9 @@ def question_and_design(analysis: Analysis, study: Study) -> str:
         )
     else:
         design = _trials_words(analysis, study, horizon)
-    return f"{what}{asked}{design} Assumed: {study.assumptions or 'see the design.'}"
+    decided = "" if settings.decision == "open" else f" Decision: {settings.decision}"
+    decided += f" ({settings.reason.rstrip('.')})." if decided and settings.reason else ("." if decided else "")
+    return f"{what}{asked}{design} Assumed: {study.assumptions or 'see the design.'}{decided}"
 
 
 def _trials_words(analysis: Analysis, study: Study, horizon: str) -> str:
