@@ -62,7 +62,8 @@ def _flow(analysis: Analysis, study: Study, key: str) -> Block:
     smallest, counts = analysis.config.smallest_cell, dict(study.cohort.counts)
     steps, numbers = list(counts), list(counts.values())
     if numbers[0] == numbers[-1]:
-        return Text(f"All {told(numbers[0], 'loan', smallest)} are compared, none is lost on the way ({steps[0]}).")
+        given = steps[0].removeprefix("loans ")
+        return Text(f"{told(numbers[0], 'loan', smallest)} {given}, all of them compared: none is lost on the way.")
     several = study.follows_arms and not isinstance(study.settings, Drawn)
     cells: list[Cell] = [numbers[0], *suppressed_column(numbers[1:], smallest)]
     rows = tuple((step[0].upper() + step[1:], n) for step, n in zip(steps, cells, strict=True))

@@ -75,17 +75,14 @@ def register(analysis: Analysis, studies: dict[str, Study | None]) -> Table:
     columns = (
         Column("intervention", "Intervention"),
         Column("what", "What, when"),
-        Column("design", "Design and arms"),
-        Column("effect", "Effect (hazard ratio)"),
-        Column("says", "What the intervals say"),
+        Column("design", "Design, arms, estimand"),
+        Column("effect", "Effect"),
         Column("decision", "Decision"),
-        Column("specified", "Specified"),
     )
     rows = tuple(_register_row(analysis, s, studies[s.name]) for s in analysis.config.interventions)
     notes = (
-        f"The estimand is the hazard ratio of {analysis.config.main_cause} between the arms within the periods named. "
-        "Specified: day on which it was written down, where the configuration gives it; otherwise it cannot be told from an analysis "
-        "chosen after the fact.",
+        "Where no day is given on which the estimand was specified, the analysis cannot be told from one chosen after the "
+        f"fact. Intervals of {level_words(analysis.config.level)}.",
     )
     return Table("interventions-register", "Register of interventions", columns, rows, notes=notes)
 
@@ -94,22 +91,20 @@ def _register_row(analysis: Analysis, settings: Intervention, study: Study | Non
     config = analysis.config
     what = [f"{settings.reference}:"] if settings.reference else []
     what += [settings.what.rstrip(".") + ";"] if settings.what else []
-    specified = "not given" if settings.specified_on is None else f"{settings.specified_on:%-d %b %Y}"
     design = design_name(settings)
+    if settings.specified_on is not None:
+        design += f", specified on {settings.specified_on:%-d %B %Y}"
     if study is None:
-        given = " ".join(what).rstrip(":;")
-        return settings.name, given, design, "not lined up", "nothing", settings.decision, specified
+        return settings.name, " ".join(what).rstrip(":;"), design, "not estimated (see below)", settings.decision
     arms = f"{arm_name(study.cohort.treated)} against {arm_name(study.cohort.control)}"
-    ratio = study.ratio(config.main_cause)
-    effect = "not estimable" if ratio is None else f"{ratio.value:.2f} ({ratio.lower:.2f} to {ratio.upper:.2f})"
     what.append(when_words(analysis, study))
-    within = periods(settings.horizon, config.unit)
-    design = f"{design}: {arms}, {within}"
-    return settings.name, " ".join(what), design, effect, _said(analysis, study), settings.decision, specified
+    estimand = f"hazard ratio of {config.main_cause}, {periods(settings.horizon, config.unit)}"
+    return settings.name, " ".join(what), f"{design}: {arms}, {estimand}", _said(analysis, study), settings.decision
 
 
 def _said(analysis: Analysis, study: Study) -> str:
-    parts = []
+    ratio = study.ratio(analysis.config.main_cause)
+    parts = [] if ratio is None else [f"HR {ratio.value:.2f} ({ratio.lower:.2f} to {ratio.upper:.2f})"]
     for cause in (analysis.config.main_cause, analysis.config.safety_cause):
         if cause is not None:
             said = says(study.ratio(cause))
@@ -145,7 +140,8 @@ def effects_table(analysis: Analysis, every: list[Endpoint]) -> Table:
     notes = [
         f"The {family} primary endpoints are one family: Holm's p bounds the probability of any false finding among them, "
         "Benjamini and Hochberg's (BH) the expected share of false ones; a planned test without a result counts with "
-        "p = 1. The others, safety endpoints among them, are shown unadjusted: an adjustment would hide harm. Intervals are of each effect by itself.",
+        "p = 1. The others, safety endpoints among them, are shown unadjusted: an adjustment would hide harm. "
+        "Intervals are of each effect by itself.",
         f"Fewer per {PER:,}: loans that leave by the cause within the horizon"
         + (
             ", or exits in so many treated loan-years where loans change the arm (those designs: rollout, time-varying)."
