@@ -25,7 +25,7 @@ def small_configuration(**replacements: str) -> str:
     few = ", ".join(f'"{name}"' for name in FEW_COVARIATES)
     text = (REPORTS / "quarterly.toml").read_text(encoding="utf-8")
     text = text.replace("../data/synthetic/", "").replace("min_at_risk = 50", "min_at_risk = 20")
-    text = text.replace("n_estimators = 100", "n_estimators = 10")
+    text = text.replace("n_estimators = 100", "n_estimators = 10").replace("resamples = 40", "resamples = 20")
     text, n = re.subn(r"^covariates = \[.*?^\]", f"covariates = [{few}]", text, flags=re.DOTALL | re.MULTILINE)
     assert n == 1, "the configuration has no list of the model's covariates"
     for old, new in replacements.items():

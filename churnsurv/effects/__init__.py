@@ -4,6 +4,7 @@ Lives here: tests and effect estimates of arms, on the time since assignment, an
 Models of covariates are in ``estimators``.
 """
 
+from churnsurv.effects.averted import exits_averted
 from churnsurv.effects.balance import balance_table
 from churnsurv.effects.censoring import TippingPoint, delta_adjusted, tipping_point
 from churnsurv.effects.cox import cox_test
@@ -14,6 +15,7 @@ from churnsurv.effects.design_episodes import treatment_episodes
 from churnsurv.effects.design_landmark import Landmark
 from churnsurv.effects.design_randomised import Randomised
 from churnsurv.effects.design_rollout import StaggeredRollout
+from churnsurv.effects.design_switches import switch_dates
 from churnsurv.effects.doubly_robust import doubly_robust_effect
 from churnsurv.effects.gray import gray_test
 from churnsurv.effects.hazards import hazard_ratio, subdistribution_hazard_ratio
@@ -67,6 +69,7 @@ __all__ = [
     "e_value",
     "effect_by_subgroup",
     "effective_sample_size",
+    "exits_averted",
     "gray_test",
     "group_sequential",
     "hazard_ratio",
@@ -94,6 +97,7 @@ __all__ = [
     "standardised_effect",
     "standardised_risks",
     "subdistribution_hazard_ratio",
+    "switch_dates",
     "tipping_point",
     "treatment_episodes",
     "weighted_effect",

@@ -126,7 +126,9 @@ class StudyCohort:
             x, z = (values.to_numpy()[arm == label] for label in (self.treated, self.control))
             spread = np.sqrt((np.nanvar(x) + np.nanvar(z)) / 2)
             difference = np.nanmean(x) - np.nanmean(z)
-            apart = difference / spread if spread > 0 else (0.0 if difference == 0 else np.nan)
+            # a column of one value has a mean and a spread that are right to rounding only
+            none = 1e-12 * max(np.nanmax(np.abs(x)), np.nanmax(np.abs(z)))
+            apart = difference / spread if spread > none else (0.0 if abs(difference) <= none else np.nan)
             rows[name] = (np.nanmean(x), np.nanstd(x), np.nanmean(z), np.nanstd(z), apart)
         labels = [f"{what}_{label}" for label in (self.treated, self.control) for what in ("mean", "sd")]
         table = pd.DataFrame.from_dict(rows, orient="index", columns=[*labels, "standardised_difference"])

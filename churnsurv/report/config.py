@@ -35,7 +35,6 @@ from churnsurv.report.settings import (
     Limitation,
     ModelSettings,
     Overrides,
-    RandomisedOffer,
     ScenarioSettings,
     Sections,
     StabilitySettings,
@@ -144,7 +143,8 @@ class ReportConfig(ConfigTable):
         for position, item in enumerate(items, start=1):
             if isinstance(item, Mapping) and "kind" not in item:
                 raise ConfigError(
-                    f'[[interventions]] number {position} has no kind: give kind = "randomised" or kind = "rollout".'
+                    f'[[interventions]] number {position} has no kind: give kind = "randomised", "encouragement", "rollout", '
+                    '"time-varying", "landmark" or "observational".'
                 )
         return value
 
@@ -187,9 +187,10 @@ class ReportConfig(ConfigTable):
             peer(name, parameters)
         if self.fairness is not None and self.evaluation is None:
             raise ConfigError("[fairness] judges the predictions of [evaluation]: add that table.")
-        if any(isinstance(i, RandomisedOffer) for i in self.interventions) and self.data.interventions is None:
+        listed = [item.name for item in self.interventions if item.needs_assignments]
+        if listed and self.data.interventions is None:
             raise ConfigError(
-                "[[interventions]] lists a randomised offer: give the table of assignments as [data] interventions."
+                f"[[interventions]] {listed[0]!r}: give the table of assignments as [data] interventions."
             )
         if self.data.overrides is not None and self.overrides is None:
             raise ConfigError("[data] overrides is given without [overrides]: add that table; it may be empty.")

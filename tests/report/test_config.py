@@ -26,7 +26,9 @@ def written(small_folder, tmp_path):
 def test_the_shipped_configuration_is_read():
     config = read_config(REPORTS / "quarterly.toml")
     assert config.main_cause == "attrition"
-    assert {i.kind for i in config.interventions} == {"randomised", "rollout"}
+    assert {i.kind for i in config.interventions} == {
+        "randomised", "encouragement", "rollout", "time-varying", "landmark", "observational",
+    }  # fmt: skip
     assert read_config(config) is config
 
 
@@ -37,11 +39,11 @@ def test_the_shipped_configuration_is_read():
         ("min_at_risk = 20", "min_risk = 20", r"\[incidence\].*'min_risk'.*'min_at_risk'"),
         ('main_cause = "attrition"', 'main_cause = "churn"', "'churn'.*attrition"),
         ("development_until = 2025-09-30", 'development_until = "soon"', r"\[evaluation\] development_until"),
-        ('kind = "rollout"', 'kind = "staged"', "randomised.*rollout"),
+        ('kind = "time-varying"', 'kind = "staged"', "randomised.*rollout.*observational"),
         ('expected = { default = "-" }', 'expected = { churn = "-" }', "'churn'"),
         ('segments = ["segment", "region"]', 'segments = ["segmnt"]', "'segmnt'.*Did you mean 'segment'"),
         ('indicator = "faster_service"', 'indicator = "fast_service"', "'fast_service'.*Did you mean 'faster_service'"),
-        ('interventions = "interventions.parquet"', "", "randomised offer: give the table"),
+        ('interventions = "interventions.parquet"', "", "'Rate offer': give the table of assignments"),
         ("smallest_cell = 5", "smallest_cell = -1", "smallest_cell"),
     ],
 )
@@ -87,8 +89,11 @@ def test_the_configuration_told_in_the_report_holds_no_path(small_config):
             'expected = { default = "less" }',
             r"\[terms\.credit_score\] expected\.default",
         ),
-        ('kind = "rollout"\n', "", "number 2 has no kind"),
+        ('kind = "time-varying"\n', "", "number 6 has no kind"),
         ('name = "Faster service"', 'name = "Rate offer"', "'Rate offer' more than once"),
+        ('indicator = "faster_service"\n', "", "give either the indicator of the change, or the intervention"),
+        ('reference = "I2"', 'reference = "I12"', "reference"),
+        ('decision = "extend"', 'decision = "expand"', "decision"),
         ("horizons = [12, 24, 36]", "horizons = [12, -24]", r"\[incidence\] horizons"),
     ],
 )

@@ -1,22 +1,15 @@
-import warnings
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
 
 import churnsurv as cs
-from churnsurv.exceptions import ChurnSurvError, ConfigError, DataError
+from churnsurv.exceptions import ConfigError, DataError
 from churnsurv.metrics import brier_score
 from churnsurv.report import Finding, Table, quarterly, read_config
-from churnsurv.report.analysis import Analysis, analyse, named, noticed
-from churnsurv.report.sections.assigned import follow
+from churnsurv.report.analysis import Analysis, analyse, named
 from churnsurv.report.sections.by_quarter import exits_by_quarter
 from churnsurv.report.sections.evaluation import evaluation
-from churnsurv.report.sections.interventions import interventions
-from churnsurv.report.sections.offer import read_trial
 from churnsurv.report.sections.portfolio import portfolio
-from churnsurv.report.sections.rollout import rollout
 
 
 @pytest.fixture(scope="module")
@@ -149,93 +142,3 @@ class TestEvaluation:
         for block in evaluation(analysis).section.blocks:
             if isinstance(block, Finding) and block.evidence == "accuracy":
                 assert "difference lies between" in block.text
-
-
-class TestRollout:
-    def frame(self, analysis, **columns):
-        return replace(analysis.spells, frame=analysis.spells.frame.assign(**columns))
-
-    def settings(self, config, **changes):
-        return next(i for i in config.interventions if i.kind == "rollout").model_copy(update=changes)
-
-    def test_one_unit_is_said_not_to_be_estimable_without_a_finding(self, changed, config, analysis):
-        spells = self.frame(
-            analysis, branch="only", faster_service=(analysis.spells.frame["period"] > "2025").astype(float)
-        )
-        blocks, headlines = rollout(changed(spells), self.settings(config, adjust=()))
-        assert "Not estimable with 1 unit" in texts(blocks)
-        assert headlines[0].value is None
-        assert not any(isinstance(b, Finding) for b in blocks)
-
-    def test_few_units_are_said_to_be_few(self, changed, config, analysis):
-        units = analysis.spells.frame["branch"].astype("category").cat.codes % 6
-        assert units.nunique() == 6
-        late = analysis.spells.frame["period"] > pd.Timestamp("2024-06-30")
-        spells = self.frame(analysis, branch=units, faster_service=(late & (units < 3)).astype(float))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", cs.exceptions.SmallSampleWarning)
-            blocks, _ = rollout(changed(spells), self.settings(config, adjust=()))
-        assert any("fewer than 20 units" in note for b in blocks if isinstance(b, Table) for note in b.notes)
-
-    def test_an_indicator_of_other_values_or_that_goes_back_is_refused(self, changed, config, analysis):
-        with pytest.raises(DataError, match=r"'faster_service' must be 0 before and 1 since.*2"):
-            rollout(changed(self.frame(analysis, faster_service=2.0)), self.settings(config))
-        back = (analysis.spells.frame["period"] < "2024").astype(float)
-        with pytest.raises(DataError, match="'faster_service' is 0 again"):
-            rollout(changed(self.frame(analysis, faster_service=back)), self.settings(config))
-
-
-class TestOffer:
-    def offer(self, config, **changes):
-        return next(i for i in config.interventions if i.kind == "randomised").model_copy(update=changes)
-
-    def test_loans_that_cannot_be_followed_are_counted_by_reason(self, analysis):
-        frame = analysis.spells.frame
-        ends = frame.groupby("loan_id")["period"].agg(["min", "max"])
-        left = ends.index[ends["max"] < "2025-06"][:3]
-        late = ends.index[ends["min"] > "2026"][:2]
-        there = ends.index[(ends["min"] < "2025") & (ends["max"] > "2026")][:1]
-        loans = pd.DataFrame({"loan_id": [*left, *late, *there], "arm": "offer"})
-        loans["assigned_on"] = pd.Timestamp("2025-10-10")
-        after = pd.DataFrame({"loan_id": there, "arm": "offer", "assigned_on": pd.Timestamp("2027-01-01")})
-        followed, reasons = follow(analysis.spells, pd.concat([loans, after]))
-        assert len(followed) == 1
-        assert reasons == {
-            "assigned when or after the data end": 1,
-            "left or last observed before the assignment": 3,
-            "first observed after the assignment": 2,
-        }
-
-    def test_an_arm_that_nobody_can_be_followed_in_is_an_error(self, changed, config, analysis):
-        assigned = analysis.tables["interventions"].copy()
-        assigned.loc[assigned["arm"] == "offer", "assigned_on"] = pd.Timestamp("2030-01-01")
-        with pytest.raises(DataError, match="no loan of the arm 'offer' can be followed"):
-            read_trial(changed(tables={**analysis.tables, "interventions": assigned}), self.offer(config))
-
-    def test_an_arm_without_an_exit_has_risks_but_no_ratio(self, changed, config, analysis):
-        spells = analysis.spells
-        treated = analysis.tables["interventions"].query("arm == 'offer'")["loan_id"]
-        frame = spells.frame.copy()
-        gone = frame["loan_id"].isin(treated) & (frame["period"] > "2025-09-30")
-        frame.loc[gone, "cause"] = "open"
-        part = noticed(interventions, changed(replace(spells, frame=frame)))
-        assert "An arm has no exit by attrition" in texts(part.section.blocks)
-        measures = [row[0] for row in table(part.section.blocks, "rate-offer-effects").rows]
-        assert "Difference in attrition within 12 months" in measures
-        assert "Hazard ratio of attrition" not in measures
-
-    def test_a_difference_that_would_tell_a_hidden_count_is_left_out(self, changed, config):
-        part = noticed(interventions, changed(smallest_cell=60))
-        arms = table(part.section.blocks, "rate-offer-arms").rows
-        hidden = [name for name, at in (("attrition", 2), ("default", 5)) if any(row[at] == "<60" for row in arms)]
-        measures = [row[0] for row in table(part.section.blocks, "rate-offer-effects").rows]
-        assert hidden
-        for cause in hidden:
-            assert not any(m.startswith(f"Difference in {cause}") for m in measures)
-
-    def test_a_horizon_beyond_the_follow_up_names_its_key(self, changed, config):
-        items = tuple(
-            self.offer(config, horizon=99) if item.kind == "randomised" else item for item in config.interventions
-        )
-        with pytest.raises(ChurnSurvError, match=r"\[\[interventions\]\] 'Rate offer': horizon = 99"):
-            interventions(changed(interventions=items))

@@ -1,33 +1,67 @@
-"""What we did about it: randomised offers and staggered rollouts, with the other cause as safety endpoint."""
+"""What we did about it: every intervention by its design, with the other cause as safety endpoint."""
 
 from __future__ import annotations
 
+from churnsurv.exceptions import ChurnSurvError
 from churnsurv.report.analysis import Analysis, Part, named
-from churnsurv.report.content import Block, Headline, Section, Text
-from churnsurv.report.sections.offer import offer
-from churnsurv.report.sections.rollout import rollout
-from churnsurv.report.settings import RandomisedOffer
+from churnsurv.report.content import Block, Finding, Headline, Section, Text
+from churnsurv.report.headlines import headline
+from churnsurv.report.identifiers import without_ids
+from churnsurv.report.sections.intervention_page import page
+from churnsurv.report.sections.intervention_tables import overview
+from churnsurv.report.sections.intervention_words import meaning, prefix_of
+from churnsurv.report.settings import Intervention
+from churnsurv.report.studies import Study, study_of
 
 TITLE = "Interventions"
 
 
 def interventions(analysis: Analysis) -> Part:
-    """Estimate every intervention of the configuration by its design."""
+    """Estimate every intervention of the configuration by its design; one that cannot be lined up leaves the others."""
     main, safety = analysis.config.main_cause, analysis.config.safety_cause
     second = f", {safety} the safety endpoint: keeping customers who then cannot pay is no success" if safety else ""
-    blocks: list[Block] = [
-        Text(
-            f"Each intervention is estimated by its own design. {main.capitalize()} is the primary endpoint{second}. "
-            "Intervals and p-values are not adjusted for looking at several interventions and endpoints."
-        )
-    ]
-    headlines: list[Headline] = []
+    studies: dict[str, Study | None] = {}
+    pages: list[Block] = []
     for settings in analysis.config.interventions:
-        with named(f"[[interventions]] {settings.name!r}"):
-            if isinstance(settings, RandomisedOffer):
-                made, found = offer(analysis, settings)
-            else:
-                made, found = rollout(analysis, settings)
-        blocks += made
-        headlines += found
-    return Part(Section("interventions", TITLE, tuple(blocks)), tuple(headlines))
+        study, blocks = _made(analysis, settings)
+        studies[settings.name] = study
+        pages += blocks
+    opening = Text(
+        f"Each intervention is estimated by its own design; {main} is the primary endpoint{second}. Hazard ratios compare "
+        "those still there at each moment; numbers fewer say how many loans that is."
+    )
+    blocks = [opening, *overview(analysis, studies), *pages]
+    found = tuple(_headline(analysis, s, studies[s.name]) for s in analysis.config.interventions)
+    return Part(Section("interventions", TITLE, tuple(blocks)), found)
+
+
+def _made(analysis: Analysis, settings: Intervention) -> tuple[Study | None, list[Block]]:
+    place = f"[[interventions]] {settings.name!r}"
+    try:
+        with named(place):
+            study = study_of(analysis, settings)
+            return study, page(analysis, study)
+    except ChurnSurvError as error:
+        finding = Finding(
+            f"This intervention could not be estimated. {without_ids(str(error), analysis)}",
+            "red",
+            "every intervention of the configuration can be estimated",
+            "interventions-register",
+        )
+        return None, [Text(settings.name, "subheading"), finding]
+
+
+def _headline(analysis: Analysis, settings: Intervention, study: Study | None) -> Headline:
+    main = analysis.config.main_cause
+    ratio = None if study is None else study.ratio(main)
+    return headline(
+        f"{prefix_of(settings)}.{settings.name}.{main}",
+        f"{settings.name}: effect on {main}",
+        None if ratio is None else (ratio.value, ratio.lower, ratio.upper),
+        "Could not be estimated" if study is None else meaning(analysis, study),
+        level=analysis.config.level,
+        scale="log",
+        format="number:2",
+        symbol="HR",
+        n=None if ratio is None else ratio.n,
+    )

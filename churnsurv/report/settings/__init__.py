@@ -27,7 +27,16 @@ from churnsurv.report.settings.governance import (
     Override,
     Overrides,
 )
-from churnsurv.report.settings.interventions import Intervention, RandomisedOffer, StaggeredRollout
+from churnsurv.report.settings.interventions import (
+    DatedTreatment,
+    Drawn,
+    Intervention,
+    LandmarkTrials,
+    Observational,
+    RandomisedInvitation,
+    RandomisedOffer,
+    StaggeredRollout,
+)
 from churnsurv.report.settings.model import ModelSettings, Term, Thresholds
 from churnsurv.report.settings.scenarios import FairnessSettings, ScenarioSettings
 from churnsurv.report.settings.sections import Sections
@@ -41,7 +50,9 @@ __all__ = [
     "Change",
     "DataFiles",
     "DataQuality",
+    "DatedTreatment",
     "Definitions",
+    "Drawn",
     "EarlyWarning",
     "Evaluation",
     "FairnessSettings",
@@ -49,10 +60,13 @@ __all__ = [
     "Governance",
     "Incidence",
     "Intervention",
+    "LandmarkTrials",
     "Limitation",
     "ModelSettings",
+    "Observational",
     "Override",
     "Overrides",
+    "RandomisedInvitation",
     "RandomisedOffer",
     "ScenarioSettings",
     "Sections",
