@@ -7,7 +7,6 @@ from churnsurv.report.analysis import analyse
 from churnsurv.report.contents import CHAPTERS, made, without_ids
 from churnsurv.report.settings import Sections
 
-
 CHAPTER = {chapter.key: chapter for chapter in CHAPTERS}
 
 
