@@ -1,4 +1,5 @@
 # make report   the quarterly attrition report of the shipped portfolio
+# make sample   two quarters of it, the second compared with the first
 # make test     the tests
 # Both create .venv first when it is missing.
 
@@ -7,10 +8,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help report test slow check benchmark clean
+.PHONY: help report sample test slow check benchmark clean
 
 help:
 	@echo "make report     write the quarterly report of the shipped portfolio to reports/2026Q3"
+	@echo "make sample     write the reports of two quarters, compared, to reports/sample"
 	@echo "make test       run the tests (make slow: the simulations too)"
 	@echo "make check      ruff, mypy and the import contracts"
 	@echo "make benchmark  time the kernels against their peers"
@@ -18,6 +20,12 @@ help:
 
 report: $(READY)
 	@$(BIN)/churnsurv report reports/quarterly.toml --force
+
+# the second reads the first; exit code 3 is "made, with findings"
+sample: $(READY)
+	@for quarter in 2026Q2 2026Q3; do \
+		$(BIN)/churnsurv report reports/sample/$$quarter.toml --formats html,json --force || [ $$? -eq 3 ] || exit 1; \
+	done
 
 test: $(READY)
 	@$(BIN)/python -m pytest -n auto --dist loadfile

@@ -245,6 +245,8 @@ def _each(value: Any) -> tuple[Any, ...]:
 def read_config(config: str | Path | ReportConfig) -> ReportConfig:
     """Read and check a configuration file; a parsed one passes through.
 
+    A file with ``base = "other.toml"`` says only in what it differs from the other one, table by table.
+
     Raises
     ------
     ConfigError
@@ -254,17 +256,7 @@ def read_config(config: str | Path | ReportConfig) -> ReportConfig:
     if isinstance(config, ReportConfig):
         return config
     path = Path(config)
-    document = read_toml(path)
-    data = document.get("data")
-    if isinstance(data, dict):
-        document["data"] = {role: _located(value, f"[data] {role}", path) for role, value in data.items()}
-    given = {f"[data] {role}": value for role, value in data.items()} if isinstance(data, dict) else {}
-    if "previous" in document:
-        given["previous"] = document["previous"]
-        document["previous"] = _located(document["previous"], "previous", path)
-    regime = document.get("regime")
-    if isinstance(regime, str) and regime.endswith(".toml"):
-        document["regime"] = _located(regime, "regime", path)
+    document, given, content = _read(path)
     parsed = ReportConfig(**document)
     read_regime(parsed.regime)
     files = {f"[data] {role}": file for role, file in parsed.data.files().items()}
@@ -273,11 +265,50 @@ def read_config(config: str | Path | ReportConfig) -> ReportConfig:
     for place, file in files.items():
         if not file.exists():
             raise ConfigError(
-                f"{place} = {given[place]!r} in {str(config)!r}: there is no file {str(file)!r}. "
+                f"{place} = {given[place]!r} in {str(path)!r}: there is no file {str(file)!r}. "
                 "Paths are relative to the configuration file."
             )
-    parsed._source = (path.name, hashlib.sha256(path.read_bytes()).hexdigest(), parsed.model_dump(mode="json"))
+    parsed._source = (path.name, hashlib.sha256(content).hexdigest(), parsed.model_dump(mode="json"))
     return parsed
+
+
+def configuration_hash(path: Path) -> str:
+    """Give the SHA-256 of a configuration file together with that of its base."""
+    return hashlib.sha256(_read(path)[2]).hexdigest()
+
+
+def _read(path: Path, *, is_base: bool = False) -> tuple[dict[str, Any], dict[str, Any], bytes]:
+    """Give the document over that of its base, its paths as given by their places, and the bytes of both files."""
+    document = read_toml(path)
+    content = path.read_bytes()
+    data = document.get("data")
+    given: dict[str, Any] = {}
+    if isinstance(data, dict):
+        given = {f"[data] {role}": value for role, value in data.items()}
+        document["data"] = {role: _located(value, f"[data] {role}", path) for role, value in data.items()}
+    for name in ("previous", "base"):
+        if name in document:
+            given[name] = document[name]
+            document[name] = _located(document[name], name, path)
+    regime = document.get("regime")
+    if isinstance(regime, str) and regime.endswith(".toml"):
+        document["regime"] = _located(regime, "regime", path)
+    base = document.pop("base", None)
+    if base is None:
+        return document, given, content
+    if is_base or not isinstance(base, str):
+        raise ConfigError(f"base = {given['base']!r} in {str(path)!r}: give one file, which has no base of its own.")
+    below, places, more = _read(Path(base), is_base=True)
+    return _over(below, document), {**places, **given}, content + more
+
+
+def _over(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one document over another, table by table; lists are replaced as a whole."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _over(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
+    return merged
 
 
 def _located(value: Any, place: str, path: Path) -> Any:

@@ -54,10 +54,10 @@ def read_previous(config: ReportConfig) -> Previous | None:
         report = Report.from_dict(json.loads(content))
     except OSError as error:
         raise ConfigError(f"previous: {str(path)!r} cannot be read: {error.strerror}.") from None
-    except ValueError:
-        raise ConfigError(f"previous: {str(path)!r} is no JSON. Give the report.json of an earlier report.") from None
     except DataError as error:
         raise ConfigError(f"previous: {str(path)!r}: {error}") from None
+    except ValueError:
+        raise ConfigError(f"previous: {str(path)!r} is no JSON. Give the report.json of an earlier report.") from None
     if report.as_of >= f"{config.as_of:%Y-%m-%d}":
         raise ConfigError(
             f"previous: the report {str(path)!r} is of {report.as_of}, and this one of {config.as_of:%Y-%m-%d}. Give the "

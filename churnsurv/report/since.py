@@ -138,8 +138,8 @@ def changes_of(
     tested = [pair for pair in pairs if _is_testable(*pair)]
     nested = [old.sample == new.sample == "cumulative" and not restated for old, new, _ in tested]
     table = estimate_changes(
-        [_scaled(old) for old, _, _ in tested], [old.se for old, _, _ in tested],
-        [_scaled(new) for _, new, _ in tested], [new.se for _, new, _ in tested], nested=nested, level=level,
+        [_scaled(old) for old, _, _ in tested], [old.se or math.nan for old, _, _ in tested],
+        [_scaled(new) for _, new, _ in tested], [new.se or math.nan for _, new, _ in tested], nested=nested, level=level,
     )  # fmt: skip
     found = {}
     for (old, new, _), row in zip(tested, table.to_dict("records"), strict=True):

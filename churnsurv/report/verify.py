@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from churnsurv.exceptions import ChurnSurvError, ConfigError
 from churnsurv.messages import counted
 from churnsurv.report.canonical import document_of
 from churnsurv.report.compare import differences, record_differences
-from churnsurv.report.config import ReportConfig, read_config
+from churnsurv.report.config import ReportConfig, configuration_hash, read_config
 from churnsurv.report.content import Report
 from churnsurv.report.quarterly import build
 from churnsurv.report.render import RENDERERS
@@ -151,10 +150,10 @@ def _configuration(folder: Path, provenance: Mapping[str, Any]) -> Path:
             f"The report in {str(folder)!r} does not record the file of its configuration. Name it: churnsurv report --verify "
             f"{folder} CONFIG."
         )
-    places = list(folder.resolve().parents)[:_LEVELS]
-    there = [place / str(source["file"]) for place in (folder.resolve(), *places) if (place / source["file"]).is_file()]
+    places = [folder.resolve(), *folder.resolve().parents][: _LEVELS + 1]
+    there: list[Path] = [path for place in places if (path := place / str(source["file"])).is_file()]
     for path in there:
-        if hashlib.sha256(path.read_bytes()).hexdigest() == source["sha256"]:
+        if configuration_hash(path) == source["sha256"]:
             return path
     what = (
         f"{str(there[0])!r} is not the file that the report was made from: its SHA-256 differs"

@@ -75,9 +75,9 @@ def share_found(n, n_customers, change, seed):
 
 def test_a_change_of_the_new_quarter_is_found_although_most_data_are_the_same():
     nested, independent = share_found(30, 500, 2.5, 1)
-    # of 30; the earlier 33 months are in both estimates
+    # the earlier 33 months are in both estimates, and independent errors count them twice
     assert nested[0] > 0.6
-    assert independent[0] < 0.2
+    assert independent[0] < nested[0] - 0.3
 
 
 @pytest.mark.slow

@@ -80,11 +80,12 @@ def seeds(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, int]:
     """
     found: dict[str, int] = {}
     for key, value in configuration.items():
-        items = value if isinstance(value, list) else [value]
-        for item in items:
-            if isinstance(item, Mapping):
-                found |= seeds(item, f"{prefix}{key}.")
-        if key == "seed" or key.endswith("_seed"):
+        if isinstance(value, Mapping):
+            found |= seeds(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            tables = {f"{key}.{i}": item for i, item in enumerate(value, start=1) if isinstance(item, Mapping)}
+            found |= seeds(tables, prefix)
+        elif key == "seed" or key.endswith("_seed"):
             found[f"{prefix}{key}"] = value
     return found
 
@@ -101,7 +102,7 @@ def code_hash() -> str:
 
 def machine() -> dict[str, str]:
     """Give what else the last bits of a number depend on: the kind of machine, and the library of linear algebra."""
-    from threadpoolctl import threadpool_info
+    from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 
     blas = sorted(
         {

@@ -1,0 +1,17 @@
+"""A configuration without the long sections, for tests that make several reports."""
+
+from __future__ import annotations
+
+from tests.conftest import small_configuration
+
+
+def quick_configuration(**replacements: str) -> str:
+    """Give the small configuration without evaluation and interventions."""
+    text = small_configuration()
+    start, end = text.index("[evaluation]"), text.index("[thresholds]")
+    first, last = text.index("[[interventions]]"), text.index("# how covariates are shown")
+    text = text[:start] + text[end:first] + text[last:]
+    for old, new in replacements.items():
+        assert old in text, f"{old!r} is not in the configuration"
+        text = text.replace(old, new, 1)
+    return text
