@@ -17,7 +17,8 @@ from churnsurv.evaluation.inputs import rate_of
 from churnsurv.exceptions import DataError, NotIdentifiedError
 from churnsurv.kernels.multiplicity import Adjustment, adjusted_p_values, check_adjustment, common_cut
 from churnsurv.messages import first_of
-from churnsurv.metrics import brier_score, calibration, concordance_index, cumulative_dynamic_auc
+from churnsurv.metrics import brier_score, concordance_index, cumulative_dynamic_auc
+from churnsurv.metrics.calibration import calibration_line
 from churnsurv.outcome import Outcome
 from churnsurv.results import Estimate
 
@@ -124,8 +125,7 @@ def performance(
             assert isinstance(estimate, Estimate)  # one horizon
             found[name] = estimate
     if {"slope", "observed_expected"} & set(names):
-        judged = calibration(y, curves_or_risk, horizon, bins=1, **options)
-        found |= {"slope": judged.slope, "observed_expected": judged.observed_expected}
+        found["slope"], found["observed_expected"] = calibration_line(y, curves_or_risk, horizon, **options)
     return {name: found[name] for name in names}
 
 
