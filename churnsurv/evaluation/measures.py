@@ -20,10 +20,10 @@ from churnsurv.messages import counted, first_of
 from churnsurv.metrics.auc import auc_at
 from churnsurv.metrics.brier import integrated_at, score_at, time_shares
 from churnsurv.metrics.discrimination import Weighting, read_pairs, value_and_influence
-from churnsurv.metrics.inputs import finite_numbers, has_late_entry, null_risk
+from churnsurv.metrics.inputs import finite_numbers, has_late_entry
 from churnsurv.metrics.ipa import null_scores
 from churnsurv.metrics.ipcw import Cohort, predicted_risk, scored_cohort
-from churnsurv.metrics.recalibration import fit_link, inverse_link, link
+from churnsurv.metrics.recalibration import fit_link, in_the_large, inverse_link, link
 from churnsurv.outcome import Outcome
 from churnsurv.rows import meant_times
 
@@ -130,14 +130,11 @@ def _observed_expected(held: Held, k: int | None) -> Found:
     """O/E with O of Aalen–Johansen, whose influence is that of the pseudo-values."""
     assert k is not None
     cohort, horizons, risk = held.cohort(k, "observed/expected")
-    share, t = cohort.weight / cohort.weight.sum(), float(horizons[0])
-    observed = float(null_risk(cohort.y, cohort.weight, cohort.cause, horizons)[0])
-    expected = float(share @ risk[:, 0])
-    if expected <= 0:
+    t = float(horizons[0])
+    large = in_the_large(cohort, risk[:, 0], _pseudo(cohort, t), t)
+    if large.expected <= 0:
         raise DataError("All predictions are 0: there is no ratio of observed to expected.")
-    pseudo = _pseudo(cohort, t)
-    ratio = observed / expected
-    return ratio, share * ((pseudo - share @ pseudo) - ratio * (risk[:, 0] - expected)) / expected
+    return large.ratio, large.of_ratio
 
 
 def _slope(held: Held, k: int | None) -> Found:

@@ -18,7 +18,7 @@ from churnsurv.kernels.nonparametric import interval
 from churnsurv.kernels.pseudo import pseudo_values
 from churnsurv.messages import confidence_level, counted, one_number
 from churnsurv.metrics.ipcw import Cohort, predicted_risk, scored_cohort
-from churnsurv.metrics.recalibration import SmoothCurve, fit_link, inverse_link, link, smooth_curve
+from churnsurv.metrics.recalibration import SmoothCurve, fit_link, in_the_large, inverse_link, link, smooth_curve
 from churnsurv.nonparametric import AalenJohansen
 from churnsurv.outcome import Outcome
 from churnsurv.results import Estimate
@@ -237,15 +237,16 @@ def _bins(facts: _Facts, bins: int) -> pd.DataFrame:
 
 
 def _observed_expected(facts: _Facts) -> Estimate:
-    observed, se = _incidence(facts, slice(None))
-    expected = float(np.average(facts.predicted, weights=facts.cohort.weight))
-    if expected <= 0:
+    large = in_the_large(facts.cohort, facts.predicted, facts.outcome, facts.t)
+    if large.expected <= 0:
         raise DataError("All predictions are 0: there is no ratio of observed to expected.")
-    ratio, factor = observed / expected, float(np.exp(facts.z * se / observed)) if observed > 0 else np.nan
-    method = "Aalen-Johansen estimate over the mean prediction, predictions taken as given; interval on the log scale"
-    return facts.estimate(
-        f"Observed / expected by {facts.t:g}", ratio, se / expected, ratio / factor, ratio * factor, method
-    )  # fmt: skip
+    sums = np.bincount(facts.unit, large.of_ratio)
+    se, ratio = float(np.sqrt(len(sums) / (len(sums) - 1) * (sums @ sums))), large.ratio
+    factor = float(np.exp(facts.z * se / ratio)) if ratio > 0 else np.nan
+    method = (
+        "Aalen-Johansen estimate over the mean prediction; influence function, the model taken as given; log-scale interval"
+    )
+    return facts.estimate(f"Observed / expected by {facts.t:g}", ratio, se, ratio / factor, ratio * factor, method)
 
 
 def _slope_and_intercept(facts: _Facts) -> tuple[Estimate, Estimate]:
