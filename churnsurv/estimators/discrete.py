@@ -38,7 +38,7 @@ from churnsurv.estimators.inputs import (
     requested_times,
 )
 from churnsurv.exceptions import DataError
-from churnsurv.messages import confidence_level
+from churnsurv.messages import confidence_level, one_number
 from churnsurv.outcome import Missing, Outcome
 from churnsurv.rows import refuse_recurrent
 
@@ -328,13 +328,15 @@ class DiscreteHazard(BaseEstimator):  # type: ignore[misc]
         return pd.DataFrame(matrix, index=index, columns=index)
 
     def _check_parameters(self) -> None:
-        for name, known in (("baseline", ("month", "spline")), ("weight_type", ("case", "sampling"))):
+        words = {"baseline": ("month", "spline"), "weight_type": ("case", "sampling"), "missing": ("raise", "drop")}
+        for name, known in words.items():
             if getattr(self, name) not in known:
                 raise DataError(f"{name}={getattr(self, name)!r} is not known: use one of {list(known)}.")
-        if self.missing not in ("raise", "drop"):
-            raise DataError(f"missing={self.missing!r} is not known: use 'raise' or 'drop'.")
-        if isinstance(self.df, bool) or not isinstance(self.df, int | np.integer) or self.df < 2:
-            raise DataError(f"df={self.df!r}: give a whole number of at least 2.")
+        for name, number, least in (("df", self.df, 2), ("max_iter", self.max_iter, 1)):
+            if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
+                raise DataError(f"{name}={number!r}: give a whole number of at least {least}.")
+        if one_number(self.tol, "tol") <= 0:
+            raise DataError(f"tol={self.tol!r}: give a positive number.")
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "has_offset_")

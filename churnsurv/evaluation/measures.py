@@ -7,13 +7,14 @@ samples can be pooled and models compared on the same rows: an estimate moves by
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from churnsurv.exceptions import DataError, NotIdentifiedError, TooFewEventsError
+from churnsurv.exceptions import ChurnSurvError, DataError, NotIdentifiedError, TooFewEventsError
 from churnsurv.kernels.nonparametric import interval
 from churnsurv.kernels.pseudo import pseudo_values
 from churnsurv.messages import counted, first_of
@@ -32,6 +33,10 @@ Found = tuple[float, Floats]
 
 #: a calibration slope of fewer events by the horizon is not given, as by churnsurv.metrics.calibration
 LEAST_EVENTS = 5
+
+
+class MetricFailedError(DataError):
+    """A user's function failed: no fault of a model, so that no reason in a table is made of it."""
 
 
 class Held(NamedTuple):
@@ -218,13 +223,22 @@ def _own(function: Callable[..., Any]) -> Metric:
 
     def measure(held: Held, k: int | None) -> Found:
         assert k is not None
-        given = function(
-            held.y, held.probability(k), cause=held.cause, horizon=float(held.horizons[k]), sample_weight=held.weight
+        options = {"cause": held.cause, "horizon": float(held.horizons[k]), "sample_weight": held.weight}
+        try:
+            given = function(held.y, held.probability(k), **options)
+        except ChurnSurvError:
+            raise
+        except Exception as error:
+            raise MetricFailedError(
+                f"The metric {name!r} failed when called with (y, risk, cause=, horizon=, sample_weight=): "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        value, influence = (
+            given if isinstance(given, tuple) and len(given) == 2 else (given, np.full(len(held.y), np.nan))
         )
-        value, influence = given if isinstance(given, tuple) else (given, np.full(len(held.y), np.nan))
-        if np.ndim(value) != 0 or np.shape(influence) != (len(held.y),):
-            raise DataError(
-                f"The metric {name!r} gave {np.shape(value)} and {np.shape(influence)}: return a number, or a number and the "
+        if not isinstance(value, Real) or np.shape(influence) != (len(held.y),):
+            raise MetricFailedError(
+                f"The metric {name!r} gave {value!r:.60} and {np.shape(influence)}: return a number, or a number and the "
                 "influence of each row on it, (n,)."
             )
         return float(value), np.asarray(influence, dtype=np.float64)

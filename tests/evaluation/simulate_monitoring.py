@@ -153,7 +153,7 @@ SCENARIOS = {
         ("performance drift, any of five (Holm)", "concordance drift", "observed/expected drift"),
         {500: 2000, 5_000: 1000, 50_000: 200},
     ),
-    "chart": Scenario(charts, ("control chart, any of two causes, four quarters",), {500: 500, 5_000: 400, 50_000: 100}),
+    "chart": Scenario(charts, ("control chart, any of two causes, four quarters",), {500: 500, 5_000: 150, 50_000: 60}),
     "score moved": Scenario(
         partial(two_samples, shift=0.1),
         ("stability index: score + 0.1 sd",),
@@ -169,7 +169,7 @@ SCENARIOS = {
         "detection",
     ),
     "chart moved": Scenario(
-        partial(charts, more=1.3), ("control chart, attrition x 1.3",), {500: 200, 5_000: 100}, unknown, "detection"
+        partial(charts, more=1.3), ("control chart, attrition x 1.3",), {500: 100, 5_000: 50}, unknown, "detection"
     ),
 }  # fmt: skip
 
