@@ -223,7 +223,7 @@ def positions(parts: Iterable[tuple[Any, Any]]) -> Iterator[tuple[NDArray[np.int
     """Give splits as positions, of masks too."""
     for number, part in enumerate(parts, start=1):
         sides = [np.asarray(side) for side in part] if isinstance(part, tuple | list) and len(part) == 2 else []
-        if not sides or any(side.ndim != 1 or side.dtype.kind not in "biu" for side in sides):
+        if not sides or any(side.ndim != 1 or (len(side) and side.dtype.kind not in "biu") for side in sides):
             raise DataError(
                 f"Fold {number} is no pair of positions (or masks) of development and test rows: {part!r:.80}."
             )

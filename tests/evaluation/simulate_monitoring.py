@@ -151,7 +151,7 @@ SCENARIOS = {
     "performance": Scenario(
         performances,
         ("performance drift, any of five (Holm)", "concordance drift", "observed/expected drift"),
-        {500: 2000, 5_000: 1000, 50_000: 200},
+        {500: 1000, 5_000: 300, 50_000: 100},
     ),
     "chart": Scenario(charts, ("control chart, any of two causes, four quarters",), {500: 500, 5_000: 150, 50_000: 60}),
     "score moved": Scenario(
