@@ -270,7 +270,9 @@ def _require_same_question(name: str, current: Estimate, development: Estimate) 
 def _known(measures: Sequence[str]) -> list[str]:
     names = [measures] if isinstance(measures, str) else list(measures) if isinstance(measures, Iterable) else []
     if not names or len(set(names)) < len(names):
-        raise DataError(f"measures={measures!r}: No measure is named, or one twice; give some of {first_of(MEASURES, 9)}.")
+        raise DataError(
+            f"measures={measures!r}: No measure is named, or one twice; give some of {first_of(MEASURES, 9)}."
+        )
     for name in names:
         if name not in MEASURES:
             raise DataError(f"There is no measure {name!r}. {did_you_mean(str(name), list(MEASURES))}")

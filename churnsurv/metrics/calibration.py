@@ -243,7 +243,9 @@ def _observed_expected(facts: _Facts) -> Estimate:
     sums = np.bincount(facts.unit, large.of_ratio)
     se, ratio = float(np.sqrt(len(sums) / (len(sums) - 1) * (sums @ sums))), large.ratio
     factor = float(np.exp(facts.z * se / ratio)) if ratio > 0 else np.nan
-    method = "Aalen-Johansen estimate over the mean prediction; influence function, model taken as given; log-scale interval"
+    method = (
+        "Aalen-Johansen estimate over the mean prediction; influence function, model taken as given; log-scale interval"
+    )
     return facts.estimate(f"Observed / expected by {facts.t:g}", ratio, se, ratio / factor, ratio * factor, method)
 
 
