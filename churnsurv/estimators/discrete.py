@@ -175,8 +175,7 @@ class DiscreteHazard(BaseEstimator):  # type: ignore[misc]
             robust = self.weight_type == "sampling"
             self.fits_[cause] = fit_cause(rows, self.baseline, int(self.df), self.max_iter, self.tol, robust, 3)
             ends.append(_ends(rows))
-        self.causes_, self.strata_ = list(outcome.causes), rows.strata_labels
-        self.has_offset_ = offset is not None
+        self.causes_, self.strata_, self.has_offset_ = list(outcome.causes), rows.strata_labels, offset is not None
         # formulas of causes may drop different rows: what all of them know
         self.first_ = np.max([first for first, _ in ends], axis=0).tolist()
         self.last_ = np.min([last for _, last in ends], axis=0).tolist()
@@ -219,8 +218,7 @@ class DiscreteHazard(BaseEstimator):  # type: ignore[misc]
     def n_events_(self) -> pd.Series:
         """Events by cause."""
         check_is_fitted(self)
-        events = [fit.n_events for fit in self.fits_.values()]
-        return pd.Series(events, index=pd.Index(self.causes_, name="cause"))
+        return pd.Series([fit.n_events for fit in self.fits_.values()], index=pd.Index(self.causes_, name="cause"))
 
     @property
     def n_iter_(self) -> int:
