@@ -54,6 +54,8 @@ def numeric_column(values: ArrayLike, column: str) -> NDArray[np.float64]:
     """Give the values as doubles; text, dates and durations are refused, naming the column and the remedy."""
     series = values if isinstance(values, pd.Series) else pd.Series(np.asarray(values))
     dtype = series.dtype
+    if not len(series):
+        return np.empty(0)
     if isinstance(dtype, pd.DatetimeTZDtype) or pd.api.types.is_datetime64_any_dtype(dtype):
         raise DataError(f"Column {column!r} is {dtype}: give a number, such as months since origination.")
     if pd.api.types.is_timedelta64_dtype(dtype):

@@ -38,7 +38,7 @@ from churnsurv.estimators.inputs import (
     requested_times,
 )
 from churnsurv.exceptions import DataError
-from churnsurv.messages import confidence_level
+from churnsurv.messages import confidence_level, one_number
 from churnsurv.outcome import Missing, Outcome
 from churnsurv.rows import refuse_recurrent
 
@@ -175,8 +175,7 @@ class DiscreteHazard(BaseEstimator):  # type: ignore[misc]
             robust = self.weight_type == "sampling"
             self.fits_[cause] = fit_cause(rows, self.baseline, int(self.df), self.max_iter, self.tol, robust, 3)
             ends.append(_ends(rows))
-        self.causes_, self.strata_ = list(outcome.causes), rows.strata_labels
-        self.has_offset_ = offset is not None
+        self.causes_, self.strata_, self.has_offset_ = list(outcome.causes), rows.strata_labels, offset is not None
         # formulas of causes may drop different rows: what all of them know
         self.first_ = np.max([first for first, _ in ends], axis=0).tolist()
         self.last_ = np.min([last for _, last in ends], axis=0).tolist()
@@ -219,8 +218,7 @@ class DiscreteHazard(BaseEstimator):  # type: ignore[misc]
     def n_events_(self) -> pd.Series:
         """Events by cause."""
         check_is_fitted(self)
-        events = [fit.n_events for fit in self.fits_.values()]
-        return pd.Series(events, index=pd.Index(self.causes_, name="cause"))
+        return pd.Series([fit.n_events for fit in self.fits_.values()], index=pd.Index(self.causes_, name="cause"))
 
     @property
     def n_iter_(self) -> int:
@@ -328,13 +326,15 @@ class DiscreteHazard(BaseEstimator):  # type: ignore[misc]
         return pd.DataFrame(matrix, index=index, columns=index)
 
     def _check_parameters(self) -> None:
-        for name, known in (("baseline", ("month", "spline")), ("weight_type", ("case", "sampling"))):
+        words = {"baseline": ("month", "spline"), "weight_type": ("case", "sampling"), "missing": ("raise", "drop")}
+        for name, known in words.items():
             if getattr(self, name) not in known:
                 raise DataError(f"{name}={getattr(self, name)!r} is not known: use one of {list(known)}.")
-        if self.missing not in ("raise", "drop"):
-            raise DataError(f"missing={self.missing!r} is not known: use 'raise' or 'drop'.")
-        if isinstance(self.df, bool) or not isinstance(self.df, int | np.integer) or self.df < 2:
-            raise DataError(f"df={self.df!r}: give a whole number of at least 2.")
+        for name, number, least in (("df", self.df, 2), ("max_iter", self.max_iter, 1)):
+            if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
+                raise DataError(f"{name}={number!r}: give a whole number of at least {least}.")
+        if one_number(self.tol, "tol") <= 0:
+            raise DataError(f"tol={self.tol!r}: give a positive number.")
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "has_offset_")

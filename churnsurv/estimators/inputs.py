@@ -125,6 +125,8 @@ def formulas_of_causes(formula: str | Mapping[str, str] | None, causes: Sequence
     """Give the formula of each cause: one for all, or by the name of the cause (None: every column)."""
     if formula is None or isinstance(formula, str):
         return dict.fromkeys(causes, formula)
+    if not isinstance(formula, Mapping):
+        raise DataError(f"formula={formula!r}: give text such as 'x + z', or a mapping of cause to text.")
     unknown = [c for c in formula if c not in causes]
     if unknown:
         raise DataError(f"formula names the cause {unknown[0]!r}; the outcome has {list(causes)}.")

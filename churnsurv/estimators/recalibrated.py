@@ -34,7 +34,7 @@ from churnsurv.estimators.recalibrated_fit import (
 )
 from churnsurv.estimators.recalibrated_prediction import WHOLE_CURVES, RecalibratedPrediction
 from churnsurv.exceptions import DataError, NotIdentifiedError, SmallSampleWarning
-from churnsurv.messages import confidence_level, one_number
+from churnsurv.messages import confidence_level, numeric_column, one_number
 from churnsurv.outcome import Outcome
 from churnsurv.rows import refuse_one_cluster, refuse_recurrent
 
@@ -289,6 +289,9 @@ class Recalibrated(RecalibratedPrediction, BaseEstimator):  # type: ignore[misc]
 
     def _checked_edges(self) -> Floats:
         """Check the parameters; give the ages at which bands begin and end."""
+        last = self.model.steps[-1][1] if isinstance(self.model, Pipeline) else self.model
+        if isinstance(self.model, type) or not hasattr(last, "predict_curves"):
+            raise DataError(f"model={self.model!r} has no predict_curves: give an estimator such as CoxPH().")
         if self.method not in ("hazard", "slope", "cloglog", "isotonic"):
             raise DataError(f"method={self.method!r} is not known: use 'hazard', 'slope', 'cloglog' or 'isotonic'.")
         confidence_level(self.level)
@@ -298,7 +301,7 @@ class Recalibrated(RecalibratedPrediction, BaseEstimator):  # type: ignore[misc]
             raise DataError(f"method={self.method!r} needs a positive horizon, such as 12.")
         if self.bands is not None and self.method != "hazard":
             raise DataError("bands are of method='hazard'; leave them out.")
-        inner = np.asarray([] if self.bands is None else self.bands, dtype=np.float64)
+        inner = numeric_column(np.asarray([] if self.bands is None else self.bands, dtype=object).reshape(-1), "bands")
         if inner.ndim != 1 or not np.all(np.isfinite(inner)) or np.any(np.diff(inner, prepend=0.0) <= 0):
             raise DataError("bands must be increasing ages above 0, such as (12, 36).")
         return np.concatenate(([0.0], inner, [np.inf]))

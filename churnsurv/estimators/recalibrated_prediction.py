@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from churnsurv.curves import Curves, check_size, within_support
 from churnsurv.data.features import feature_frame
 from churnsurv.estimators.cause_specific import states_of
-from churnsurv.estimators.inputs import requested_times
+from churnsurv.estimators.inputs import requested_start, requested_times
 from churnsurv.estimators.recalibrated_fit import RiskMap, chunks_of_curves, hazard_steps, log_hazards, risks
 from churnsurv.exceptions import DataError, NotIdentifiedError
 from churnsurv.kernels.times import TIE_TOLERANCE, steps_until
@@ -41,6 +41,8 @@ class RecalibratedPrediction:
     def predict(self, X: pd.DataFrame | ArrayLike, *, cause: str | None = None) -> Floats:
         """Give the model's own score: recalibration does not change who leaves sooner."""
         check_is_fitted(self)
+        if cause is not None and cause not in self.causes_:
+            raise DataError(f"Cause {cause!r} is unknown; the model has {self.causes_}.")
         named = {} if cause is None or len(self.causes_) == 1 else {"cause": cause}
         return np.asarray(self.model_.predict(X, **named))
 
@@ -148,7 +150,4 @@ class RecalibratedPrediction:
 def _broadcast(start: ArrayLike | None, n: int) -> Floats | None:
     if start is None:
         return None
-    given = np.asarray(start, dtype=np.float64)
-    if given.shape not in ((), (n,)):
-        raise DataError(f"start has shape {given.shape}, X has {counted(n, 'row')}; give one age, or one per row.")
-    return np.broadcast_to(given, (n,)).copy()
+    return requested_start(start, n, np.zeros(n))

@@ -137,6 +137,7 @@ def backtest(
     if not len(times) or np.any(times != np.round(times)):
         raise DataError(f"horizon={horizon!r}: give a whole number of periods, or several that increase.")
     how = _how(train, chosen)
+    _check_features(features, chosen)
     cuts = _cuts(spells, dates, int(times[-1]), on_age="spells" in how.values())
     unknown = [name for name in keep if name not in chosen]
     if unknown:
@@ -184,6 +185,8 @@ def backtest(
 
 
 def _how(train: str | Mapping[str, str], models: Mapping[str, Any]) -> dict[str, str]:
+    if not isinstance(train, str | Mapping):
+        raise DataError(f"train={train!r}: give 'spells' or 'cohort', or one of them by name of the model.")
     given = dict.fromkeys(models, train) if isinstance(train, str) else {str(k): v for k, v in train.items()}
     unknown = [name for name in given if name not in models]
     wrong = [value for value in given.values() if value not in ("spells", "cohort")]
@@ -260,6 +263,14 @@ def _earlier(cut: _Cut, horizon: int, landmarks: int) -> Cohort:
         raise DataError(
             f"A cohort to fit to is needed {counted(horizon * int(landmarks), rules.period)} before {cut.date.date()}: {error}"
         ) from error
+
+
+def _check_features(features: Columns, models: Mapping[str, Any]) -> None:
+    if features is not None and not isinstance(features, Iterable):
+        raise DataError(f"features={features!r}: give names of columns, or by name of the model.")
+    unknown = [name for name in features if name not in models] if isinstance(features, Mapping) else []
+    if unknown:
+        raise DataError(f"features name {unknown}, which are none of the models {list(models)}.")
 
 
 def _columns(features: Columns, model: str, how: str, params: Mapping[str, Any], spells: Spells) -> list[str]:

@@ -104,7 +104,7 @@ def read_models(models: Mapping[str, Any], reference: str | None, null: bool) ->
             raise DataError(f"{NULL!r} is the name of the null model: rename yours, or pass null=False.")
         chosen[NULL] = NullModel()
     reference = next(iter(chosen)) if reference is None else reference
-    if reference not in chosen:
+    if not isinstance(reference, str) or reference not in chosen:
         raise DataError(f"reference={reference!r} is none of the models {list(chosen)}.")
     return chosen, reference
 
@@ -113,6 +113,8 @@ def read_fit_params(
     given: Mapping[str, Mapping[str, Any]] | None, models: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """Give the arguments of each model's fit."""
+    if not isinstance(given, Mapping | None) or any(not isinstance(each, Mapping) for each in (given or {}).values()):
+        raise DataError(f"fit_params={given!r}: give model → arguments of its fit, {{'cox': {{'strata': 'region'}}}}.")
     unknown = [name for name in given or {} if name not in models]
     if unknown:
         raise DataError(f"fit_params name {unknown}, which are none of the models {list(models)}.")

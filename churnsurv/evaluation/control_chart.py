@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from churnsurv.data.periods import one_date
+from churnsurv.data.periods import as_dates, one_date
 from churnsurv.data.spells import Spells
-from churnsurv.evaluation.inputs import rate_of
+from churnsurv.evaluation.inputs import rate_of, seed_of
 from churnsurv.exceptions import DataError, NoEventsError
 from churnsurv.kernels.chart_limits import (
     ChartLimits,
@@ -23,7 +23,7 @@ from churnsurv.kernels.chart_limits import (
     standardised,
     tails,
 )
-from churnsurv.messages import counted, first_of
+from churnsurv.messages import counted, first_of, one_number
 from churnsurv.outcome import Outcome
 from churnsurv.rows import as_outcome, row_labels, row_numbers
 
@@ -140,7 +140,8 @@ def control_chart(
         raise DataError(f"by={by!r}: use 'month' or 'quarter'.")
     if dispersion not in ("clusters", "periods", "none"):
         raise DataError(f"dispersion={dispersion!r}: use 'clusters', 'periods' or 'none'.")
-    if not 0 < weight <= 1:
+    seed = seed_of(seed)
+    if not 0 < one_number(weight, "weight") <= 1:
         raise DataError(f"weight={weight!r}: the moving average needs a weight above 0 and at most 1.")
     rows = _rows(y, by, period, groups)
     names = rows.y.causes if cause is None else (cause,)
@@ -177,14 +178,15 @@ def _rows(y: Any, by: str, period: ArrayLike | None, groups: ArrayLike | None) -
     y = as_outcome(y)
     if period is None:
         raise DataError("period= is missing: give the calendar period of each row, or pass spells.")
+    if np.shape(period) != (len(y),):
+        raise DataError(f"period has shape {np.shape(period)} for {len(y):,} rows: give one date or period per row.")
     given = pd.Series(np.asarray(period, dtype=object) if isinstance(period, pd.PeriodIndex) else period)
-    if len(given) != len(y):
-        raise DataError(f"period has {len(given):,} values for {len(y):,} rows.")
     if given.isna().any():
         raise DataError(f"period has {counted(int(given.isna().sum()), 'missing value')}: every row lies in one.")
     try:
         dates = pd.PeriodIndex(given, freq="M") if isinstance(given.dtype, pd.PeriodDtype) else None
-        when = dates if dates is not None else pd.DatetimeIndex(pd.to_datetime(given)).to_period("M")
+        # ISO text only: of 03/02/2024 nobody knows which is the month
+        when = dates if dates is not None else pd.DatetimeIndex(as_dates(given, "period")).to_period("M")
     except (ValueError, TypeError):
         raise DataError(f"period holds {given.iloc[0]!r}, which is no date: give dates or pandas periods.") from None
     group = row_labels(groups, len(y), "groups")[0] if groups is not None else pd.factorize(y.subject)[0]
@@ -241,6 +243,10 @@ def _chart(
         base = float(observed[is_base].sum())
         if base == 0:
             raise NoEventsError(f"No exit by {cause!r} in the baseline: give a longer one, or expected=.")
+        if expected[is_base].sum() <= 0:
+            raise DataError(
+                f"Nothing is expected of {cause!r} in the baseline, where {base:g} left: check expected=, and y."
+            )
         scale = base / float(expected[is_base].sum())
         means, expected = means * scale, expected * scale
     watched = ~is_base

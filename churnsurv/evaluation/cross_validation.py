@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -219,7 +219,10 @@ def read_horizons(horizons: float | ArrayLike | None) -> Floats:
     """Give increasing positive horizons; none as an empty array."""
     if horizons is None:
         return np.empty(0)
-    times = numeric_column(np.atleast_1d(np.asarray(horizons)), "horizons")
+    asked = np.atleast_1d(np.asarray(horizons))
+    if asked.ndim > 1 or asked.dtype == bool:
+        raise DataError(f"horizons={horizons!r}: give a number, or a list of numbers.")
+    times = numeric_column(asked, "horizons")
     if not len(times) or not np.all(np.isfinite(times)) or times[0] <= 0 or np.any(np.diff(times) <= 0):
         raise DataError(f"horizons={horizons!r}: give positive numbers that increase, on the scale of `stop`.")
     return times
@@ -227,7 +230,11 @@ def read_horizons(horizons: float | ArrayLike | None) -> Floats:
 
 def read_causes(cause: str | Sequence[str] | None, y: Outcome) -> tuple[str, ...]:
     """Give the causes to be judged; default all."""
+    if not isinstance(cause, str | Iterable | None):
+        raise DataError(f"cause={cause!r}: give one of {list(y.causes)}, or several.")
     causes = y.causes if cause is None else (cause,) if isinstance(cause, str) else tuple(cause)
+    if not causes or len(set(causes)) < len(causes):
+        raise DataError(f"cause={cause!r}: name at least one of {list(y.causes)}, and each once.")
     for each in causes:
         y.cause_code(each)
     return tuple(causes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from churnsurv.evaluation.inputs import rate_of
+from churnsurv.evaluation.inputs import rate_of, seed_of
 from churnsurv.evaluation.stability import FIXED_RULE, CharacteristicStability, Stability
 from churnsurv.evaluation.stability_bins import Binned, binned
 from churnsurv.exceptions import DataError
@@ -96,8 +96,9 @@ def population_stability(
     >>> moved.alarm, round(moved.threshold, 3)
     (True, 0.068)
     """
-    given = [pd.Series(np.asarray(v) if not isinstance(v, pd.Series) else v.array) for v in (reference, current)]
-    frames = [values.to_frame(name) for values in given]
+    frames = [
+        _column(values, which).to_frame(name) for which, values in (("reference", reference), ("current", current))
+    ]
     options = _Options(bins, groups, false_alarm_rate, method, draws, seed, level, "holm")
     return _family(frames[0], frames[1], [name], options).characteristics[0]
 
@@ -151,6 +152,8 @@ def characteristic_stability(
     for which, frame in (("reference", reference), ("current", current)):
         if not isinstance(frame, pd.DataFrame):
             raise DataError(f"The {which} is a {type(frame).__name__}: give a DataFrame of the covariates.")
+    if columns is not None and not isinstance(columns, Iterable):
+        raise DataError(f"columns={columns!r}: give names of columns.")
     names = list(reference.columns) if columns is None else [columns] if isinstance(columns, str) else list(columns)
     for which, frame in (("reference", reference), ("current", current)):
         absent = [name for name in names if name not in frame.columns]
@@ -161,6 +164,19 @@ def characteristic_stability(
     return _family(
         reference, current, names, _Options(bins, groups, false_alarm_rate, method, draws, seed, level, adjust)
     )
+
+
+def _column(values: ArrayLike, which: str) -> pd.Series:
+    """Give one value per row; of a frame its only column."""
+    if isinstance(values, pd.DataFrame) and values.shape[1] == 1:
+        values = values.iloc[:, 0]
+    array = values.array if isinstance(values, pd.Series) else np.asarray(values)
+    if array.ndim != 1 or array.dtype.kind == "V":
+        raise DataError(
+            f"The {which} has the shape {np.shape(values)}: give one value per row; for several columns take "
+            "characteristic_stability."
+        )
+    return pd.Series(array)
 
 
 @dataclass(frozen=True)
@@ -178,6 +194,7 @@ class _Options:
         confidence_level(self.level)
         check_adjustment(self.adjust)
         rate_of(self.rate)
+        seed_of(self.seed)
         for name, value, least in (("bins", self.bins, 2), ("draws", self.draws, 99)):
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
                 raise DataError(f"{name}={value!r}: give a whole number of at least {least}.")

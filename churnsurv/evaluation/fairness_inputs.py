@@ -52,6 +52,12 @@ def read_rows(
 
 def read_groups(groups: ArrayLike, n: int) -> tuple[NDArray[np.int64], list[Any]]:
     """Give codes and labels of the groups; missing values are the last."""
+    if isinstance(groups, pd.DataFrame) and groups.shape[1] == 1:
+        groups = groups.iloc[:, 0]
+    if np.ndim(groups) != 1:
+        raise DataError(
+            f"groups has shape {np.shape(groups)}: give one label per row, e.g. age + ' ' + region of two columns."
+        )
     values = pd.Series(groups if isinstance(groups, pd.Series) else np.asarray(groups))
     missing = values.isna().to_numpy()
     codes = np.full(len(values), -1, dtype=np.int64)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from churnsurv.exceptions import DataError
+
+
+def seed_of(seed: Any) -> int:
+    """Give a seed, a whole number of 0 or more."""
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or int(seed) < 0:
+        raise DataError(f"seed={seed!r}: give a whole number of 0 or more.")
+    return int(seed)
 
 
 def rate_of(rate: Any) -> float:

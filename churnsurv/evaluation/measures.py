@@ -7,23 +7,24 @@ samples can be pooled and models compared on the same rows: an estimate moves by
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from churnsurv.exceptions import DataError, NotIdentifiedError, TooFewEventsError
+from churnsurv.exceptions import ChurnSurvError, DataError, NotIdentifiedError, TooFewEventsError
 from churnsurv.kernels.nonparametric import interval
 from churnsurv.kernels.pseudo import pseudo_values
 from churnsurv.messages import counted, first_of
 from churnsurv.metrics.auc import auc_at
 from churnsurv.metrics.brier import integrated_at, score_at, time_shares
 from churnsurv.metrics.discrimination import Weighting, read_pairs, value_and_influence
-from churnsurv.metrics.inputs import finite_numbers, has_late_entry, null_risk
+from churnsurv.metrics.inputs import finite_numbers, has_late_entry
 from churnsurv.metrics.ipa import null_scores
 from churnsurv.metrics.ipcw import Cohort, predicted_risk, scored_cohort
-from churnsurv.metrics.recalibration import fit_link, inverse_link, link
+from churnsurv.metrics.recalibration import fit_link, in_the_large, inverse_link, link
 from churnsurv.outcome import Outcome
 from churnsurv.rows import meant_times
 
@@ -32,6 +33,10 @@ Found = tuple[float, Floats]
 
 #: a calibration slope of fewer events by the horizon is not given, as by churnsurv.metrics.calibration
 LEAST_EVENTS = 5
+
+
+class MetricFailedError(DataError):
+    """A user's function failed: no fault of a model, so that no reason in a table is made of it."""
 
 
 class Held(NamedTuple):
@@ -130,14 +135,11 @@ def _observed_expected(held: Held, k: int | None) -> Found:
     """O/E with O of Aalen–Johansen, whose influence is that of the pseudo-values."""
     assert k is not None
     cohort, horizons, risk = held.cohort(k, "observed/expected")
-    share, t = cohort.weight / cohort.weight.sum(), float(horizons[0])
-    observed = float(null_risk(cohort.y, cohort.weight, cohort.cause, horizons)[0])
-    expected = float(share @ risk[:, 0])
-    if expected <= 0:
+    t = float(horizons[0])
+    large = in_the_large(cohort, risk[:, 0], _pseudo(cohort, t), t)
+    if large.expected <= 0:
         raise DataError("All predictions are 0: there is no ratio of observed to expected.")
-    pseudo = _pseudo(cohort, t)
-    ratio = observed / expected
-    return ratio, share * ((pseudo - share @ pseudo) - ratio * (risk[:, 0] - expected)) / expected
+    return large.ratio, large.of_ratio
 
 
 def _slope(held: Held, k: int | None) -> Found:
@@ -221,13 +223,22 @@ def _own(function: Callable[..., Any]) -> Metric:
 
     def measure(held: Held, k: int | None) -> Found:
         assert k is not None
-        given = function(
-            held.y, held.probability(k), cause=held.cause, horizon=float(held.horizons[k]), sample_weight=held.weight
+        options = {"cause": held.cause, "horizon": float(held.horizons[k]), "sample_weight": held.weight}
+        try:
+            given = function(held.y, held.probability(k), **options)
+        except ChurnSurvError:
+            raise
+        except Exception as error:
+            raise MetricFailedError(
+                f"The metric {name!r} failed when called with (y, risk, cause=, horizon=, sample_weight=): "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        value, influence = (
+            given if isinstance(given, tuple) and len(given) == 2 else (given, np.full(len(held.y), np.nan))
         )
-        value, influence = given if isinstance(given, tuple) else (given, np.full(len(held.y), np.nan))
-        if np.ndim(value) != 0 or np.shape(influence) != (len(held.y),):
-            raise DataError(
-                f"The metric {name!r} gave {np.shape(value)} and {np.shape(influence)}: return a number, or a number and the "
+        if not isinstance(value, Real) or np.shape(influence) != (len(held.y),):
+            raise MetricFailedError(
+                f"The metric {name!r} gave {value!r:.60} and {np.shape(influence)}: return a number, or a number and the "
                 "influence of each row on it, (n,)."
             )
         return float(value), np.asarray(influence, dtype=np.float64)

@@ -21,7 +21,7 @@ from churnsurv.estimators.inputs import RowArgument
 from churnsurv.evaluation.cross_validation import Sample, own_cause, read_sample
 from churnsurv.evaluation.measures import reported
 from churnsurv.evaluation.pooling import Cell, Measured, cells, measured, standard_error
-from churnsurv.evaluation.trials import Predicted, Rows, cut_arguments, fitted, predicted, seeded
+from churnsurv.evaluation.trials import Predicted, Rows, cut_arguments, fitted, predicted, read_jobs, seeded
 from churnsurv.exceptions import ChurnSurvError, DataError, SmallSampleWarning
 from churnsurv.messages import counted
 from churnsurv.outcome import Outcome
@@ -139,13 +139,20 @@ def optimism(
     judged = cells(sample.metrics, sample.asked.causes, sample.asked.horizons)
     estimator = seeded(model, sample.random_state)
     everything = np.arange(len(all_rows.y))
-    whole = fitted(estimator, cut_arguments(fit_params, everything, len(everything)), all_rows)
+    arguments = cut_arguments(fit_params, everything, len(everything))
+    try:
+        whole = fitted(estimator, arguments, all_rows)
+    except ChurnSurvError:
+        raise
+    except Exception as error:
+        raise DataError(f"{type(model).__name__} could not be fitted: {type(error).__name__}: {error}") from error
     apparent = _measures(judged, all_rows, predicted(whole, all_rows, sample.asked), sample)
 
     def tasks() -> Iterator[Any]:
         for seed in np.random.SeedSequence(sample.random_state).spawn(int(n_resamples)):
             yield delayed(_resample)(estimator, fit_params, sample, judged, seed)
 
+    read_jobs(n_jobs)
     run = Parallel(n_jobs=n_jobs, return_as="generator")(tasks())
     try:
         with tqdm(run, total=int(n_resamples), desc="Resampling", unit="fit", disable=not progress, leave=False) as bar:

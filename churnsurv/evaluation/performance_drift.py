@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +18,8 @@ from churnsurv.evaluation.inputs import rate_of
 from churnsurv.exceptions import DataError, NotIdentifiedError
 from churnsurv.kernels.multiplicity import Adjustment, adjusted_p_values, check_adjustment, common_cut
 from churnsurv.messages import first_of
-from churnsurv.metrics import brier_score, calibration, concordance_index, cumulative_dynamic_auc
+from churnsurv.metrics import brier_score, concordance_index, cumulative_dynamic_auc
+from churnsurv.metrics.calibration import calibration_line
 from churnsurv.outcome import Outcome
 from churnsurv.results import Estimate
 
@@ -124,8 +126,7 @@ def performance(
             assert isinstance(estimate, Estimate)  # one horizon
             found[name] = estimate
     if {"slope", "observed_expected"} & set(names):
-        judged = calibration(y, curves_or_risk, horizon, bins=1, **options)
-        found |= {"slope": judged.slope, "observed_expected": judged.observed_expected}
+        found["slope"], found["observed_expected"] = calibration_line(y, curves_or_risk, horizon, **options)
     return {name: found[name] for name in names}
 
 
@@ -194,6 +195,8 @@ def performance_drift(
     if other:
         raise DataError(f"development[{other[0]!r}] is no Estimate: give what evaluation.performance returned.")
     current = performance(y, curves_or_risk, horizon, cause=cause, cluster=cluster, measures=names, level=level)
+    for name in names:
+        _require_same_question(name, current[name], development[name])
     gaps = [_gap(name, current[name], development[name]) for name in names]
     p = np.array([2 * ndtr(-abs(gap.value) / gap.se) for gap in gaps])
     adjusted = adjusted_p_values(p, adjust)
@@ -253,10 +256,23 @@ def _gap(name: str, current: Estimate, development: Estimate) -> _Gap:
     return _Gap(name, float(sides[0][0] - sides[1][0]), se, log)
 
 
+def _require_same_question(name: str, current: Estimate, development: Estimate) -> None:
+    """Refuse a development of another horizon or cause, as far as the names of the estimates tell."""
+    for what, pattern in (("horizon", r"(?:at|by|up to) ([\d.e+]+)"), ("cause", r" of (.+?)(?: up to .*)?$")):
+        asked, was = (re.search(pattern, one.name) for one in (current, development))
+        if asked and was and asked[1] != was[1]:
+            raise DataError(
+                f"development[{name!r}] is of the {what} {was[1]}, the current cohort is judged for {asked[1]}: "
+                f"nothing can be compared. Measure both for the same {what}."
+            )
+
+
 def _known(measures: Sequence[str]) -> list[str]:
-    names = list(measures)
-    if not names:
-        raise DataError(f"No measure is named: give some of {first_of(MEASURES, 9)}.")
+    names = [measures] if isinstance(measures, str) else list(measures) if isinstance(measures, Iterable) else []
+    if not names or len(set(names)) < len(names):
+        raise DataError(
+            f"measures={measures!r}: No measure is named, or one twice; give some of {first_of(MEASURES, 9)}."
+        )
     for name in names:
         if name not in MEASURES:
             raise DataError(f"There is no measure {name!r}. {did_you_mean(str(name), list(MEASURES))}")

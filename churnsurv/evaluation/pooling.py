@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from churnsurv.evaluation.measures import Held, Metric, reported
+from churnsurv.evaluation.measures import Held, Metric, MetricFailedError, reported
 from churnsurv.evaluation.trials import Failure, Predicted, Rows
 from churnsurv.exceptions import ChurnSurvError, NoEventsError, TooFewEventsError
 
@@ -102,6 +102,8 @@ def measured(
         value, influence = cell.metric.measure(held, cell.k)
     except (NoEventsError, TooFewEventsError) as error:
         return Left(str(error))
+    except MetricFailedError:
+        raise
     except ChurnSurvError as error:
         return Failure(str(error))
     until = np.inf if np.isnan(cell.horizon) else cell.horizon

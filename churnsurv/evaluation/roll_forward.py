@@ -41,8 +41,8 @@ class RollForward:
         (mean probability), observed (Aalen–Johansen), se, lower, upper, events, expected (under each loan's own follow-up),
         ratio, ratio_lower, ratio_upper (exact Poisson), p_value, small (fewer than `min_count` loans or expected events).
     summary : DataFrame
-        The lines of the longest horizon with p_adjusted and alarm, over vintages (without "all") and causes; cells that are
-        small are not tested.
+        The lines of the longest horizon with p_adjusted and alarm, over vintages (without "all") and causes, and name, value
+        (the ratio), false_alarm_rate and method as other alarms have them; cells that are small are not tested.
     date : Timestamp
     left_out : int
         Loans left out because they will be older within the horizon than any loan of the development.
@@ -164,6 +164,7 @@ def roll_forward(
         "Aalen-Johansen, clustered by customer; expected by the model's hazards under each loan's follow-up; exact Poisson "
         f"intervals; alarms at {horizon} periods, {adjust} over {counted(int(summary['p_value'].notna().sum()), 'cell')}"
     )
+    summary = summary.assign(name=summary["vintage"] + ", " + summary["cause"], value=summary["ratio"], method=method)
     date = pd.Timestamp(str(cohort.date))
     return RollForward(table, summary, date, int(np.sum(~known)), level, false_alarm_rate, adjust, min_count, method)
 

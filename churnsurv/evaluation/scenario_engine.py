@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 
 from churnsurv.estimators.cause_specific import CauseSpecificCox
 from churnsurv.estimators.cox import CoxPH
@@ -22,7 +23,7 @@ from churnsurv.estimators.hazard_paths import baselines, cause_models, derivativ
 from churnsurv.estimators.path_rows import path_rows
 from churnsurv.evaluation.scenario_rows import Book, Pieces, pieces_of
 from churnsurv.evaluation.scenario_totals import Totals, quantity_derivatives, totals
-from churnsurv.exceptions import NotIdentifiedError, SupportWarning
+from churnsurv.exceptions import DataError, NotIdentifiedError, SupportWarning
 from churnsurv.kernels.absolute_risk import Baselines
 from churnsurv.kernels.times import slack
 from churnsurv.messages import counted
@@ -42,6 +43,8 @@ class Run(NamedTuple):
 
 def check_model(model: Any) -> list[str]:
     """Give the causes of a model that can follow paths; refused are the others, with the reason."""
+    if isinstance(model, type) or (isinstance(model, BaseEstimator) and not hasattr(model, "causes_")):
+        raise DataError("model is not fitted: pass a model after fit(X, y).")
     if isinstance(model, FineGray):
         raise NotIdentifiedError(
             "A Fine-Gray model keeps customers in the risk set who have left by another cause, for whom a path of covariates "

@@ -14,7 +14,7 @@ from churnsurv.data.config import did_you_mean
 from churnsurv.data.periods import as_dates, last_complete_period, period_numbers, period_starts
 from churnsurv.data.rules import SpellRules
 from churnsurv.exceptions import DataError, NotIdentifiedError
-from churnsurv.messages import counted, first_of, numeric_column
+from churnsurv.messages import counted, first_of, numeric_column, one_number
 
 Floats = NDArray[np.float64]
 
@@ -80,7 +80,12 @@ def shock_paths(
     >>> paths["slump"]["unemployment_rate"].tolist()
     [5.0, 7.0, 7.0]
     """
+    if not isinstance(macro, pd.DataFrame) or not isinstance(rules, SpellRules):
+        raise DataError(
+            "macro: give the DataFrame of macro series, and rules: the SpellRules that the spells were built by."
+        )
     horizon, names = positive_integer(horizon, "horizon"), series_of(rules)
+    _check_shocks(shocks, ramp)
     known = _known_rows(macro, rules, names, date)
     last = last_complete_period(date, rules)
     back = max([rules.lag_of(name) for name in names], default=1)
@@ -102,6 +107,27 @@ def shock_paths(
         share = np.minimum(ahead / steps, 1.0)
         found[name] = base.assign(**{s: base[s] + share * change for s, change in changes.items() if s in names})
     return found
+
+
+def _check_shocks(shocks: Any, ramp: Any) -> None:
+    if shocks is not None and not isinstance(shocks, Mapping):
+        raise DataError(
+            f"shocks={shocks!r}: give scenario → series → change, e.g. {{'slump': {{'unemployment_rate': 2.0}}}}."
+        )
+    for name, changes in (shocks or {}).items():
+        if name == "base":
+            raise DataError("shocks name 'base', which is the path without a shock: rename it.")
+        if not isinstance(changes, Mapping):
+            raise DataError(f"shocks[{name!r}] = {changes!r}: give series → change.")
+        for series, change in changes.items():
+            one_number(change, f"The change of {series!r} in {name!r}")
+    unknown = (
+        [name for name in ramp if name not in (STANDARD_SHOCKS if shocks is None else shocks)]
+        if isinstance(ramp, Mapping)
+        else []
+    )
+    if unknown:
+        raise DataError(f"ramp names {unknown[0]!r}, which is no scenario of the shocks.")
 
 
 def positive_integer(value: Any, argument: str) -> int:
@@ -133,6 +159,9 @@ def _known_rows(macro: pd.DataFrame, rules: SpellRules, names: Sequence[str], da
     absent = [name for name in wanted if name not in macro.columns]
     if absent:
         raise DataError(f"The macro table lacks {absent[0]!r}. {did_you_mean(absent[0], list(macro.columns))}")
+    for name in names:
+        if not pd.api.types.is_numeric_dtype(macro[name]):
+            raise DataError(f"Column {name!r} of the macro table is {macro[name].dtype}: give numbers.")
     number = period_numbers(as_dates(macro[keys.period], keys.period), rules)
     known = macro[wanted].assign(**{keys.period: number})[number <= last_complete_period(date, rules)]
     if known.empty:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from churnsurv.evaluation.scenario_rows import Book
 from churnsurv.exceptions import DataError
-from churnsurv.messages import first_of, numeric_column
+from churnsurv.messages import first_of, numeric_column, one_number
 
 Ranges = dict[str, tuple[float, float]]
 COLUMNS = ["scenario", "variable", "lowest", "highest", "share_outside"]
@@ -26,13 +26,19 @@ def development_ranges(
     if isinstance(development, pd.DataFrame):
         numeric = [c for c in features if c in development.columns and pd.api.types.is_numeric_dtype(development[c])]
         return {name: (float(development[name].min()), float(development[name].max())) for name in numeric}
+    if not isinstance(development, Mapping):
+        raise DataError(
+            f"development is a {type(development).__name__}: give a DataFrame, or covariate → (lowest, highest)."
+        )
     found = {}
     for name, bounds in development.items():
         if name not in features:
             raise DataError(
                 f"development names {name!r}, which is no covariate of the model ({first_of(features, 30)})."
             )
-        low, high = (float(bound) for bound in bounds)
+        if np.shape(bounds) != (2,):
+            raise DataError(f"development[{name!r}] = {bounds!r}: give (lowest, highest).")
+        low, high = (one_number(bound, f"A bound of {name}") for bound in bounds)
         if not low <= high:
             raise DataError(f"development[{name!r}] = ({low:g}, {high:g}): give (lowest, highest).")
         found[name] = (low, high)

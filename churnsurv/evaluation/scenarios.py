@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from churnsurv.data.config import did_you_mean
 from churnsurv.data.landmark import Cohort
 from churnsurv.evaluation.scenario_engine import beyond_support, check_model, known_until, refuse_beyond, run
 from churnsurv.evaluation.scenario_paths import positive_integer, read_path
@@ -117,9 +118,15 @@ def scenario(
     book, notes = read_book(cohort, features, horizon, **columns)
     book = _within_support(model, book, beyond, notes)
     ranges = development_ranges(development, features)
-    read = {str(name): read_path(frame, str(name), cohort.rules, features, override) for name, frame in paths.items()}
-    if replicates is not None and len(replicates) < 2:
+    override = [override] if isinstance(override, str) else list(override)
+    unknown = [name for name in override if name not in features]
+    if unknown:
+        raise DataError(
+            f"override names {unknown[0]!r}, which is no covariate of the model. {did_you_mean(unknown[0], features)}"
+        )
+    if replicates is not None and (not isinstance(replicates, Sequence) or len(replicates) < 2):
         raise DataError("replicates: give at least two refits, better a hundred or more.")
+    read = {str(name): read_path(frame, str(name), cohort.rules, features, override) for name, frame in paths.items()}
     runs, outside, followed = {}, [], []
     for name, path in read.items():
         values = followed_values(book, path, features, name)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from churnsurv.data.periods import as_dates
 from churnsurv.data.splits import CustomerKFold
 from churnsurv.evaluation.trials import positions
 from churnsurv.exceptions import DataError, LeakageWarning
@@ -30,13 +31,13 @@ def read_splits(
     """
     if isinstance(cv, Integral) and not isinstance(cv, bool):
         cv = CustomerKFold(int(cv), random_state=random_state)
-    if hasattr(cv, "split"):
+    if hasattr(cv, "split") and not isinstance(cv, str | type):
         target = y if isinstance(cv, CustomerKFold) else y.event
         with warnings.catch_warnings():
             # a splitter that needs no groups says so; what follows from it is said below
             warnings.filterwarnings("ignore", "The groups parameter is ignored", UserWarning)
             parts = list(positions(cv.split(X, target, unit)))
-    elif hasattr(cv, "__iter__"):
+    elif hasattr(cv, "__iter__") and not isinstance(cv, str | type):
         parts = list(positions(cv))
     else:
         raise DataError(f"cv={cv!r}: give a number of folds, a splitter of scikit-learn, or pairs of positions.")
@@ -76,8 +77,10 @@ def warn_of_later(parts: Parts, dates: ArrayLike | None, n: int, stacklevel: int
     """Warn of folds whose development rows are of later dates than the first test row."""
     if dates is None:
         return
-    when = pd.to_datetime(pd.Series(np.asarray(dates)))
-    if len(when) != n or when.isna().any():
+    if np.shape(dates) != (n,):
+        raise DataError(f"dates has shape {np.shape(dates)}: give a date for each of the {n:,} rows.")
+    when = as_dates(dates.reset_index(drop=True) if isinstance(dates, pd.Series) else pd.Series(dates), "dates")
+    if when.isna().any():
         raise DataError(
             f"dates has {len(when):,} values, {int(when.isna().sum()):,} missing; give one for each of {n:,} rows."
         )

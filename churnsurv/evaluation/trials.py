@@ -77,6 +77,7 @@ def run_trials(
     The trials are made as they are sent out, so that few of them are in memory at a time. Nothing goes on after an
     interrupt: the generator of the results is closed, which stops joblib's workers.
     """
+    read_jobs(n_jobs)
     run = Parallel(n_jobs=n_jobs, return_as="generator")(
         delayed(_tried)(trial, asked, trial.model in report) for trial in trials
     )
@@ -87,6 +88,12 @@ def run_trials(
         run.close()
 
 
+def read_jobs(n_jobs: Any) -> None:
+    """Refuse numbers of processes that joblib does not take."""
+    if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, int | np.integer) or n_jobs == 0):
+        raise DataError(f"n_jobs={n_jobs!r}: give a number of processes, -1 for all, or None.")
+
+
 def _tried(trial: Trial, asked: Asked, may_fail: bool) -> Predicted | Failure:
     try:
         return fit_and_predict(trial, asked)
@@ -95,8 +102,7 @@ def _tried(trial: Trial, asked: Asked, may_fail: bool) -> Predicted | Failure:
             return Failure(f"{trial.fold}: {type(error).__name__}: {error}")
         if isinstance(error, ChurnSurvError):
             raise type(error)(f"{trial.fold}, {trial.model} (rows counted within it): {error}") from error
-        error.add_note(f"while fitting {trial.model} in {trial.fold}")
-        raise
+        raise DataError(f"{trial.fold}, {trial.model} failed: {type(error).__name__}: {error}") from error
 
 
 def fit_and_predict(trial: Trial, asked: Asked) -> Predicted:
@@ -191,6 +197,9 @@ def _risks_of(model: Any, rows: Rows, chunk: NDArray[np.int64], asked: Asked) ->
 
 def seeded(estimator: Any, random_state: int | None) -> Any:
     """Give a copy whose seeds that were left open are fixed, so that the answer does not depend on when it is fitted."""
+    if isinstance(estimator, type) or not hasattr(estimator, "get_params") or not hasattr(estimator, "set_params"):
+        name = f"The class {estimator.__name__}" if isinstance(estimator, type) else repr(estimator)
+        raise DataError(f"{name} is no estimator: give one such as CoxPH(), or adapt() one of another library.")
     copy = clone(estimator)
     if random_state is None:
         return copy
@@ -201,6 +210,8 @@ def seeded(estimator: Any, random_state: int | None) -> Any:
 
 def cut_arguments(arguments: Mapping[str, Any] | None, rows: NDArray[np.int64], n: int) -> dict[str, Any]:
     """Give the arguments of a fit for some of n rows: names of columns as they are, values by row."""
+    if not isinstance(arguments, Mapping | None):
+        raise DataError(f"fit_params={arguments!r}: give arguments of fit by name, such as {{'strata': 'region'}}.")
     cut: dict[str, Any] = {}
     for name, value in (arguments or {}).items():
         if name in ("X", "y", "sample_weight"):
@@ -214,5 +225,11 @@ def cut_arguments(arguments: Mapping[str, Any] | None, rows: NDArray[np.int64], 
 
 def positions(parts: Iterable[tuple[Any, Any]]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Give splits as positions, of masks too."""
-    for train, test in parts:
-        yield tuple(np.flatnonzero(p) if np.asarray(p).dtype == bool else np.asarray(p) for p in (train, test))  # type: ignore[misc]
+    for number, part in enumerate(parts, start=1):
+        sides = [np.asarray(side) for side in part] if isinstance(part, tuple | list) and len(part) == 2 else []
+        if not sides or any(side.ndim != 1 or (len(side) and side.dtype.kind not in "biu") for side in sides):
+            raise DataError(
+                f"Fold {number} is no pair of positions (or masks) of development and test rows: {part!r:.80}."
+            )
+        train, test = (np.flatnonzero(side) if side.dtype == bool else side.astype(np.int64) for side in sides)
+        yield train, test

@@ -18,7 +18,7 @@ from churnsurv.kernels.nonparametric import interval
 from churnsurv.kernels.pseudo import pseudo_values
 from churnsurv.messages import confidence_level, counted, one_number
 from churnsurv.metrics.ipcw import Cohort, predicted_risk, scored_cohort
-from churnsurv.metrics.recalibration import SmoothCurve, fit_link, inverse_link, link, smooth_curve
+from churnsurv.metrics.recalibration import SmoothCurve, fit_link, in_the_large, inverse_link, link, smooth_curve
 from churnsurv.nonparametric import AalenJohansen
 from churnsurv.outcome import Outcome
 from churnsurv.results import Estimate
@@ -136,9 +136,41 @@ def calibration(
     >>> judged.observed_expected.lower < 1 < judged.observed_expected.upper
     True
     """
-    level, y = confidence_level(level), as_outcome(y)
     if isinstance(bins, bool) or not isinstance(bins, int | np.integer) or bins < 1:
         raise DataError(f"bins={bins!r}: give a whole number of at least 1.")
+    facts = _read(y, curves_or_risk, horizon, cause, sample_weight, cluster, level)
+    curve = smooth_curve(facts.outcome, facts.predicted, facts.cohort.weight, facts.unit)
+    slope, intercept = _slope_and_intercept(facts)
+    return Calibration(
+        facts.t, facts.cohort.cause, _observed_expected(facts), slope, intercept, *_distances(facts, curve),
+        _bins(facts, int(bins)), _drawn_curve(facts, curve),
+    )  # fmt: skip
+
+
+def calibration_line(
+    y: Outcome | NDArray[Any],
+    curves_or_risk: Curves | ArrayLike,
+    horizon: float,
+    *,
+    cause: str | None = None,
+    cluster: ArrayLike | None = None,
+    level: float = 0.95,
+) -> tuple[Estimate, Estimate]:
+    """Give slope and observed/expected of :func:`calibration` alone, without drawing curves: for alarms that ring often."""
+    facts = _read(y, curves_or_risk, horizon, cause, None, cluster, level)
+    return _slope_and_intercept(facts)[0], _observed_expected(facts)
+
+
+def _read(
+    y: Outcome | NDArray[Any],
+    curves_or_risk: Curves | ArrayLike,
+    horizon: float,
+    cause: str | None,
+    sample_weight: ArrayLike | None,
+    cluster: ArrayLike | None,
+    level: float,
+) -> _Facts:
+    level, y = confidence_level(level), as_outcome(y)
     t = float(meant_times(np.array([one_number(horizon, "horizon")]), y)[0])
     cohort = scored_cohort(y, np.array([t]), cause, None, sample_weight, cluster, "calibration")
     predicted = predicted_risk(curves_or_risk, y, cohort, np.array([t]))[:, 0]
@@ -151,13 +183,7 @@ def calibration(
             f"{counted(n_events, 'event')} of {cohort.cause!r} by {t:g}: a calibration curve needs at least "
             f"{_LEAST_EVENTS}. Ask for a later horizon, or compare the counts (observed and expected) alone."
         )
-    facts = _Facts(cohort, t, predicted, outcome, unit, level, n_events)
-    curve = smooth_curve(outcome, predicted, cohort.weight, unit)
-    slope, intercept = _slope_and_intercept(facts)
-    return Calibration(
-        t, cohort.cause, _observed_expected(facts), slope, intercept, *_distances(facts, curve), _bins(facts, int(bins)),
-        _drawn_curve(facts, curve),
-    )  # fmt: skip
+    return _Facts(cohort, t, predicted, outcome, unit, level, n_events)
 
 
 @dataclass(frozen=True)
@@ -211,15 +237,16 @@ def _bins(facts: _Facts, bins: int) -> pd.DataFrame:
 
 
 def _observed_expected(facts: _Facts) -> Estimate:
-    observed, se = _incidence(facts, slice(None))
-    expected = float(np.average(facts.predicted, weights=facts.cohort.weight))
-    if expected <= 0:
+    large = in_the_large(facts.cohort, facts.predicted, facts.outcome, facts.t)
+    if large.expected <= 0:
         raise DataError("All predictions are 0: there is no ratio of observed to expected.")
-    ratio, factor = observed / expected, float(np.exp(facts.z * se / observed)) if observed > 0 else np.nan
-    method = "Aalen-Johansen estimate over the mean prediction, predictions taken as given; interval on the log scale"
-    return facts.estimate(
-        f"Observed / expected by {facts.t:g}", ratio, se / expected, ratio / factor, ratio * factor, method
-    )  # fmt: skip
+    sums = np.bincount(facts.unit, large.of_ratio)
+    se, ratio = float(np.sqrt(len(sums) / (len(sums) - 1) * (sums @ sums))), large.ratio
+    factor = float(np.exp(facts.z * se / ratio)) if ratio > 0 else np.nan
+    method = (
+        "Aalen-Johansen estimate over the mean prediction; influence function, model taken as given; log-scale interval"
+    )
+    return facts.estimate(f"Observed / expected by {facts.t:g}", ratio, se, ratio / factor, ratio * factor, method)
 
 
 def _slope_and_intercept(facts: _Facts) -> tuple[Estimate, Estimate]:

@@ -26,6 +26,7 @@ from churnsurv.metrics.inputs import (
     one_row_each,
     probability_uncensored,
     refuse_no_chance,
+    require_censoring_model,
     the_cause,
 )
 from churnsurv.nonparametric import CensoringModel
@@ -200,13 +201,14 @@ def read_pairs(
     y = as_outcome(y)
     refuse_recurrent(y, "A concordance")
     cause, n_given = the_cause(y, cause), len(y)
+    if weighting not in get_args(Weighting):
+        raise DataError(f"weighting={weighting!r} is not known; choose one of {list(get_args(Weighting))}.")
+    require_censoring_model(censoring)
     own = censoring if "G" in weighting and censoring is not None and censoring.conditional else None
     if own is not None:
         own.require_rows_of(y)
         if weighting != "n/G2":
             raise DataError(f"weighting={weighting!r} takes a censoring that is the same for all; 'n/G2' takes any.")
-    if weighting not in get_args(Weighting):
-        raise DataError(f"weighting={weighting!r} is not known; choose one of {list(get_args(Weighting))}.")
     stratum, labels = (None, [cause]) if strata is None else row_labels(strata, n_given, "strata")
     judged = judged_rows(y, sample_weight, cluster)
     y, weight = judged.y, judged.weight

@@ -115,6 +115,14 @@ def cluster_sums(influence: Floats, judged: Judged) -> tuple[Floats, str]:
     return influence if codes is None else np.bincount(codes, influence).astype(np.float64), words
 
 
+def require_censoring_model(censoring: Any) -> None:
+    """Refuse what is no CensoringModel."""
+    if censoring is not None and not isinstance(censoring, CensoringModel):
+        raise DataError(
+            f"censoring={censoring!r} is no CensoringModel: pass a fitted one, or leave it out for Kaplan–Meier of y."
+        )
+
+
 def probability_uncensored(model: CensoringModel, times: Floats, *, before: bool) -> Floats:
     """Give G(t−) or G(t); refused where it is 0 or unknown, as nothing can be divided by it."""
     with warnings.catch_warnings():  # the error below says it for these customers

@@ -28,6 +28,7 @@ from churnsurv.metrics.inputs import (
     judged_rows,
     own_probability_uncensored,
     probability_uncensored,
+    require_censoring_model,
     require_cohort,
     the_cause,
 )
@@ -81,6 +82,7 @@ def scored_cohort(
 ) -> Cohort:
     """Read the rows of a metric, such as "the Brier score", with their weights 1/G by all horizons."""
     refuse_recurrent(y, metric[0].upper() + metric[1:])
+    require_censoring_model(censoring)
     judged = judged_rows(y, sample_weight, cluster)
     require_cohort(judged, metric)
     given, y, cause = y, judged.y, the_cause(y, cause)

@@ -17,11 +17,44 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from churnsurv.kernels.splines import natural_basis, spline_knots
+from churnsurv.metrics.inputs import null_risk
+from churnsurv.metrics.ipcw import Cohort
 
 Floats = NDArray[np.float64]
 
 #: predictions are read as no closer to 0 and 1 than this: the link is infinite there
 _EDGE = 1e-6
+
+
+class InTheLarge(NamedTuple):
+    """Aalen–Johansen estimate of having left, mean prediction, and each row's influence on both (n,)."""
+
+    observed: float
+    expected: float
+    of_observed: Floats
+    of_expected: Floats
+
+    @property
+    def ratio(self) -> float:
+        """Observed over expected."""
+        return self.observed / self.expected
+
+    @property
+    def of_ratio(self) -> Floats:
+        """Influence on the ratio: who is predicted much leaves more often, so that the two vary together."""
+        return np.asarray((self.of_observed - self.ratio * self.of_expected) / self.expected)
+
+
+def in_the_large(cohort: Cohort, predicted: Floats, pseudo: Floats, t: float) -> InTheLarge:
+    """Compare how many left by t with how many were predicted to; `pseudo` (n,): pseudo-values of having left.
+
+    The standard error of the Aalen–Johansen estimate alone would be too large: it is that of customers whose predictions are
+    not known, var D, while a customer whose prediction p is right varies by p(1 − p) about it.
+    """
+    share = cohort.weight / cohort.weight.sum()
+    observed = float(null_risk(cohort.y, cohort.weight, cohort.cause, np.array([t]))[0])
+    expected = float(share @ predicted)
+    return InTheLarge(observed, expected, share * (pseudo - share @ pseudo), share * (predicted - expected))
 
 
 class LinkFit(NamedTuple):

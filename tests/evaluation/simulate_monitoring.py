@@ -151,9 +151,9 @@ SCENARIOS = {
     "performance": Scenario(
         performances,
         ("performance drift, any of five (Holm)", "concordance drift", "observed/expected drift"),
-        {500: 200, 5_000: 60, 50_000: 20},
+        {500: 1000, 5_000: 300, 50_000: 100},
     ),
-    "chart": Scenario(charts, ("control chart, any of two causes, four quarters",), {500: 300, 5_000: 100, 50_000: 40}),
+    "chart": Scenario(charts, ("control chart, any of two causes, four quarters",), {500: 500, 5_000: 150, 50_000: 60}),
     "score moved": Scenario(
         partial(two_samples, shift=0.1),
         ("stability index: score + 0.1 sd",),
@@ -164,12 +164,12 @@ SCENARIOS = {
     "more leave": Scenario(
         partial(performances, more=1.3),
         ("performance drift, hazard x 1.3, any of five", "concordance, hazard x 1.3", "observed/expected, hazard x 1.3"),
-        {500: 40, 5_000: 20},
+        {500: 500, 5_000: 200},
         unknown,
         "detection",
     ),
     "chart moved": Scenario(
-        partial(charts, more=1.3), ("control chart, attrition x 1.3",), {500: 50, 5_000: 25}, unknown, "detection"
+        partial(charts, more=1.3), ("control chart, attrition x 1.3",), {500: 100, 5_000: 50}, unknown, "detection"
     ),
 }  # fmt: skip
 

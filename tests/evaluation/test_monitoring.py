@@ -254,6 +254,8 @@ def test_vintages_add_up_and_small_cells_are_marked_and_not_tested(rolled):
     whole = table[table["vintage"] == "all"].set_index("cause")[["events", "expected", "n"]]
     pd.testing.assert_frame_equal(parts.loc[whole.index], whole, check_dtype=False)
     assert found.summary.loc[found.summary["small"], "p_adjusted"].isna().all()
+    assert found.summary["value"].equals(found.summary["ratio"].rename("value"))
+    assert {"name", "false_alarm_rate", "alarm", "method"} <= set(found.summary.columns)
     assert (found.summary["small"] == (found.summary["expected"] < 5) | (found.summary["n"] < 5)).all()
     assert found.left_out == 30
     assert set(found.alarms["vintage"]) <= {"2021", "2022", "2023", "2024", "2025"}

@@ -188,3 +188,16 @@ def test_intervals_of_a_right_model_cover():
         )
     # 3 Monte-Carlo errors of 1,000 repetitions
     np.testing.assert_allclose(np.mean(covered, axis=0), 0.95, atol=3 * np.sqrt(0.95 * 0.05 / 1_000))
+
+
+def test_observed_over_expected_varies_as_the_difference_of_outcome_and_prediction():
+    # uncensored: (sum of outcomes) / (sum of predictions), whose delta-method variance is of D − ratio p
+    rng = np.random.default_rng(11)
+    risk = rng.beta(0.5, 0.5, 2_000)
+    left = rng.random(2_000) < risk
+    found = calibration(cs.Outcome(np.where(left, 1.0, 2.0), left.astype(int)), risk, 1.0, bins=1).observed_expected
+    residual = left - found.value * risk
+    assert found.value == pytest.approx(left.mean() / risk.mean(), rel=1e-12)
+    assert found.se == pytest.approx(residual.std(ddof=1) / np.sqrt(2_000) / risk.mean(), rel=1e-9)
+    # the error of the share alone is nearly twice as large where predictions are sharp
+    assert found.se < 0.75 * np.sqrt(left.mean() * (1 - left.mean()) / 2_000) / risk.mean()
