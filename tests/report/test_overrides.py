@@ -60,9 +60,13 @@ def test_decisions_are_listed_the_latest_first_with_their_state(analysis):
         entry(expires=date(2026, 9, 30), scope="segment = young"),
     )
     rows = table(blocks, "override-list").rows
-    assert [row[-1] for row in rows] == ["not yet in force", "in force", "expired"]
+    assert [row[4] for row in rows] == [
+        "2026-12-01 to no date: not yet in force",
+        "2026-07-01 to 2026-09-30: in force",
+        "2026-01-01 to 2026-06-30: expired",
+    ]
     young = int((today(analysis).frame["segment"] == "young").sum())
-    assert [row[5] for row in rows] == [len(today(analysis)), young, len(today(analysis))]
+    assert [row[3] for row in rows] == [len(today(analysis)), young, len(today(analysis))]
     assert table(blocks, "overrides-by-kind").rows == (("Override", 0, 0, 1), ("Overlay", 1, 1, 0))
 
 
@@ -96,7 +100,7 @@ class TestATable:
         ids = today(analysis).frame["loan_id"].to_list()
         rows = [*loan_rows(ids[:20]), *loan_rows(ids[10:30], reason="other"), *loan_rows(ids[:5], kind="overlay")]
         blocks = section(analysis, rows=rows)
-        assert [row[5] for row in table(blocks, "override-list").rows] == [20, 20, 5]
+        assert [row[3] for row in table(blocks, "override-list").rows] == [20, 20, 5]
         text = " ".join(b.text for b in blocks if isinstance(b, Text))
         # loans in several decisions count once
         assert f"30 loans of {len(ids)} loans under observation ({100 * 30 / len(ids):.1f}%)" in text
@@ -110,7 +114,7 @@ class TestATable:
     def test_small_counts_are_not_shown_in_any_place(self, analysis):
         ids = today(analysis).frame["loan_id"].to_list()
         blocks = section(analysis, rows=loan_rows(ids[:3]), most=0)
-        assert table(blocks, "override-list").rows[0][5] == "<5"
+        assert table(blocks, "override-list").rows[0][3] == "<5"
         (finding,) = findings(blocks)
         assert finding.figure is None
         assert "fewer than 5 loans" in finding.text
@@ -119,7 +123,7 @@ class TestATable:
         sized = section(analysis, rows=loan_rows(ids[:3], size=0.02))
         assert not [b for b in sized if isinstance(b, Table) and b.key == "override-effect"]
         nearly = section(analysis, rows=loan_rows(ids[:-2]))
-        assert table(nearly, "override-list").rows[0][5] == "not shown"
+        assert table(nearly, "override-list").rows[0][3] == "not shown"
         assert findings(nearly)[0].figure is None
 
     def test_loans_that_the_portfolio_does_not_have_are_a_finding(self, analysis):
@@ -140,7 +144,7 @@ class TestATable:
             size=[0.02, 0.04], date=pd.Timestamp("2026-07-01"), expires=pd.NaT
         )
         row = table(section(analysis, rows=rows), "override-list").rows[0]
-        assert (row[0], row[4], row[7]) == ("2026-07-01", pytest.approx(0.03), "no date")
+        assert (row[2], row[4]) == (pytest.approx(0.03), "2026-07-01 to no date: in force")
 
     @pytest.mark.parametrize(
         ("rows", "message"),
@@ -162,7 +166,7 @@ class TestATable:
         (small_folder / "with_overrides.toml").write_text(text, encoding="utf-8")
         made = analyse(read_config(small_folder / "with_overrides.toml"))
         rows = table(overrides(made).section.blocks, "override-list").rows
-        assert ("2026-07-01", "overlay", "all", "why") in [row[:4] for row in rows]
+        assert ("Overlay: all", "why") in [row[:2] for row in rows]
         assert len(rows) == 1 + len(made.config.overrides.entries)
 
 

@@ -52,27 +52,21 @@ def _reading(found: list[Adjustment]) -> str:
 def _list(found: list[Adjustment], analysis: Analysis, n_open: int) -> Table:
     smallest = analysis.config.smallest_cell
     columns = (
-        Column("date", "Since"),
-        Column("kind", "Kind"),
-        Column("scope", "Scope"),
+        Column("decision", "Decision"),
         Column("reason", "Reason"),
         Column("size", "Size", "percent:1"),
         Column("loans", "Loans now", "integer"),
+        Column("holds", "Holds"),
         Column("approved", "Approved by"),
-        Column("expires", "Expires"),
-        Column("state", "State"),
     )
     rows: tuple[tuple[Cell, ...], ...] = tuple(
         (
-            f"{a.entry.date:%Y-%m-%d}",
-            a.entry.kind,
-            "listed loans" if a.listed is not None and a.entry.scope == "all" else a.entry.scope,
+            f"{a.entry.kind.capitalize()}: {_scope(a)}",
             a.entry.reason,
             a.entry.size,
             _loans(a, n_open, smallest),
+            f"{a.entry.date:%Y-%m-%d} to {a.entry.expires or 'no date'}: {a.state}",
             a.entry.approved_by or "not approved",
-            f"{a.entry.expires:%Y-%m-%d}" if a.entry.expires else "no date",
-            a.state,
         )
         for a in found
     )
@@ -81,6 +75,10 @@ def _list(found: list[Adjustment], analysis: Analysis, n_open: int) -> Table:
         "percentage points; the mean where it differs by loan. Loans now: under observation at the date of the report."
     )
     return Table("override-list", "Decisions", columns, rows, notes=(note, *notes_if_hidden(rows, smallest)))
+
+
+def _scope(a: Adjustment) -> str:
+    return "listed loans" if a.listed is not None and a.entry.scope == "all" else a.entry.scope
 
 
 def _loans(a: Adjustment, n_open: int, smallest: int) -> Cell:
