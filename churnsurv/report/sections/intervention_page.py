@@ -246,14 +246,14 @@ def _balance(analysis: Analysis, study: Study, key: str) -> list[Block]:
     if not study.follows_arms:
         return []
     columns = [c for c in analysis.covariates if c in cohort.X.columns]
-    apart = cohort.baseline_table(columns)["standardised_difference"].abs().dropna()
-    if apart.empty:
+    differences = cohort.baseline_table(columns)["standardised_difference"].abs().dropna()
+    if differences.empty:
         return []
-    n, label = int((apart > APART).sum()), _label(analysis, str(apart.idxmax()))
+    n, label = int((differences > APART).sum()), _label(analysis, str(differences.idxmax()))
     return [
         Text(
-            f"At time zero {n} of {len(apart)} covariates of the models differ between the arms by more than {APART:g} "
-            f"standard deviations; the largest difference is {apart.max():.2f} ({label})."
+            f"At time zero {n} of {len(differences)} covariates of the models differ between the arms by more than {APART:g} "
+            f"standard deviations; the largest difference is {differences.max():.2f} ({label})."
         )
     ]
 
