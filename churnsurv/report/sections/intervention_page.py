@@ -15,7 +15,7 @@ from churnsurv.report.analysis import Analysis
 from churnsurv.report.content import Block, Cell, Column, Figure, Table, Text
 from churnsurv.report.disclosure import merged_small_groups, notes_if_hidden, suppressed_column, told
 from churnsurv.report.figures import drawn
-from churnsurv.report.sections.attrition import risk_at
+from churnsurv.report.incidence import risk_at
 from churnsurv.report.sections.intervention_findings import findings
 from churnsurv.report.sections.intervention_sensitivity import sensitivity
 from churnsurv.report.sections.intervention_words import arm_name, hidden_causes, question_and_design, result, saved
