@@ -94,7 +94,7 @@ def _few_events(analysis: Analysis) -> list[Finding]:
                     "intervals are unreliable. Leave out covariates chosen without looking at the outcome, merge "
                     "rare levels, "
                     'or use Firth\'s penalty (CoxPH(penalty="firth")).',
-                    "red" if per < least / 2 else "amber",
+                    "amber",
                     f"at least {least:g} events per coefficient",
                     "model-sizes",
                     None if hidden else per,
