@@ -218,11 +218,11 @@ def _findings(analysis: Analysis, trial: Trial, accuracy: Table) -> list[Finding
                 )
                 found.append(Finding(text, "red", f"at most {most:g}", "discrimination", best, "number:3"))
     for cause, row in zip(accuracy.groups, accuracy.rows, strict=True):
-        model, value, null, difference = row[0], row[1], row[3], row[4]
-        if model == CHAMPION and isinstance(difference, tuple) and difference[0] is not None and difference[0] > 0:
+        score, null, difference = row[1], row[3], row[4]
+        if row[0] == CHAMPION and isinstance(difference, tuple) and difference[0] is not None and difference[0] > 0:
             text = (
                 f"The Cox model's probabilities of {cause.lower()} are less accurate on the later period (Brier score "
-                f"{value:.4f}) than the same risk for every loan ({null:.4f}); the difference lies between "
+                f"{score:.4f}) than the same risk for every loan ({null:.4f}); the difference lies between "
                 f"{difference[0]:.4f} and {difference[1]:.4f}."
             )
             threshold = "interval of the difference not above 0"
