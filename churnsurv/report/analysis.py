@@ -251,10 +251,15 @@ def named(place: str) -> Iterator[None]:
         try:
             yield
         except ChurnSurvError as error:
-            raise type(error)(f"{place}: {error}") from error
+            raise type(error)(_placed(place, error)) from error
     for warning in caught:
-        words = f"{place}: {warning.message}" if _is_ours(warning.category) else str(warning.message)
+        words = _placed(place, warning.message) if _is_ours(warning.category) else str(warning.message)
         warnings.warn(words, warning.category, stacklevel=3)
+
+
+def _placed(place: str, message: Any) -> str:
+    """Put the place before a message that does not name its own."""
+    return str(message) if str(message).startswith("[") else f"{place}: {message}"
 
 
 def noticed(make: Callable[[Analysis], Part], analysis: Analysis) -> Part:

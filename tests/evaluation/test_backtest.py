@@ -110,6 +110,17 @@ def test_cohorts_know_the_age_unless_features_are_named(spells):
     assert more.table["value"].iloc[0] != default.table["value"].iloc[0]
 
 
+def test_models_asked_for_are_given_back_as_fitted(spells, champion):
+    found = cs.evaluation.backtest(
+        {"cox": champion}, spells, "2025-09-30", horizon=6, features=FEATURES, cause="attrition", metrics=["auc"], keep=["cox"]
+    )  # fmt: skip
+    ((name, date), model), *others = found.models_.items()
+    development, _ = cs.data.out_of_time(spells, "2025-09-30", horizon=6)
+    by_hand = champion.fit(development.X[FEATURES], development.y)
+    assert (name, date, others) == ("cox", pd.Timestamp("2025-09-30"), [])
+    pd.testing.assert_series_equal(model.models_["attrition"].coef_, by_hand.models_["attrition"].coef_)
+
+
 def test_processes_change_nothing(found, spells, champion):
     options = {"horizon": 6, "features": FEATURES, "cause": "attrition", "metrics": ["auc"]}
     one = cs.evaluation.backtest({"cox": champion}, spells, "2025-09-30", **options)

@@ -99,6 +99,15 @@ def test_differences_have_the_variance_of_two_samples_and_p_values_are_adjusted_
     assert result.differences["p_adjusted"].min() == pytest.approx(min(1, smallest * len(result.differences)))
 
 
+def test_a_rate_of_one_is_no_sure_difference():
+    from churnsurv.evaluation.group_measures import Measured, difference
+
+    everybody, some = Measured(1.0, 0.0, 0.6, 1.0), Measured(0.6, 0.05, 0.5, 0.7)
+    value, se, lower, upper, p = difference(everybody, some, 0.95)
+    assert value == pytest.approx(0.4)
+    assert np.isnan([se, lower, upper, p]).all()
+
+
 def test_a_group_that_leaves_more_than_predicted_is_flagged():
     y, risk, region = data(seed=1, n=4000, shift=1.0)
     result = cs.evaluation.fairness(y, risk, region, 12, **OPTIONS)

@@ -11,7 +11,7 @@ import pytest
 import churnsurv as cs
 from churnsurv.exceptions import ConfigError
 from churnsurv.report import Figure, Finding, Report, Table, read_config
-from churnsurv.report.analysis import Analysis, analyse
+from churnsurv.report.analysis import Analysis, analyse, noticed
 from churnsurv.report.contents import CHAPTERS, chapters_of, made
 from churnsurv.report.peers import peer
 from churnsurv.report.sections.calibration import calibration
@@ -36,6 +36,12 @@ def config(small_config):
 @pytest.fixture(scope="module")
 def analysis(config):
     return analyse(config)
+
+
+@pytest.fixture(scope="module")
+def parts(analysis):
+    """The sections that several tests read, made once."""
+    return {make.__name__: noticed(make, analysis) for make in (calibration, stability, challengers)}
 
 
 def other(analysis, spells=None, **settings):
@@ -141,14 +147,14 @@ class TestCalibration:
         own = [row for row, group in zip(rows.rows, rows.groups, strict=True) if group == "Attrition by segment"]
         assert sum(row[2] for row in own) == analysis.trial.events["attrition"]
 
-    def test_a_deviation_within_the_tolerance_is_no_finding(self, analysis):
-        strict = calibration(analysis)
+    def test_a_deviation_within_the_tolerance_is_no_finding(self, analysis, parts):
+        strict = parts["calibration"]
         assert any("loans left by attrition" in f.text for f in findings(strict))
         lenient = analysis.config.calibration.model_copy(update={"tolerance": 5.0})
         assert not findings(calibration(with_trial_of(analysis, calibration=lenient)))
 
-    def test_the_advice_has_the_factor_of_the_recalibrated_model(self, analysis):
-        part = calibration(analysis)
+    def test_the_advice_has_the_factor_of_the_recalibrated_model(self, parts):
+        part = parts["calibration"]
         factor = table(part, "recalibration").rows[0][3]
         told = next(f.text for f in findings(part) if "attrition" in f.text)
         assert f"multiplied by {factor:.2f}" in told
@@ -165,19 +171,19 @@ class TestStability:
         path.write_text(small_configuration(), encoding="utf-8")
         config = read_config(path)
         off = ChallengerSettings(forest=False, replicate=False)
-        part = stability(analyse(config.model_copy(update={"challengers": off, "interventions": ()})))
+        part = noticed(stability, analyse(config.model_copy(update={"challengers": off, "interventions": ()})))
         told = " ".join(f.text for f in findings(part) if f.evidence == "stability-table")
         assert "credit score" in told
         assert "debt to income" in told
 
-    def test_series_of_the_market_are_left_out_and_told(self, analysis):
-        part = stability(analysis)
+    def test_series_of_the_market_are_left_out_and_told(self, parts):
+        part = parts["stability"]
         names = [row[0] for row in table(part, "stability-table").rows]
         assert "Unemployment" not in names
         assert "unemployment" in texts(part)
 
-    def test_a_performance_is_compared_with_one_that_shares_no_exits(self, analysis):
-        heads = [c.label for c in table(stability(analysis), "performance-drift").columns]
+    def test_a_performance_is_compared_with_one_that_shares_no_exits(self, parts):
+        heads = [c.label for c in table(parts["stability"], "performance-drift").columns]
         assert heads[1:3] == ["Fitted September 2024", "Fitted September 2025"]
 
     def test_a_vintage_with_a_small_count_is_not_drawn(self, analysis):
@@ -219,8 +225,8 @@ class TestChallengers:
         assert rows["Default", "Fine\u2013Gray"][2] is None  # a model of one cause
         assert {"Monthly hazards", "Same risk for all"} <= {model for _, model in rows}
 
-    def test_the_champion_is_replicated(self, analysis):
-        part = challengers(analysis)
+    def test_the_champion_is_replicated(self, parts):
+        part = parts["challengers"]
         assert {row[-1] for row in table(part, "replication").rows} == {"agree"}
         assert not any(f.severity == "red" for f in findings(part))
 
