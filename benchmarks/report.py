@@ -66,7 +66,9 @@ def main() -> None:
         config = simulated(loans, given.folder)
         found = in_a_process_of_its_own(__file__, ["--one", str(config), "--formats", given.formats])
         sizes = ", ".join(f"{name} {size / 1e6:.1f}" for name, size in found["sizes"].items())
-        print(f"| {loans:,} | {found['wall']:.0f} | {found['cpu']:.0f} | {found['memory']:,.0f} | {sizes} |", flush=True)
+        print(
+            f"| {loans:,} | {found['wall']:.0f} | {found['cpu']:.0f} | {found['memory']:,.0f} | {sizes} |", flush=True
+        )
         details.append((loans, found["seconds"]))
     for loans, seconds in details:
         longest = sorted(seconds.items(), key=lambda item: -item[1])
