@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 from tests.conftest import small_configuration
 
 
 def quick_configuration(**replacements: str) -> str:
-    """Give the small configuration without evaluation and interventions."""
+    """Give the small configuration without evaluation and interventions, with two covariates and one segment."""
     text = small_configuration()
     start, end = text.index("[evaluation]"), text.index("[thresholds]")
     first, last = text.index("[[interventions]]"), text.index("# how covariates are shown")
     text = text[:start] + text[end:first] + text[last:]
+    text = re.sub(
+        r"^covariates = .*$", 'covariates = ["rate_incentive", "credit_score"]', text, count=1, flags=re.MULTILINE
+    )
+    text = re.sub(r"^segments = .*$", 'segments = ["segment"]', text, count=1, flags=re.MULTILINE)
     for old, new in replacements.items():
         assert old in text, f"{old!r} is not in the configuration"
         text = text.replace(old, new, 1)

@@ -177,7 +177,7 @@ class TestTheSection:
         both = {h["key"] for h in before["headlines"]} & {h.key for h in made.headlines}
         rows = block(made, "changes-headlines").rows
         assert len(rows) == len(both) >= 3
-        assert {row[-1] for row in rows} == {"all data so far"}
+        assert {row[-1] for row in rows} == {"all so far"}
 
     def test_finds_the_data_of_then_in_those_of_today(self, made):
         assert any(

@@ -12,14 +12,13 @@ from typer.testing import CliRunner
 from churnsurv.cli import app
 from churnsurv.report import Report, contents, quarterly
 from churnsurv.report.compare import differences
-from churnsurv.report.render.pdf import weasyprint_works
 from churnsurv.report.sections.provenance import seeds
 from churnsurv.report.verify import verify
 from tests.report.quick import quick_configuration
 from tests.report.sample import sample
 
 runner = CliRunner()
-FORMATS = "html,json,md" + (",pdf" if weasyprint_works() else "")
+FORMATS = "html,json,md"
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +26,10 @@ def project(small_folder, tmp_path_factory):
     """A folder with the tables, rules.toml and the report made of them."""
     home = tmp_path_factory.mktemp("project")
     for file in small_folder.glob("*.parquet"):
-        (home / file.name).write_bytes(file.read_bytes())
+        frame = pd.read_parquet(file)
+        # every other loan, to be quick
+        kept = frame[frame["loan_id"] % 2 == 0] if "loan_id" in frame else frame
+        kept.to_parquet(home / file.name)
     (home / "rules.toml").write_text(quick_configuration(), encoding="utf-8")
     command = [sys.executable, "-m", "churnsurv.cli", "report", str(home / "rules.toml"), "--out", str(home / "out")]
     run(command, PYTHONHASHSEED="1", TZ="Asia/Kathmandu")
@@ -91,7 +93,7 @@ def test_one_changed_cell_of_a_data_file_is_caught(copied):
     assert f"as recorded {len(frame):,} rows" in done.stdout
     assert "data file of loans" not in done.stdout
     assert "spells, 1 column with another content: credit_score" in done.stdout
-    assert "row 'Credit score'" in done.stdout
+    assert "Credit score', 'HR'" in done.stdout
     assert "the inputs named above differ, and so does the content" in done.stdout
 
 

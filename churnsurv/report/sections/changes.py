@@ -19,9 +19,9 @@ from churnsurv.report.words import level_words, listed, p_words
 TITLE = "Since last quarter"
 
 _BASES = {
-    "nested": "all data so far",
-    "separate": "separate windows",
-    "conservative": "overlapping, taken as independent",
+    "nested": "all so far",
+    "separate": "separate",
+    "conservative": "overlapping",
     "": NONE,
 }
 #: columns of the spells that a sentence names
@@ -148,8 +148,8 @@ def _verdict(change: Change) -> str:
     if not change.is_compared:
         return "not estimable"
     if not change.exceeds:
-        return "within noise"
-    return "beyond noise" + ("" if change.now.better is None else ", worse" if change.is_worse else ", better")
+        return "no"
+    return "yes" + ("" if change.now.better is None else ", worse" if change.is_worse else ", better")
 
 
 def _table(found: Sequence[Change], analysis: Analysis, period: str) -> Table:
@@ -158,10 +158,10 @@ def _table(found: Sequence[Change], analysis: Analysis, period: str) -> Table:
         Column("before", period, "value"),
         Column("now", analysis.config.period, "value"),
         Column("change", "Change", "value"),
-        Column("interval", f"{level_words(analysis.config.level)} CI of the change", "value"),
+        Column("interval", f"{level_words(analysis.config.level)} CI", "value"),
         Column("p_adjusted", "p, adjusted", "p"),
         Column("verdict", "Beyond noise?"),
-        Column("basis", "Data of the two"),
+        Column("basis", "Data"),
     )
     rows: list[tuple[Cell, ...]] = [
         (
@@ -178,7 +178,8 @@ def _table(found: Sequence[Change], analysis: Analysis, period: str) -> Table:
     ]
     note = (
         "Change: in percent of the earlier value for ratios and probabilities compared on the log scale; the difference "
-        "otherwise. A dash: not tested."
+        "otherwise; with its interval. Data: all so far, of which those of the earlier report are a part; separate windows; or "
+        "overlapping (or restated, or not stated), taken as independent. A dash: not tested."
     )
     title = f"Headlines of {period} and {analysis.config.period}"
     emphasis = tuple(i for i, change in enumerate(found) if change.exceeds)
