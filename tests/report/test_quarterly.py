@@ -20,18 +20,10 @@ from churnsurv.report.words import ratio_sentence, ratio_words
 from tests.conftest import REPORTS
 
 SECTIONS = [
-    "summary", "sign-off", "definitions", "portfolio", "attrition", "hazard-ratios", "evaluation", "interventions",
-    "overrides", "limitations", "provenance",
+    "summary", "sign-off", "definitions", "portfolio", "attrition", "hazard-ratios", "assumptions", "evaluation",
+    "calibration", "stability", "backtest", "challengers", "scenarios", "fairness", "interventions", "overrides",
+    "limitations", "provenance",
 ]  # fmt: skip
-    "summary",
-    "portfolio",
-    "attrition",
-    "hazard-ratios",
-    "assumptions",
-    "evaluation",
-    "interventions",
-    "provenance",
-]
 
 
 @pytest.fixture(scope="module")

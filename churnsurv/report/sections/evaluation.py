@@ -223,8 +223,6 @@ def _findings(analysis: Analysis, trial: Trial, accuracy: Table) -> list[Finding
             text = (
                 f"The Cox model's probabilities of {cause.lower()} are less accurate on the later period (Brier score "
                 f"{brier:.4f}) than the same risk for every loan ({null:.4f}); the difference lies between "
-        score, null, difference = row[1], row[3], row[4]
-                f"{score:.4f}) than the same risk for every loan ({null:.4f}); the difference lies between "
                 f"{difference[0]:.4f} and {difference[1]:.4f}."
             )
             threshold = "interval of the difference not above 0"
