@@ -405,11 +405,12 @@ class TestRefusals:
         with pytest.raises(NoEventsError):
             cs.adapt(lifelines.CoxPHFitter()).fit(X, cs.Outcome(STOP, np.zeros(len(X))))
 
+    @pytest.mark.filterwarnings("ignore:.*")  # of the event at time 0, as it is read
     def test_errors_of_the_peer_come_in_our_words_with_its_text(self):
         with pytest.raises(
             DataError, match=r"WeibullAFTFitter \(lifelines\) failed to fit: .*[Tt]his model does not allow"
         ):
-            cs.adapt(lifelines.WeibullAFTFitter()).fit(X, cs.Outcome(np.r_[0, STOP[1:]], np.r_[0, CODE[1:] > 0]))
+            cs.adapt(lifelines.WeibullAFTFitter()).fit(X, cs.Outcome(np.r_[0, STOP[1:]], np.r_[1, CODE[1:] > 0]))
         with pytest.raises(DataError, match=r"RandomSurvivalForest \(scikit-survival\) failed to fit: .*n_estimators"):
             cs.adapt(RandomSurvivalForest(n_estimators=-1)).fit(X, ONE)
 
