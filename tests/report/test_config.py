@@ -142,3 +142,35 @@ class TestSections:
         )
         with pytest.raises(ConfigError, match=r"evaluation = true.*no \[evaluation\]"):
             chapters_of(config)
+
+
+class TestABase:
+    def write(self, folder, text):
+        path = folder / "quarter.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def test_is_taken_but_for_what_the_file_says(self, written, tmp_path):
+        base = written()
+        (tmp_path / "q").mkdir()
+        text = 'base = "../changed.toml"\nperiod = "2026 Q4"\n[incidence]\nhorizon = 12\nsegments = ["region"]\n'
+        path = self.write(tmp_path / "q", text)
+        config, below = read_config(path), read_config(base)
+        assert (config.period, config.incidence.horizon, config.incidence.segments) == ("2026 Q4", 12, ("region",))
+        assert config.incidence.horizons == below.incidence.horizons
+        assert config.terms == below.terms
+        assert config.data.files()["loans"].samefile(below.data.files()["loans"])
+
+    def test_is_part_of_the_recorded_hash(self, written, tmp_path):
+        base = written()
+        path = self.write(tmp_path, 'base = "changed.toml"\n')
+        before = read_config(path).source
+        base.write_text(base.read_text(encoding="utf-8") + "# remark\n", encoding="utf-8")
+        assert before["file"] == "quarter.toml"
+        assert read_config(path).source["sha256"] != before["sha256"]
+
+    def test_of_a_base_is_refused(self, written, tmp_path):
+        written(**{"period =": 'base = "other.toml"\nperiod ='})
+        (tmp_path / "other.toml").write_text("", encoding="utf-8")
+        with pytest.raises(ConfigError, match="no base of its own"):
+            read_config(self.write(tmp_path, 'base = "changed.toml"\n'))
