@@ -12,6 +12,7 @@ import churnsurv as cs
 from churnsurv.exceptions import ConfigError
 from churnsurv.report import Figure, Finding, Report, Table, read_config
 from churnsurv.report.analysis import Analysis, analyse, noticed
+from churnsurv.report.checks import check_evaluation
 from churnsurv.report.contents import CHAPTERS, chapters_of, made
 from churnsurv.report.peers import peer
 from churnsurv.report.sections.calibration import calibration
@@ -248,6 +249,12 @@ class TestScenarios:
         assert "stay as they were on that day" in words
         assert "credit score" in words
 
+    def test_of_many_loans_a_sample_is_followed_and_told(self, analysis):
+        settings = ScenarioSettings(horizon=3, shocks={"slump": {"unemployment_rate": 1.0}}, most_loans=200)
+        part = scenarios(with_trial_of(analysis, scenarios=settings))
+        assert "random sample of customers" in texts(part)
+        assert next(h.n for h in part.headlines) < 260
+
     def test_own_shocks_are_shown_against_the_base(self, analysis):
         settings = ScenarioSettings(horizon=6, shocks={"slump": {"unemployment_rate": 4.0}}, largest_change=0.0)
         part = scenarios(with_trial_of(analysis, scenarios=settings))
@@ -298,10 +305,16 @@ class TestFairness:
         ("fairness", {"groups": ("credit_score",)}, r"'credit_score', which has .* different values"),
     ],
 )
-def test_what_the_data_do_not_allow_is_refused_before_any_model_is_fitted(config, table_, update, message):
+def test_what_the_data_do_not_allow_is_refused_before_any_model_is_fitted(config, analysis, table_, update, message):
     settings = getattr(config, table_).model_copy(update=update)
     with pytest.raises(ConfigError, match=message):
-        analyse(config.model_copy(update={table_: settings}))
+        check_evaluation(other(analysis, **{table_: settings}))
+
+
+def test_the_checks_are_made_with_the_analysis(config):
+    settings = config.evaluation.model_copy(update={"development_until": date(2026, 6, 30)})
+    with pytest.raises(ConfigError, match=r"\[evaluation\] development_until"):
+        analyse(config.model_copy(update={"evaluation": settings}))
 
 
 def test_a_chapter_that_fails_leaves_the_others(analysis):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from churnsurv.evaluation import ScenarioResult, scenario, shock_paths
@@ -48,6 +49,10 @@ def _run(analysis: Analysis) -> tuple[ScenarioResult, int, int]:
     ).end_time.normalize()
     everybody = analysis.spells.landmark(date)
     cohort = everybody.complete()
+    if len(cohort) > settings.most_loans:
+        customers = np.unique(cohort.groups)
+        share = max(1, int(len(customers) * settings.most_loans / len(cohort)))
+        cohort = cohort.of_customers(np.random.default_rng(0).choice(customers, share, replace=False))
     paths = shock_paths(
         analysis.tables["macro"],
         config.spells,
@@ -88,7 +93,9 @@ def _reading(analysis: Analysis, found: ScenarioResult, n: int, n_open: int) -> 
             f"All other covariates stay as they were on that day, so that a path acts through these series alone: "
             f"{listed([_label(analysis, c) for c in found.frozen])}. "
         )
-    if n < n_open:
+    if n_open > settings.most_loans:
+        text += f"These are of a random sample of customers, of {n_open:,} loans open in all: the numbers are of the sample. "
+    elif n < n_open:
         text += f"{told(n_open - n, 'loan', config.smallest_cell).capitalize()} with a covariate missing are left out. "
     return text + " ".join(note if note.endswith(".") else f"{note}." for note in _notes(analysis, found))
 

@@ -23,6 +23,11 @@ class ScenarioSettings(SettingsTable):
     ramp: dict[str, Periods] = Field(
         default_factory=dict, description="scenario → periods until its changes are reached; default 1, the recession 6"
     )
+    most_loans: int = Field(
+        default=25_000,
+        ge=100,
+        description="of more loans open a random sample of customers is followed, and the text says so",
+    )
     largest_change: float = Field(
         default=0.25, ge=0, description="a surely larger share more exits of a cause than in the base is a finding"
     )
