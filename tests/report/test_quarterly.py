@@ -17,7 +17,21 @@ from churnsurv.report.sections.portfolio import exits_by_quarter
 from churnsurv.report.words import ratio_sentence, ratio_words
 from tests.conftest import REPORTS
 
-SECTIONS = ["summary", "portfolio", "attrition", "hazard-ratios", "evaluation", "interventions", "provenance"]
+SECTIONS = [
+    "summary",
+    "portfolio",
+    "attrition",
+    "hazard-ratios",
+    "evaluation",
+    "calibration",
+    "stability",
+    "backtest",
+    "challengers",
+    "scenarios",
+    "fairness",
+    "interventions",
+    "provenance",
+]
 
 
 @pytest.fixture(scope="module")
