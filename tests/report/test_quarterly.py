@@ -105,7 +105,7 @@ def test_the_offer_compares_the_arms_as_assigned_on_time_since_assignment(docume
 
 def test_evaluation_gives_both_models_with_intervals_and_the_null_model(document):
     discrimination, accuracy = block(document, "discrimination"), block(document, "accuracy")
-    assert [row[0] for row in discrimination["rows"]][:2] == ["Cox", "Forest"]
+    assert [row[0] for row in discrimination["rows"]][:3] == ["Cox", "Monthly hazards", "Forest"]
     for row in discrimination["rows"]:
         assert row[2][0] < row[1] < row[2][1]
         assert row[4][0] < row[3] < row[4][1]
@@ -216,7 +216,12 @@ def test_a_sign_contrary_to_expectation_is_a_finding(small_config):
     config = read_config(small_config)
     term = config.terms["rate_incentive"].model_copy(update={"expected": {"attrition": "-"}})
     wrong = config.model_copy(
-        update={"terms": {**config.terms, "rate_incentive": term}, "evaluation": None, "interventions": ()}
+        update={
+            "terms": {**config.terms, "rate_incentive": term},
+            "evaluation": None,
+            "scenarios": None,
+            "interventions": (),
+        }
     )
     made = quarterly.build(wrong)
     (found,) = [f for f in made.findings if f.evidence == "ratios-attrition"]

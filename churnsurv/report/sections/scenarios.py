@@ -23,8 +23,8 @@ TITLE = "Sensitivity and stress scenarios"
 
 #: of the expected number, and of the number that will be counted
 _INTERVALS: tuple[Interval, Interval] = ("mean", "prediction")
-#: quantity of the result → heading and digits
-_QUANTITIES = (("loans", "Loans", 0), ("balance", "Balance", 0))
+#: quantity of the result → heading and unit
+_QUANTITIES = (("loans", "Loans leaving by {}", 1.0), ("balance", "Balance leaving by {}, thousands", 1_000.0))
 
 
 def scenarios(analysis: Analysis) -> Part:
@@ -180,20 +180,20 @@ def _table(analysis: Analysis, found: ScenarioResult, causes: list[str]) -> Tabl
     rows: list[tuple[Cell, ...]] = []
     groups: list[str] = []
     for cause in causes:
-        for quantity, label, _ in _QUANTITIES:
+        for quantity, label, unit in _QUANTITIES:
             if quantity == "balance" and not has_balance:
                 continue
             for name in found.scenarios:
                 one, counted = (_pick(table, name, cause, quantity) for table in (mean, chance))
-                cells: list[Cell] = [name, one["value"], bounds(one["lower"], one["upper"])]
-                cells.append(bounds(counted["lower"], counted["upper"]))
+                cells: list[Cell] = [name, one["value"] / unit, bounds(one["lower"] / unit, one["upper"] / unit)]
+                cells.append(bounds(counted["lower"] / unit, counted["upper"] / unit))
                 if change is not None and name != found.scenarios[0]:
                     gap = _pick(change, name, cause, quantity)
-                    cells += [gap["value"], bounds(gap["lower"], gap["upper"])]
+                    cells += [gap["value"] / unit, bounds(gap["lower"] / unit, gap["upper"] / unit)]
                 else:
                     cells += [None, None]
                 rows.append(tuple(cells))
-                groups.append(f"{label} leaving by {cause}")
+                groups.append(label.format(cause))
     columns = (
         Column("scenario", "Scenario"),
         Column("value", "Expected", "number:0"),
