@@ -55,3 +55,9 @@ def small_config(small_folder):
 def small_analysis(small_config):
     """Tables, spells and (when asked for) models of the small portfolio; not to be changed."""
     return analyse(read_config(small_config))
+
+
+@pytest.fixture(scope="session")
+def small_report(small_config):
+    """The report of the small portfolio."""
+    return cs.report.quarterly.build(small_config)
