@@ -99,7 +99,7 @@ def optimism(
     level : float
         Confidence level. The interval is that of the apparent estimate, from the influence of the customers with the fitted
         model taken as given, moved by the optimism: Noma et al. (2021) move that of a bootstrap of refitted models, whose
-        percentiles carry the optimism of the refits (docs/decisions/0018). How the optimism itself varies is not in it.
+        percentiles carry the optimism of the refits (docs/decisions/0021). How the optimism itself varies is not in it.
 
     Returns
     -------
