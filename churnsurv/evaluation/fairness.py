@@ -141,9 +141,10 @@ def fairness(
     Measures: concordance (up to the horizon), AUC, Brier score; observed (Aalen–Johansen) and mean predicted risk, their
     difference (calibration_error) and ratio (observed_expected); with curves also observed over expected events while
     watched, with exact Poisson interval (observed_expected_events); true and false positive rate; offer rate (Wilson's
-    interval). The standard errors of calibration_error and observed_expected know that who is predicted more leaves more often
-    (as in :func:`churnsurv.metrics.calibration`). Censoring is weighted for within each group. Groups are separate customers, so that the variance of a
-    difference is the sum of two; a cluster in several groups makes it smaller or larger than that.
+    interval). The standard errors of calibration_error and observed_expected know that who is predicted more leaves more
+    often (as in :func:`churnsurv.metrics.calibration`). Censoring is weighted for within each group. Groups are separate
+    customers, so that the variance of a difference is the sum of two; a cluster in several groups makes it smaller or
+    larger than that.
 
     Of calibration within groups, and equal error rates, not all can hold at once where groups leave at different rates
     (Chouldechova 2017; Kleinberg, Mullainathan & Raghavan 2017): no figure here says that a model is fair.
