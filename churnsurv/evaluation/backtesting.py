@@ -18,11 +18,12 @@ from churnsurv.data.spells import Spells
 from churnsurv.evaluation.comparison import NULL, read_fit_params, read_models
 from churnsurv.evaluation.cross_validation import read_causes, read_horizons, read_seed
 from churnsurv.evaluation.judging import Setting, judge
-from churnsurv.evaluation.measures import read_metrics
+from churnsurv.evaluation.measures import read_censoring, read_metrics
 from churnsurv.evaluation.records import Evaluation
 from churnsurv.evaluation.trials import Asked, Rows, Trial, run_trials, seeded
 from churnsurv.exceptions import DataError, LeakageWarning
 from churnsurv.messages import confidence_level, counted, first_of
+from churnsurv.nonparametric import CensoringModel
 
 #: covariate that models of cohorts have besides: the loan's age at the landmark
 AGE = "age"
@@ -56,6 +57,7 @@ def backtest(
     cause: str | Sequence[str] | None = None,
     fit_params: Mapping[str, Mapping[str, Any]] | None = None,
     keep: Sequence[str] = (),
+    censoring: CensoringModel | None = None,
     n_jobs: int | None = None,
     random_state: int | None = 0,
     progress: bool = False,
@@ -97,6 +99,8 @@ def backtest(
         development does not hold has no baseline hazard: its loans cannot be predicted, and the model is reported as failing.
     keep : names of models
         Give them back as they were fitted at each date, in ``models_``.
+    censoring : CensoringModel, optional
+        As for :func:`cross_validate`; its covariates are all columns that any of the models is given.
     reference, null, metrics, cause, n_jobs, random_state, progress, level
         As for :func:`compare`.
 
@@ -145,6 +149,7 @@ def backtest(
     asked = Asked(read_causes(cause, cuts[0].cohort.y), times, by_risk=True, keep=frozenset(keep))
     chosen_metrics = read_metrics(metrics, cuts[0].cohort.y, times)
     estimators = {name: seeded(model, seed) for name, model in chosen.items()}
+    censoring = read_censoring(censoring, chosen_metrics)
     columns = {name: _columns(features, name, how[name], params.get(name, {}), spells) for name in chosen}
 
     def trials() -> Iterator[Trial]:
@@ -158,6 +163,7 @@ def backtest(
                 known = _rows(development, columns[name], np.zeros(len(development), dtype=np.int64), None)
                 yield Trial(name, f"Date {cut.date.date()}", estimator, params.get(name, {}), known, test)
 
+    seen = [] if censoring is None else list(dict.fromkeys(c for each in columns.values() for c in each))
     may_fail = frozenset(chosen) - {reference, NULL}
     n = len(cuts) * len(chosen)
     found = run_trials(trials(), n, asked, n_jobs=n_jobs, progress=progress, report=may_fail)
@@ -169,13 +175,14 @@ def backtest(
         Setting(
             models=tuple(chosen),
             labels=tuple(cut.date for cut in cuts),
-            tests=tuple(_rows(cut.cohort, [], cut.unit, None) for cut in cuts),
+            tests=tuple(_rows(cut.cohort, seen, cut.unit, None) for cut in cuts),
             rows=tuple(cut.rows for cut in cuts),
             repeats=1.0,
             metrics=chosen_metrics,
             asked=asked,
             reference=reference,
             level=level,
+            censoring=censoring,
             method=f"Out of time: {words}{older}, followed for {counted(int(times[-1]), spells.rules.period)}; standard errors "
             f"by the influence of {counted(n_customers, 'customer')}, the fitted models taken as given.",
         ),

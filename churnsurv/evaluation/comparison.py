@@ -14,6 +14,7 @@ from churnsurv.evaluation.cross_validation import by_folds, read_sample
 from churnsurv.evaluation.records import Evaluation
 from churnsurv.evaluation.splitting import read_splits, warn_of_later
 from churnsurv.exceptions import DataError
+from churnsurv.nonparametric import CensoringModel
 from churnsurv.outcome import Outcome
 
 #: name of the model without covariates in every comparison
@@ -35,6 +36,7 @@ def compare(
     sample_weight: RowArgument = None,
     fit_params: Mapping[str, Mapping[str, Any]] | None = None,
     dates: ArrayLike | None = None,
+    censoring: CensoringModel | None = None,
     n_jobs: int | None = None,
     random_state: int | None = 0,
     progress: bool = False,
@@ -58,7 +60,7 @@ def compare(
         Add :class:`churnsurv.NullModel` as "null".
     fit_params : mapping of model name to mapping, optional
         More arguments of each model's ``fit``.
-    cv, groups, horizons, metrics, cause, sample_weight, dates, n_jobs, random_state, progress, level
+    cv, groups, horizons, metrics, cause, sample_weight, dates, censoring, n_jobs, random_state, progress, level
         As for :func:`cross_validate`; by default all causes are judged.
 
     Returns
@@ -87,7 +89,7 @@ def compare(
     """
     chosen, reference = read_models(models, reference, null)
     params = read_fit_params(fit_params, chosen)
-    sample = read_sample(X, y, groups, horizons, metrics, cause, sample_weight, random_state, level)
+    sample = read_sample(X, y, groups, horizons, metrics, cause, sample_weight, random_state, level, censoring)
     parts = read_splits(cv, sample.rows.X, sample.rows.y, sample.rows.unit, random_state)
     warn_of_later(parts, dates, len(sample.rows.y))
     may_fail = frozenset(chosen) - {reference, NULL}

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from churnsurv.data.periods import as_dates, one_date
 from churnsurv.data.spells import Spells
 from churnsurv.evaluation.inputs import rate_of, seed_of
+from churnsurv.evaluation.presented import Presented, Shown, alarms_in_words
 from churnsurv.exceptions import DataError, NoEventsError
 from churnsurv.kernels.chart_limits import (
     ChartLimits,
@@ -31,8 +32,8 @@ Floats = NDArray[np.float64]
 Frequency = Literal["month", "quarter"]
 
 
-@dataclass(frozen=True, eq=False)
-class ControlChart:
+@dataclass(frozen=True, repr=False, eq=False)
+class ControlChart(Presented):
     """Observed and expected exits per calendar period and cause, with limits.
 
     Parameters
@@ -63,6 +64,10 @@ class ControlChart:
     def alarms(self) -> pd.DataFrame:
         """The points with an alarm."""
         return self.table[self.table["alarm"]].reset_index(drop=True)
+
+    def _shown(self) -> Shown:
+        names = (self.alarms["cause"] + " " + self.alarms["period"].astype(str)).tolist()
+        return Shown(f"Control chart: {alarms_in_words(names)}", self.summary, (self.method,))
 
 
 def control_chart(
@@ -257,8 +262,7 @@ def _chart(
         )
     used = is_base if is_base.any() else watched
     spread = _dispersion(dispersion, event - means, means, rows.group, at, used, observed, expected)
-    mean = expected[watched]
-    limits = chart_limits(mean, spread, base, weight, rate, seed)
+    limits = chart_limits(expected[watched], spread, base, weight, rate, seed)
     return _table(calendar, cause, is_base, (observed, expected, exposure), spread, base, weight, limits, rate)
 
 

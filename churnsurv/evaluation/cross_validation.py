@@ -12,12 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from churnsurv.data.features import feature_frame
 from churnsurv.estimators.inputs import RowArgument, check_rows, columns_named, resolved, weights_argument
 from churnsurv.evaluation.judging import Setting, judge
-from churnsurv.evaluation.measures import Metric, read_metrics
+from churnsurv.evaluation.measures import Metric, read_censoring, read_metrics
 from churnsurv.evaluation.records import Evaluation
 from churnsurv.evaluation.splitting import Parts, read_splits, warn_of_later
 from churnsurv.evaluation.trials import Asked, Rows, Trial, cut_arguments, run_trials, seeded
 from churnsurv.exceptions import DataError
 from churnsurv.messages import confidence_level, counted, numeric_column
+from churnsurv.nonparametric import CensoringModel
 from churnsurv.outcome import Outcome
 from churnsurv.rows import as_outcome, refuse_recurrent, row_labels
 
@@ -32,6 +33,7 @@ class Sample(NamedTuple):
     metrics: list[Metric]
     random_state: int | None
     level: float
+    censoring: CensoringModel | None = None
 
 
 def cross_validate(
@@ -47,6 +49,7 @@ def cross_validate(
     sample_weight: RowArgument = None,
     fit_params: Mapping[str, Any] | None = None,
     dates: ArrayLike | None = None,
+    censoring: CensoringModel | None = None,
     n_jobs: int | None = None,
     random_state: int | None = 0,
     progress: bool = False,
@@ -90,6 +93,11 @@ def cross_validate(
         passed to the predictions; a column is remembered.
     dates : array of n, optional
         When each row was known: folds whose development reaches into their test's time are warned of.
+    censoring : CensoringModel, optional
+        Unfitted, e.g. ``CensoringModel(CoxPH("tenure"))``: how the chance of not being censored depends on covariates. It is
+        fitted anew to the held-out rows of each fold with their X (without it: no covariates, Kaplan–Meier), and weights Uno's
+        C, AUC, Brier scores and IPA; the standard errors take it as known. Observed/expected and the calibration slope, from
+        Aalen–Johansen, and functions of your own do not use it.
     n_jobs : int, optional
         Processes, of any joblib backend (``joblib.parallel_config``). The answer does not depend on it.
     random_state : int, optional
@@ -134,7 +142,7 @@ def cross_validate(
     """
     own = own_cause(model)
     sample = read_sample(
-        X, y, groups, horizons, metrics, own if cause is None else cause, sample_weight, random_state, level
+        X, y, groups, horizons, metrics, own if cause is None else cause, sample_weight, random_state, level, censoring
     )
     name = type(_last(model)).__name__
     parts = read_splits(cv, sample.rows.X, sample.rows.y, sample.rows.unit, random_state)
@@ -178,6 +186,7 @@ def by_folds(
             asked=sample.asked,
             reference=reference,
             level=sample.level,
+            censoring=sample.censoring,
             method=f"Out of fold, {counted(len(parts), 'fold')}: the folds' estimates, weighted; standard errors by the "
             f"influence of {counted(n_customers, 'held-out customer')}, the fitted models taken as given.",
         ),
@@ -196,6 +205,7 @@ def read_sample(
     sample_weight: RowArgument,
     random_state: int | None,
     level: float,
+    censoring: CensoringModel | None = None,
 ) -> Sample:
     """Read the arguments that all evaluations of rows share."""
     frame, outcome = feature_frame(X), as_outcome(y)
@@ -206,12 +216,14 @@ def read_sample(
     weight = weights_argument(sample_weight, frame)
     named = {*columns_named(groups, frame), *columns_named(sample_weight, frame)}
     times = read_horizons(horizons)
+    measures = read_metrics(metrics, outcome, times)
     return Sample(
         Rows(frame.drop(columns=list(named)), outcome, weight, unit),
         Asked(read_causes(cause, outcome), times, by_risk=False),
-        read_metrics(metrics, outcome, times),
+        measures,
         read_seed(random_state),
         confidence_level(level),
+        read_censoring(censoring, measures),
     )
 
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from churnsurv.curves import Curves
 from churnsurv.evaluation.fairness_inputs import ALL, REST, ratio_limit, read_groups, read_rows, smallest_count
 from churnsurv.evaluation.group_measures import MEASURES, Measured, Rows, difference, measures_of, rate_ratio
+from churnsurv.evaluation.presented import Presented, Shown
 from churnsurv.exceptions import DataError
 from churnsurv.kernels.multiplicity import Adjustment, adjusted_p_values, check_adjustment
 from churnsurv.messages import confidence_level, counted, first_of, one_number
@@ -22,7 +23,7 @@ from churnsurv.small_counts import hidden_rows
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Fairness:
+class Fairness(Presented):
     """Figures of each group, and how they differ.
 
     Attributes
@@ -61,13 +62,13 @@ class Fairness:
         """Give the figures by group with the group's numbers, one row per group and measure."""
         return self.groups.merge(self.table, on="group", how="left")
 
-    def __repr__(self) -> str:
-        shown = self.table.pivot(index="group", columns="measure", values="value")  # noqa: PD010
-        shown = shown.reindex(index=list(dict.fromkeys(self.table["group"])), columns=self._measures())
-        numbers = self.groups.set_index("group")[["n", "n_events"]]
-        text = numbers.join(shown.round(3)).to_string(na_rep="not shown" if self.groups["n"].isna().any() else "")
+    def _shown(self) -> Shown:
+        values = self.table.pivot(index="group", columns="measure", values="value")  # noqa: PD010
+        values = values.reindex(columns=self._measures()).round(3)
+        table = self.groups[["group", "n", "n_events"]].join(values, on="group")
         head = f"Fairness by group: {self.cause} within {self.horizon:g}"
-        return "\n".join([head, text, f"{counted(len(self.flags), 'flag')}", *(f"- {note}" for note in self.notes)])
+        missing = "not shown" if self.groups["n"].isna().any() else ""
+        return Shown(head, table, (counted(len(self.flags), "flag"), *(f"- {note}" for note in self.notes)), missing)
 
     def _measures(self) -> list[str]:
         return list(dict.fromkeys(self.table["measure"]))
@@ -140,8 +141,10 @@ def fairness(
     Measures: concordance (up to the horizon), AUC, Brier score; observed (Aalen–Johansen) and mean predicted risk, their
     difference (calibration_error) and ratio (observed_expected); with curves also observed over expected events while
     watched, with exact Poisson interval (observed_expected_events); true and false positive rate; offer rate (Wilson's
-    interval). Censoring is weighted for within each group. Groups are separate customers, so that the variance of a
-    difference is the sum of two; a cluster in several groups makes it smaller or larger than that.
+    interval). The standard errors of calibration_error and observed_expected know that who is predicted more leaves more
+    often (as in :func:`churnsurv.metrics.calibration`). Censoring is weighted for within each group. Groups are separate
+    customers, so that the variance of a difference is the sum of two; a cluster in several groups makes it smaller or
+    larger than that.
 
     Of calibration within groups, and equal error rates, not all can hold at once where groups leave at different rates
     (Chouldechova 2017; Kleinberg, Mullainathan & Raghavan 2017): no figure here says that a model is fair.

@@ -13,10 +13,12 @@ from scipy.special import ndtr, ndtri
 
 from churnsurv.curves import Curves
 from churnsurv.exceptions import ChurnSurvError, ChurnSurvWarning
+from churnsurv.kernels.pseudo import pseudo_values
 from churnsurv.kernels.times import slack
 from churnsurv.metrics import brier_score, concordance_index, cumulative_dynamic_auc, observed_expected
 from churnsurv.metrics.inputs import cluster_sums
-from churnsurv.metrics.ipcw import censoring_influence, known_by, scored_cohort
+from churnsurv.metrics.ipcw import censoring_influence, known_by, sandwich_error, scored_cohort
+from churnsurv.metrics.recalibration import in_the_large
 from churnsurv.nonparametric import AalenJohansen
 from churnsurv.outcome import Outcome
 from churnsurv.results import Estimate
@@ -72,9 +74,7 @@ def measures_of(rows: Rows) -> dict[str, Measured]:
         "observed": _tried(lambda: _observed(rows)),
         "predicted": _mean(rows.risk, rows, "plain"),
     }
-    found["calibration_error"], found["observed_expected"] = _calibration(
-        found["observed"], found["predicted"], rows.level
-    )
+    found["calibration_error"], found["observed_expected"] = _calibration(rows, found["observed"], found["predicted"])
     if rows.expected is not None:
         found["observed_expected_events"] = _tried(lambda: _events_ratio(rows))
     if rows.threshold is not None:
@@ -111,15 +111,29 @@ def _observed(rows: Rows) -> Measured:
     return Measured(value, se, lower, upper)
 
 
-def _calibration(observed: Measured, predicted: Measured, level: float) -> tuple[Measured, Measured]:
-    """Give observed − predicted and observed / predicted (interval on the log scale), the predictions taken as given."""
-    z = float(ndtri((1 + level) / 2))
-    gap, half = observed.value - predicted.value, z * observed.se
-    error = Measured(gap, observed.se, gap - half, gap + half, observed.why_not)
-    if not observed.value > 0 or not predicted.value > 0:
-        return error, Measured(np.nan, np.nan, np.nan, np.nan, observed.why_not or "all predictions are 0")
-    ratio, factor = observed.value / predicted.value, float(np.exp(z * observed.se / observed.value))
-    return error, Measured(ratio, observed.se / predicted.value, ratio / factor, ratio * factor)
+def _calibration(rows: Rows, observed: Measured, predicted: Measured) -> tuple[Measured, Measured]:
+    """Give observed − predicted and observed / predicted (interval on the log scale), the model taken as given.
+
+    Observed and predicted vary together, as who is predicted much leaves more often: the standard error is of their influence.
+    """
+    z, gap = float(ndtri((1 + rows.level) / 2)), observed.value - predicted.value
+    unknown = Measured(np.nan, np.nan, np.nan, np.nan, observed.why_not or "all predictions are 0")
+    if not observed.se > 0:
+        return unknown._replace(value=gap, why_not=observed.why_not), unknown
+    y, t = rows.y, rows.horizon
+    try:
+        cohort = scored_cohort(y, np.array([t]), rows.cause, None, None, rows.cluster, "calibration")
+    except ChurnSurvError as error:
+        return (unknown._replace(why_not=str(error)),) * 2
+    pseudo = pseudo_values(y.stop, y.event, cohort.weight, y.cause_code(rows.cause), t)
+    large = in_the_large(cohort, rows.risk, pseudo, t)
+    se, _ = sandwich_error(large.of_observed - large.of_expected, cohort.judged)
+    apart = Measured(gap, se, gap - z * se, gap + z * se)
+    if not predicted.value > 0:
+        return apart, unknown
+    ratio, (of_ratio, _) = observed.value / predicted.value, sandwich_error(large.of_ratio, cohort.judged)
+    factor = float(np.exp(z * of_ratio / ratio))
+    return apart, Measured(ratio, of_ratio, ratio / factor, ratio * factor)
 
 
 def _events_ratio(rows: Rows) -> Measured:

@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.base import clone
 
 from churnsurv.evaluation.measures import Metric
 from churnsurv.evaluation.pooling import (
     Cell,
     cells,
     difference,
+    judged_positions,
     measured,
     pooled,
     row_of_table,
@@ -22,8 +24,9 @@ from churnsurv.evaluation.pooling import (
 )
 from churnsurv.evaluation.records import Evaluation
 from churnsurv.evaluation.trials import Asked, Failure, Predicted, Rows
-from churnsurv.exceptions import DataError, LeakageWarning
+from churnsurv.exceptions import ChurnSurvError, DataError, LeakageWarning
 from churnsurv.kernels.multiplicity import adjusted_p_values
+from churnsurv.nonparametric import CensoringModel
 
 Floats = NDArray[np.float64]
 
@@ -46,6 +49,7 @@ class Setting(NamedTuple):
     reference: str | None
     level: float
     method: str
+    censoring: CensoringModel | None = None  #: unfitted
 
     @property
     def n_units(self) -> int:
@@ -56,13 +60,14 @@ class Setting(NamedTuple):
 def judge(setting: Setting, found: Sequence[Predicted | Failure], stacklevel: int = 3) -> Evaluation:
     """Judge predictions given fold by fold, in each for all models."""
     of_model = {name: found[i :: len(setting.models)] for i, name in enumerate(setting.models)}
+    censoring = _fitted_censoring(setting)
     table: list[dict[str, Any]] = []
     folds: list[dict[str, Any]] = []
     differences: list[dict[str, Any]] = []
     for cell in cells(setting.metrics, setting.asked.causes, setting.asked.horizons):
         of_cell = {}
         for name in setting.models:
-            each = _by_fold(cell, setting, of_model[name])
+            each = _by_fold(cell, setting, of_model[name], censoring)
             of_cell[name] = pooled(each, setting.tests, setting.repeats)
             table.append(row_of_table(name, cell, of_cell[name], setting.level))
             folds += rows_of_folds(name, cell, each, setting.tests, setting.labels, setting.level)
@@ -93,9 +98,37 @@ def judge(setting: Setting, found: Sequence[Predicted | Failure], stacklevel: in
     )
 
 
-def _by_fold(cell: Cell, setting: Setting, given: Sequence[Predicted | Failure]) -> list[Any]:
+def _by_fold(
+    cell: Cell,
+    setting: Setting,
+    given: Sequence[Predicted | Failure],
+    censoring: Sequence[CensoringModel | None],
+) -> list[Any]:
     horizons, n_units = setting.asked.horizons, setting.n_units
-    return [measured(cell, test, each, horizons, n_units) for test, each in zip(setting.tests, given, strict=True)]
+    return [
+        measured(cell, test, each, horizons, n_units, model)
+        for test, each, model in zip(setting.tests, given, censoring, strict=True)
+    ]
+
+
+def _fitted_censoring(setting: Setting) -> list[CensoringModel | None]:
+    """Fit the censoring to the rows that each fold is judged by: those of weight above 0, as in :func:`measured`."""
+    if setting.censoring is None:
+        return [None] * len(setting.tests)
+    fitted: list[CensoringModel | None] = []
+    for label, test in zip(setting.labels, setting.tests, strict=True):
+        rows = judged_positions(test)
+        X = None if setting.censoring.model is None else test.X.iloc[rows]
+        weight = None if test.weight is None else test.weight[rows]
+        try:
+            fitted.append(clone(setting.censoring).fit(test.y[rows], X, sample_weight=weight))
+        except ChurnSurvError as error:
+            raise type(error)(f"The censoring of the rows held out in {label} was not fitted: {error}") from error
+        except Exception as error:
+            raise DataError(
+                f"The censoring of the rows held out in {label} was not fitted: {type(error).__name__}: {error}"
+            ) from error
+    return fitted
 
 
 def _sorted(table: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:

@@ -6,7 +6,7 @@ samples can be pooled and models compared on the same rows: an estimate moves by
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any, Literal, NamedTuple
 
@@ -25,6 +25,7 @@ from churnsurv.metrics.inputs import finite_numbers, has_late_entry
 from churnsurv.metrics.ipa import null_scores
 from churnsurv.metrics.ipcw import Cohort, predicted_risk, scored_cohort
 from churnsurv.metrics.recalibration import fit_link, in_the_large, inverse_link, link
+from churnsurv.nonparametric import CensoringModel
 from churnsurv.outcome import Outcome
 from churnsurv.rows import meant_times
 
@@ -33,6 +34,10 @@ Found = tuple[float, Floats]
 
 #: a calibration slope of fewer events by the horizon is not given, as by churnsurv.metrics.calibration
 LEAST_EVENTS = 5
+
+
+#: metrics weighted by the inverse probability of being uncensored
+_WEIGHTED = frozenset({"uno", "auc", "brier", "integrated_brier", "ipa"})
 
 
 class MetricFailedError(DataError):
@@ -48,6 +53,7 @@ class Held(NamedTuple):
     horizons: Floats
     score: Floats | None  #: (n,) higher leaves sooner
     risk: Floats | None  #: (n, H) probability of leaving by each horizon
+    censoring: CensoringModel | None = None  #: fitted to these rows; None: Kaplan–Meier
 
     def ranking(self, k: int | None) -> Floats:
         """Give the score, or where the model has none the risk by a horizon (the last)."""
@@ -64,7 +70,7 @@ class Held(NamedTuple):
         """Give the cohort weighted for censoring, the horizons as they are meant, and the risks (n, horizons)."""
         assert self.risk is not None
         horizons = meant_times(np.atleast_1d(self.horizons[k]), self.y)
-        cohort = scored_cohort(self.y, horizons, self.cause, None, self.weight, None, metric)
+        cohort = scored_cohort(self.y, horizons, self.cause, self.censoring, self.weight, None, metric)
         risk = self.risk[:, [k] if isinstance(k, int) else k]
         return cohort, horizons, predicted_risk(risk, self.y, cohort, horizons)
 
@@ -88,7 +94,7 @@ class Metric(NamedTuple):
 
 
 def _pairs(held: Held, tau: float | None, k: int | None, weighting: Weighting) -> Found:
-    compared = read_pairs(held.y, held.cause, tau, weighting, None, held.weight, None, None)
+    compared = read_pairs(held.y, held.cause, tau, weighting, held.censoring, held.weight, None, None)
     return value_and_influence(compared.pairs(held.ranking(k)), held.weight)
 
 
@@ -134,7 +140,7 @@ def _ipa(held: Held, k: int | None) -> Found:
 def _observed_expected(held: Held, k: int | None) -> Found:
     """O/E with O of Aalen–Johansen, whose influence is that of the pseudo-values."""
     assert k is not None
-    cohort, horizons, risk = held.cohort(k, "observed/expected")
+    cohort, horizons, risk = held._replace(censoring=None).cohort(k, "observed/expected")
     t = float(horizons[0])
     large = in_the_large(cohort, risk[:, 0], _pseudo(cohort, t), t)
     if large.expected <= 0:
@@ -144,7 +150,7 @@ def _observed_expected(held: Held, k: int | None) -> Found:
 
 def _slope(held: Held, k: int | None) -> Found:
     assert k is not None
-    cohort, horizons, risk = held.cohort(k, "calibration")
+    cohort, horizons, risk = held._replace(censoring=None).cohort(k, "calibration")
     t, y = float(horizons[0]), cohort.y
     n_events = int(np.count_nonzero((y.event == y.cause_code(cohort.cause)) & (y.stop <= t)))
     if n_events < LEAST_EVENTS:
@@ -216,6 +222,20 @@ def read_metrics(metrics: Any, y: Outcome, horizons: Floats) -> list[Metric]:
         if len(horizons) < needed:
             raise DataError(f"{metric.label} needs horizons=, {'two' if needed == 2 else 'one'} or more, e.g. [6, 12].")
     return chosen
+
+
+def read_censoring(censoring: Any, metrics: Sequence[Metric]) -> CensoringModel | None:
+    """Refuse what is no unfitted model of the censoring, or would not be used."""
+    if censoring is None:
+        return None
+    if not isinstance(censoring, CensoringModel) or hasattr(censoring, "table_"):
+        raise DataError(
+            f"censoring={censoring!r:.80}: pass an unfitted CensoringModel, such as CensoringModel(CoxPH()); it is fitted to "
+            "the held-out rows of each fold."
+        )
+    if not _WEIGHTED & {metric.name for metric in metrics}:
+        raise DataError(f"censoring= is for {sorted(_WEIGHTED)}, of which none is asked for: leave it out.")
+    return censoring
 
 
 def _own(function: Callable[..., Any]) -> Metric:

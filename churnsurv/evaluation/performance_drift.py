@@ -15,6 +15,7 @@ from scipy.special import ndtr, ndtri
 from churnsurv.curves import Curves
 from churnsurv.data.config import did_you_mean
 from churnsurv.evaluation.inputs import rate_of
+from churnsurv.evaluation.presented import Presented, Shown, alarms_in_words
 from churnsurv.exceptions import DataError, NotIdentifiedError
 from churnsurv.kernels.multiplicity import Adjustment, adjusted_p_values, check_adjustment, common_cut
 from churnsurv.messages import first_of
@@ -35,8 +36,8 @@ MEASURES = {
 _POWER = 0.8
 
 
-@dataclass(frozen=True, eq=False)
-class PerformanceDrift:
+@dataclass(frozen=True, repr=False, eq=False)
+class PerformanceDrift(Presented):
     """Measures of a model today beside those of its development.
 
     Parameters
@@ -66,6 +67,12 @@ class PerformanceDrift:
     def alarms(self) -> pd.DataFrame:
         """The measures with an alarm."""
         return self.table[self.table["alarm"]].reset_index(drop=True)
+
+    def _shown(self) -> Shown:
+        columns = ["name", "development", "current", "value", "lower", "upper", "p_adjusted", "alarm", "detectable"]
+        head = f"Drift of performance at {self.horizon:g}: {alarms_in_words(self.alarms['name'].tolist())}"
+        note = f"{self.level:.0%} intervals; false alarms {self.false_alarm_rate:.3g}, adjusted by {self.adjust}."
+        return Shown(head, self.table[columns], (note,))
 
 
 def performance(

@@ -18,6 +18,7 @@ from scipy.special import ndtr
 from churnsurv.evaluation.measures import Held, Metric, MetricFailedError, reported
 from churnsurv.evaluation.trials import Failure, Predicted, Rows
 from churnsurv.exceptions import ChurnSurvError, NoEventsError, TooFewEventsError
+from churnsurv.nonparametric import CensoringModel
 
 Floats = NDArray[np.float64]
 
@@ -77,8 +78,18 @@ def cells(metrics: Sequence[Metric], causes: Sequence[str], horizons: Floats) ->
     return found
 
 
+def judged_positions(test: Rows) -> NDArray[np.int64]:
+    """Give the positions of the held-out rows that count: those of weight above 0."""
+    return np.arange(len(test.y)) if test.weight is None else np.flatnonzero(test.weight > 0)
+
+
 def measured(
-    cell: Cell, test: Rows, given: Predicted | Failure, horizons: Floats, n_units: int
+    cell: Cell,
+    test: Rows,
+    given: Predicted | Failure,
+    horizons: Floats,
+    n_units: int,
+    censoring: CensoringModel | None = None,
 ) -> Measured | Left | Failure:
     """Measure the predictions of one fold."""
     if isinstance(given, Failure):
@@ -87,7 +98,7 @@ def measured(
     reason = score if cell.metric.needs == "score" else risk
     if isinstance(reason, str):
         return Failure(reason)
-    rows = np.arange(len(test.y)) if test.weight is None else np.flatnonzero(test.weight > 0)
+    rows = judged_positions(test)
     weight = np.ones(len(rows)) if test.weight is None else test.weight[rows]
     y = test.y[rows]
     held = Held(
@@ -97,6 +108,7 @@ def measured(
         horizons,
         None if isinstance(score, str) else score[rows],
         None if isinstance(risk, str) else risk[rows],
+        censoring,
     )
     try:
         value, influence = cell.metric.measure(held, cell.k)
@@ -129,7 +141,7 @@ def pooled(found: Sequence[Measured | Left | Failure], tests: Sequence[Rows], re
         return Failure(next(each.reason for each in found if isinstance(each, Left)))
     share = np.array([each.share for each, _ in used])
     share = share / share.sum()
-    units = np.unique(np.concatenate([test.unit for _, test in used]))
+    units = np.unique(np.concatenate([test.unit[judged_positions(test)] for _, test in used]))
     if len(units) < 2:
         return Failure("All held-out rows are of one customer: there is nothing to estimate a variance from.")
     return Pooled(

@@ -106,7 +106,7 @@ def rate_ratio(
     >>> from churnsurv.evaluation import rate_ratio
     >>> ratio, p_value = rate_ratio((11, 6), (800, 1000))
     >>> round(ratio.value, 3), round(ratio.lower, 3), round(ratio.upper, 3), round(p_value, 3)
-    (2.292, 0.77, 7.559, 0.154)
+    (2.292, 0.777, 7.547, 0.151)
     """
     level = confidence_level(level)
     first, second = (int(n) for n in events)

@@ -14,6 +14,7 @@ from churnsurv.curves import Curves
 from churnsurv.data.landmark import Cohort
 from churnsurv.estimators.predict import predict_curves
 from churnsurv.evaluation.inputs import rate_of
+from churnsurv.evaluation.presented import Presented, Shown, alarms_in_words
 from churnsurv.exceptions import DataError, NotIdentifiedError, SmallSampleWarning, SupportWarning
 from churnsurv.kernels.multiplicity import Adjustment, adjusted_p_values, check_adjustment
 from churnsurv.messages import confidence_level, counted, first_of
@@ -30,8 +31,8 @@ _CHUNK = 5_000
 ALL = "all"
 
 
-@dataclass(frozen=True, eq=False)
-class RollForward:
+@dataclass(frozen=True, repr=False, eq=False)
+class RollForward(Presented):
     """Predicted and observed exits of vintages after a date.
 
     Parameters
@@ -70,6 +71,18 @@ class RollForward:
     def alarms(self) -> pd.DataFrame:
         """The vintages and causes that differ from the prediction at the longest horizon."""
         return self.summary[self.summary["alarm"]].reset_index(drop=True)
+
+    def _shown(self) -> Shown:
+        columns = ["vintage", "cause", "n", "predicted", "observed", "lower", "upper", "events", "expected", "ratio"]
+        names = [f"{row.vintage} {row.cause}" for row in self.alarms.itertuples()]
+        head = f"Roll-forward from {self.date.date()}: {alarms_in_words(names)}"
+        older = (
+            f"{counted(self.left_out, 'loan')} left out as older than any of the development. " if self.left_out else ""
+        )
+        note = (
+            f"{older}{self.level:.0%} intervals; false alarms {self.false_alarm_rate:.3g}, adjusted by {self.adjust}."
+        )
+        return Shown(head, self.summary[[*columns, "p_adjusted", "small", "alarm"]], (note, self.method))
 
 
 def roll_forward(

@@ -6,12 +6,14 @@ from dataclasses import asdict, dataclass
 
 import pandas as pd
 
+from churnsurv.evaluation.presented import Presented, Shown, alarms_in_words
+
 #: the rule of the trade: below the first no change, above the second a large one, whatever the sample sizes
 FIXED_RULE = (0.10, 0.25)
 
 
-@dataclass(frozen=True, eq=False)
-class Stability:
+@dataclass(frozen=True, repr=False, eq=False)
+class Stability(Presented):
     r"""The stability index of one score or characteristic, :math:`\sum_b (q_b - p_b)\log(q_b/p_b)` over its bins.
 
     Parameters
@@ -69,9 +71,18 @@ class Stability:
         """Give the record as a frame of one row, without the bins."""
         return pd.DataFrame([{key: value for key, value in asdict(self).items() if key != "bins"}])
 
+    def _shown(self) -> Shown:
+        head = (
+            f"Stability of {self.name}: {self.value:.4g} ({self.lower:.4g} to {self.upper:.4g}), "
+            f"{'ALARM' if self.alarm else 'no alarm'} (threshold {self.threshold:.4g}, "
+            f"false alarms {self.false_alarm_rate:.3g})"
+        )
+        samples = f"{self.n_reference:,} rows of the reference, {self.n_current:,} current; {self.level:.0%} interval."
+        return Shown(head, self.bins, (samples, self.method))
 
-@dataclass(frozen=True, eq=False)
-class CharacteristicStability:
+
+@dataclass(frozen=True, repr=False, eq=False)
+class CharacteristicStability(Presented):
     """Stability indices of a family of characteristics with alarms adjusted for their number.
 
     Parameters
@@ -104,3 +115,11 @@ class CharacteristicStability:
         tables = [one.bins.assign(name=one.name) for one in self.characteristics]
         table = pd.concat(tables, ignore_index=True)
         return table[["name", *(column for column in table.columns if column != "name")]]
+
+    def _shown(self) -> Shown:
+        columns = ["name", "value", "threshold", "p_value", "p_adjusted", "alarm", "fixed_rule", "design_effect"]
+        names = [one.name for one in self.alarms]
+        head = f"Stability of {len(self.characteristics)} characteristics: {alarms_in_words(names)}"
+        return Shown(
+            head, self.to_frame()[columns], (f"False alarms {self.false_alarm_rate:.3g}, adjusted by {self.adjust}.",)
+        )

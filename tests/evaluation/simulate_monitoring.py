@@ -3,7 +3,9 @@
 Without drift every alarm (of a family or chart: any alarm) should ring in 5 % of the data sets. With a shift of the score by a
 tenth of its standard deviation the stability index should be found as often as the noncentral chi-square of the populations'
 index says; for the other drifts the share found is shown without a truth. The band, stated before looking, is 3 Monte-Carlo
-errors.
+errors. Of families adjusted by Holm's rule it is one-sided: 5 % is a bound, which correlated measures keep well below. This was
+added after looking at drift of performance (3 % for the five together, where concordance and AUC are nearly one measure, while
+each alone rings in 4 to 5 %). Charts of 50,000 loans rang in 6 of the first 60 data sets and were then simulated on, to 300.
 
 ``python -m tests.evaluation.simulate_monitoring`` writes ``simulated/monitoring.json``; :func:`rows` reads it for pages. The
 test suite simulates anew (``pytest -m slow tests/evaluation/test_simulated_monitoring.py``).
@@ -151,9 +153,9 @@ SCENARIOS = {
     "performance": Scenario(
         performances,
         ("performance drift, any of five (Holm)", "concordance drift", "observed/expected drift"),
-        {500: 1000, 5_000: 300, 50_000: 100},
+        {500: 2000, 5_000: 1000, 50_000: 200},
     ),
-    "chart": Scenario(charts, ("control chart, any of two causes, four quarters",), {500: 500, 5_000: 150, 50_000: 60}),
+    "chart": Scenario(charts, ("control chart, any of two causes, four quarters",), {500: 500, 5_000: 150, 50_000: 300}),
     "score moved": Scenario(
         partial(two_samples, shift=0.1),
         ("stability index: score + 0.1 sd",),
@@ -196,8 +198,10 @@ def simulate(name: str, n: int, repetitions: int, seed: int) -> list[dict[str, o
 
 
 def within(row: dict[str, object]) -> bool:
-    """Tell whether a rate lies within 3 Monte-Carlo errors of its truth."""
-    return bool(np.isnan(row["truth"]) or abs(row["estimate"] - row["truth"]) <= 3 * row["monte_carlo_error"])
+    """Tell whether a rate lies within 3 Monte-Carlo errors of its truth; of Holm's families: not above."""
+    beyond = row["estimate"] - row["truth"]
+    beyond = beyond if "(Holm)" in str(row["name"]) else abs(beyond)
+    return bool(np.isnan(row["truth"]) or beyond <= 3 * row["monte_carlo_error"])
 
 
 def rows() -> list[dict[str, object]]:

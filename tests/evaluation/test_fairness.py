@@ -45,8 +45,40 @@ def test_figures_of_a_group_are_those_of_its_rows_alone():
     aj = cs.AalenJohansen().fit(y[mine]).curves_.risk("attrition", 12)[0]
     assert of(result, "south", "observed")["value"] == pytest.approx(aj)
     calibration = cs.metrics.calibration(y[mine], risk[mine], 12, cause="attrition").observed_expected
-    assert of(result, "south", "observed_expected")["value"] == pytest.approx(calibration.value)
-    assert of(result, "south", "observed_expected")["upper"] == pytest.approx(calibration.upper, rel=0.01)
+    row = of(result, "south", "observed_expected")
+    for field in ("value", "se", "lower", "upper"):
+        assert row[field] == pytest.approx(getattr(calibration, field), rel=1e-9)
+
+
+def test_without_censoring_calibration_error_is_a_mean_of_residuals():
+    y, risk, region = data()
+    whole = cs.Outcome(y.stop, np.where(y.event == 0, 2, y.event), causes=y.causes)
+    result = cs.evaluation.fairness(whole, risk, region, 12, cause="attrition")
+    mine = region == "west"
+    residual = ((whole.event == 1) & (whole.stop <= 12))[mine] - risk[mine]
+    row = of(result, "west", "calibration_error")
+    assert row["value"] == pytest.approx(residual.mean())
+    assert row["se"] == pytest.approx(residual.std(ddof=1) / np.sqrt(mine.sum()))
+    ratio = of(result, "west", "observed_expected")
+    scaled = residual + risk[mine] * (1 - ratio["value"])
+    assert ratio["se"] == pytest.approx(scaled.std(ddof=1) / np.sqrt(mine.sum()) / risk[mine].mean())
+
+
+def test_a_group_followed_for_too_short_says_so():
+    y, risk, region = data()
+    short = region == "west"
+    stop, event = np.where(short, np.minimum(y.stop, 9), y.stop), np.where(short & (y.stop > 9), 0, y.event)
+    result = cs.evaluation.fairness(cs.Outcome(stop, event, causes=y.causes), risk, region, 12, cause="attrition")
+    assert np.isnan(of(result, "west", "observed_expected")["value"])
+    assert any(note.startswith("west") and "past the last" in note for note in result.notes)
+
+
+def test_html_holds_the_figures_and_escapes_labels_and_notes():
+    y, risk, region = data()
+    html = cs.evaluation.fairness(y, risk, np.where(region == "west", "<b>", region), 12, **OPTIONS)._repr_html_()
+    assert "&lt;b&gt;" in html
+    assert "<b>" not in html
+    assert all(words in html for words in ("no verdict", "observed_expected"))
 
 
 def test_error_rates_without_censoring_are_shares_with_wilsons_interval():
