@@ -54,9 +54,9 @@ class Chapter(NamedTuple):
 
 #: in the order of reading, after the first page
 CHAPTERS = (
+    Chapter("changes", changes.TITLE, changes.changes, "previous", last=True),
     Chapter("sign-off", sign_off.TITLE, sign_off.sign_off, "governance"),
     Chapter("definitions", definitions.TITLE, definitions.definitions),
-    Chapter("changes", changes.TITLE, changes.changes, "previous", last=True),
     Chapter("portfolio", portfolio.TITLE, portfolio.portfolio),
     Chapter("attrition", attrition.TITLE, attrition.attrition),
     Chapter("hazard-ratios", hazards.TITLE, hazards.hazards),

@@ -35,7 +35,7 @@ def window(tmp_path_factory):
 def address(request, tmp_path_factory):
     """The shipped report, and the small one with awkward texts, as files."""
     if request.param == "shipped":
-        document = json.loads((REPORTS / "sample" / "report.json").read_text(encoding="utf-8"))
+        document = json.loads((REPORTS / "sample" / "2026Q3" / "report.json").read_text(encoding="utf-8"))
     else:
         document = sample(EVIL + "W" * 60).to_dict()
     file = tmp_path_factory.mktemp("page") / "report.html"

@@ -140,7 +140,7 @@ def effects_table(analysis: Analysis, every: list[Endpoint]) -> Table:
     notes = [
         f"The {family} primary endpoints are one family: Holm's p bounds the probability of any false finding among them, "
         "Benjamini and Hochberg's (BH) the expected share of false ones; a planned test without a result counts with "
-        "p = 1. The others, safety endpoints among them, are shown unadjusted: an adjustment would hide harm. "
+        "p = 1. The others are shown unadjusted: an adjustment would hide harm. "
         "Intervals are of each effect by itself.",
         f"Fewer per {PER:,}: loans that leave by the cause within the horizon"
         + (
