@@ -20,6 +20,7 @@ from churnsurv.report.words import level_words, listed, periods
 TITLE = "Challengers and replication"
 
 _LABELS = {NULL: "Same risk for all"}
+_CHAMPION = " (champion)"
 #: what the champion is fitted again with
 _PROGRAMS = ("lifelines", "scikit-survival")
 #: letters of a reason that stand in the table
@@ -97,7 +98,10 @@ def _table(analysis: Analysis, trial: Trial) -> Table:
         auc, brier = (_differences(trial, metric, cause) for metric in ("auc", "brier"))
         for model in dict.fromkeys(trial.found.table["model"]):
             own = trial.row("auc", cause, str(model))
-            cells: list[Cell] = [_LABELS.get(str(model), str(model)), _fitted_to(analysis, str(model))]
+            cells: list[Cell] = [
+                _LABELS.get(str(model), f"{model}{_CHAMPION if model == CHAMPION else ''}"),
+                _fitted_to(analysis, str(model)),
+            ]
             cells += [number(own["value"]), bounds(own["lower"], own["upper"])]
             if model in auc.index:
                 gap, score = auc.loc[model], brier.loc[model]
@@ -105,7 +109,7 @@ def _table(analysis: Analysis, trial: Trial) -> Table:
                 cells += [bounds(score["lower"], score["upper"])]
             else:
                 cells += [None] * 4
-            cells.append(_reason(own["reason"]) if model != CHAMPION else "champion")
+            cells.append(_reason(own["reason"]) if model != CHAMPION else "")
             rows.append(tuple(cells))
             groups.append(cause.capitalize())
     columns = (
@@ -119,6 +123,8 @@ def _table(analysis: Analysis, trial: Trial) -> Table:
         Column("brier", "Brier difference, CI", "interval:4"),
         Column("remark", "Remark"),
     )
+    if not any(row[-1] for row in rows):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
     note = (
         "Difference: challenger minus Cox model on the same loans, loans of one customer together; of the AUC more is better, "
         "of the Brier score less. p: that both do equally well, adjusted by Holm's rule for all measures, causes and "

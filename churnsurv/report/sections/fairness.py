@@ -25,7 +25,7 @@ TITLE = "Fairness by group of customers"
 #: measure → heading, format and digits
 _MEASURES = {
     "auc": ("AUC", "number:3", "interval:3"),
-    "observed_expected_events": ("O/E", "number:2", "interval:2"),
+    "observed_expected": ("O/E", "number:2", "interval:2"),
     "true_positive_rate": ("Leavers found", "percent:1", "percent interval:1"),
     "offer_rate": ("Offered", "percent:1", "percent interval:1"),
 }
@@ -163,8 +163,8 @@ def _table(analysis: Analysis, found: Fairness, name: str, label: str) -> Table:
         heading, one, interval = _MEASURES[measure]
         columns += [Column(measure, heading, one), Column(f"{measure}_interval", f"{level} CI", interval)]
     notes = [
-        "O/E: exits over those expected by the model's hazards while the loans were watched, exact Poisson intervals. The "
-        "other intervals are by customers. Differences are tested with Holm's rule over all groups and measures."
+        "O/E: observed share that left (Aalen and Johansen) over the mean predicted probability, as in the section on "
+        "calibration. Intervals are by customers. Differences are tested with Holm's rule over all groups and measures."
     ]
     if any(row[1] == HIDDEN for row in rows):
         notes.append(

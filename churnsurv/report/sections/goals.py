@@ -124,7 +124,7 @@ def _benchmarks(analysis: Analysis, found: dict[Benchmark, Bounded]) -> list[Blo
         if bounded is not None:
             ours, lower, upper = (end - benchmark.value for end in bounded)
             clear = is_clear(lower, upper, 0.0)
-            words = "no distinguishable difference" if not clear else "higher" if ours > 0 else "lower"
+            words = "no clear difference" if not clear else "higher" if ours > 0 else "lower"
             difference = (ours, (lower, upper), f"ours: {words}" if clear else words)
         measure = measure_words(benchmark, config.unit)
         rows.append((measure, benchmark.name, benchmark.value, value, interval, *difference))
