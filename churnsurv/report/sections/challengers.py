@@ -20,7 +20,6 @@ from churnsurv.report.words import level_words, listed, periods
 TITLE = "Challengers and replication"
 
 _LABELS = {NULL: "Same risk for all"}
-_CHAMPION = " (champion)"
 #: what the champion is fitted again with
 _PROGRAMS = ("lifelines", "scikit-survival")
 #: letters of a reason that stand in the table
@@ -98,10 +97,8 @@ def _table(analysis: Analysis, trial: Trial) -> Table:
         auc, brier = (_differences(trial, metric, cause) for metric in ("auc", "brier"))
         for model in dict.fromkeys(trial.found.table["model"]):
             own = trial.row("auc", cause, str(model))
-            cells: list[Cell] = [
-                _LABELS.get(str(model), f"{model}{_CHAMPION if model == CHAMPION else ''}"),
-                _fitted_to(analysis, str(model)),
-            ]
+            name = f"{model} (champion)" if model == CHAMPION else _LABELS.get(str(model), str(model))
+            cells: list[Cell] = [name, _fitted_to(analysis, str(model))]
             cells += [number(own["value"]), bounds(own["lower"], own["upper"])]
             if model in auc.index:
                 gap, score = auc.loc[model], brier.loc[model]
