@@ -49,12 +49,19 @@ def _told(findings: Sequence[Finding]) -> str:
 
 def _findings_table(found: Sequence[tuple[Section, Finding]]) -> Table:
     """Give the findings by weight and by whom they are for: red ones in full, of the others what was found."""
-    rows = []
+    kinds: dict[tuple[str, ...], list[tuple[int, Section, Finding]]] = {}
     # findings are counted in the order of reading, and none stands before this table
     for number, (section, finding) in enumerate(found, start=1):
-        red = finding.severity == "red"
-        group = _GROUPS[0 if red else 1 if section.key in _BUSINESS else 2]
-        rows.append((group, (str(number), finding.text if red else first_sentence(finding.text), section.title)))
+        group = _GROUPS[0 if finding.severity == "red" else 1 if section.key in _BUSINESS else 2]
+        # what misses the same threshold of a section says much the same
+        own = str(number) if finding.severity == "red" else finding.threshold
+        kinds.setdefault((group, section.key, own), []).append((number, section, finding))
+    rows = []
+    for (group, *_), alike in kinds.items():
+        number, section, finding = alike[0]
+        text = finding.text if finding.severity == "red" else first_sentence(finding.text)
+        text += f" And {len(alike) - 1} like it." if len(alike) > 1 else ""
+        rows.append((group, (", ".join(str(n) for n, _, _ in alike), text, section.title)))
     rows.sort(key=lambda row: _GROUPS.index(row[0]))
     columns = (Column("finding", "Finding"), Column("text", "What was found"), Column("section", "Section"))
     note = "Each finding stands in its section under its number, with what to do, its threshold and its evidence."

@@ -109,7 +109,7 @@ def _table(analysis: Analysis, trial: Trial) -> Table:
             cells.append(_reason(own["reason"]) if model != CHAMPION else "")
             rows.append(tuple(cells))
             groups.append(cause.capitalize())
-    columns = (
+    columns: tuple[Column, ...] = (
         Column("model", "Model"),
         Column("fitted", "Fitted to"),
         Column("auc", "AUC", "number:3"),
