@@ -157,6 +157,8 @@ def _by_season(analysis: Analysis) -> list[Table]:
             row = table.loc[quarter]
             rate = (float(row[f"{cause} rate"]), (float(row[f"{cause} lower"]), float(row[f"{cause} upper"])))
         rows.append((f"Q{quarter}", n, *rate))
+    if not any(isinstance(row[1], int) for row in rows):
+        return []
     columns = (
         Column("season", "Quarter of the year"),
         Column("exits", "Exits", "integer"),
