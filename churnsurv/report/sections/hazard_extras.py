@@ -133,7 +133,7 @@ def baseline(analysis: Analysis) -> list[Block]:
             "baseline",
             "Baseline: probability of having left by each cause, of a typical loan",
             lambda ax: predicted_incidence(predicted, ax=ax, xlabel=f"{unit.capitalize()}s since origination"),
-            alt=f"Step curves of the predicted cumulative incidence by cause. At the age of {periods(last, unit)}: {listed(said)}.",
+            alt=f"Step curves of the predicted incidence by cause. At the age of {periods(last, unit)}: {listed(said)}.",
             caption=(
                 f"Predicted by the models for {words}, followed from the age of {periods(origin, unit)}; covariates stay as "
                 "they are. "
