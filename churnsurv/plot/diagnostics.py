@@ -112,6 +112,8 @@ def _ratio(table: pd.DataFrame, across: str, ax: Axes | None, xlabel: str, ylabe
         ax.yaxis.set_minor_locator(NullLocator())
         ax.yaxis.set_minor_formatter(NullFormatter())
         ax.set_xlabel(xlabel, parse_math=False)
+        # balances in full, not as a power of ten beside the axis
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}".replace("-", "\u2212")))
         ax.set_ylabel(ylabel)
     return ax
 

@@ -92,7 +92,7 @@ def subgroup_forest(
             text_beside(ax, 0.0, y, f"{content['n']:,}", ha="right", x_shift=-_N)
             _estimate(ax, y, content, factor, size, digits)
         top = len(lines) - 0.1
-        text_beside(ax, 0.0, top, "customers", ha="right", weight="bold", x_shift=-_N)
+        text_beside(ax, 0.0, top, "n", ha="right", weight="bold", x_shift=-_N)
         heading = f"estimate ({100 * effects.level:.10g}% CI)"
         text_beside(ax, 1.0, top, heading, ha="left", weight="bold", x_shift=_ESTIMATE)
         text_beside(ax, 1.0, top, "interaction p", ha="right", weight="bold", x_shift=_P)

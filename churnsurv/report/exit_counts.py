@@ -20,7 +20,7 @@ from churnsurv.data.reasons import LOANS_IN
 from churnsurv.data.rules import MATURED
 from churnsurv.report.content import Cell
 from churnsurv.report.disclosure import HIDDEN
-from churnsurv.small_counts import Sum, protected_cells
+from churnsurv.small_counts import Sum, is_small, protected_cells
 
 #: loan-age bands are years; the last one is open
 LAST_BAND = 5
@@ -86,6 +86,11 @@ def exit_counts(spells: Spells, complete: Spells, groups: Mapping[str, pd.Series
     for name, labels in groups.items():
         of_loans = frame["loan_id"].groupby(labels.to_numpy()).nunique()
         cells.split(("analysed", "reason"), {("loans", name, label): int(n) for label, n in of_loans.items()})
+    # the models say how many events they rest on: every reader knows the exits by cause, and they protect nothing
+    of_causes = [
+        cells.position[key] for cause in spells.rules.cause_names if (key := (cause, "reason")) in cells.position
+    ]
+    cells.fixed += [i for i in of_causes if not is_small(cells.counts[i], smallest)]
     for cause in (*spells.rules.cause_names, MATURED):
         _exits(cells, cause, frame[(frame["cause"] == cause).to_numpy()], frame, groups, spells.rules.period)
     _leavers(cells, spells)

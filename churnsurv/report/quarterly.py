@@ -11,22 +11,13 @@ from churnsurv.exceptions import ChurnSurvError
 from churnsurv.messages import counted
 from churnsurv.report.analysis import Analysis, Part, analyse
 from churnsurv.report.config import ReportConfig, read_config
-from churnsurv.report.content import Block, Column, Finding, Report, Section, Table, Text
+from churnsurv.report.content import Report, Section, Text
 from churnsurv.report.contents import chapters_of, made
-from churnsurv.report.headlines import headline_table
+from churnsurv.report.first_page import first_page
 from churnsurv.report.previous import read_previous
 from churnsurv.report.required import renamed, with_requirements
 from churnsurv.report.sections.provenance import data_hash, provenance_record
 from churnsurv.report.words import listed
-
-#: words a reader may not know, as the sections use them
-_GLOSSARY = (
-    ("Hazard", "The rate of leaving at some loan age, among the customers who are still there."),
-    ("Hazard ratio (HR)", "How many times as high the hazard is; above 1 sooner, below 1 later."),
-    ("Cumulative incidence", "The probability of having left by a cause by some age, the other causes at work."),
-    ("Censored", "Still a customer when last seen, or at the scheduled end: the exit, if any, lies beyond."),
-    ("CI", "Confidence interval: the range of values that the data are compatible with, at the stated level."),
-)
 
 
 def build(config: str | Path | ReportConfig, *, progress: bool = False) -> Report:
@@ -86,7 +77,7 @@ def assembled(settings: ReportConfig, step: Callable[[str], None]) -> Report:
         period=settings.period,
         as_of=f"{settings.as_of:%Y-%m-%d}",
         facts=_facts(analysis, data_hash(record["files"])),
-        sections=(_summary(settings, parts), *(_with_notices(part) for part in parts)),
+        sections=(first_page(settings, parts), *(_with_notices(part) for part in parts)),
         provenance=record,
         headlines=tuple(headline for part in parts for headline in part.headlines),
     )
@@ -125,21 +116,6 @@ def _model_fact(analysis: Analysis) -> list[tuple[str, str]]:
     except ChurnSurvError:  # the sections that need the model say why
         return [("Model", "could not be fitted")]
     return [("Model", f"Cause-specific Cox, {counted(len(fitted.coef_), 'term')}")]
-
-
-def _summary(settings: ReportConfig, parts: list[Part]) -> Section:
-    """Make the first page: purpose, headline figures, what was found, the words used."""
-    headlines = [headline for part in parts for headline in part.headlines]
-    findings = [(part.section, block) for part in parts for block in part.section.blocks if isinstance(block, Finding)]
-    told = f"{counted(len(findings), 'finding')} to act on." if findings else "Nothing exceeds its threshold."
-    blocks: list[Block] = [Text(settings.purpose)] if settings.purpose else []
-    blocks.append(Text(told, "headline"))
-    blocks += [Text(f"{section.title}: {finding.text}") for section, finding in findings]
-    blocks += [Text(sentence) for part in parts for sentence in part.first_page]
-    if headlines:
-        blocks.append(headline_table(headlines, settings.level))
-    words = Table("glossary", "Words used", (Column("word", "Word"), Column("meaning", "Meaning")), _GLOSSARY)
-    return Section("summary", "Purpose and headlines", (*blocks, words))
 
 
 def _with_notices(part: Part) -> Section:

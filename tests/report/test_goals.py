@@ -85,7 +85,7 @@ def test_a_figure_of_others_keeps_its_source_and_the_difference_has_our_interval
 def test_no_difference_is_claimed_where_the_interval_includes_none(shown):
     ours = shown((), [Benchmark(name="a", cause="attrition", value=0, source="b")])[0]["benchmarks"].rows[0][3]
     row = shown((), [Benchmark(name="a", cause="attrition", value=ours, source="b")])[0]["benchmarks"].rows[0]
-    assert row[7] == "no distinguishable difference"
+    assert row[7] == "no clear difference"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ MINUS = "\u2212"
 #: severity → the sign that stands before its name, so that it is told by shape and word as well as by colour
 MARKS = {"red": "\u25a0", "amber": "\u25b2"}
 #: letters up to which a text in a table is kept on one line
-SHORT = 20
+SHORT = 22
 
 
 def shown(value: Any, format: str) -> str:

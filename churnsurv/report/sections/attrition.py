@@ -45,7 +45,8 @@ def attrition(analysis: Analysis) -> Part:
     ]
     for name, labels in analysis.groups.items():
         blocks.extend(_by_group(analysis, name, labels))
-    blocks += [*rates_of_leaving(analysis), *goals(analysis)]
+    later = [*rates_of_leaving(analysis), *goals(analysis)]
+    blocks += later
     headlines = tuple(
         headline(
             f"incidence.{cause}.{horizon}",
@@ -53,7 +54,7 @@ def attrition(analysis: Analysis) -> Part:
             found,
             f"The curve ends at the age of {periods(float(aj.curves_.last[0]), config.unit)}"
             if found is None
-            else f"Share of loans that leave by {cause}, the other causes at work",
+            else "Share of loans that leave this way, the other causes at work",
             level=config.level,
             scale="log",
             format="percent:1",
@@ -63,7 +64,8 @@ def attrition(analysis: Analysis) -> Part:
         )
         for cause, found in at_horizon.items()
     )
-    return Part(Section("attrition", TITLE, tuple(blocks)), headlines)
+    told = tuple(block.text for block in later if isinstance(block, Text) and block.style == "paragraph")
+    return Part(Section("attrition", TITLE, tuple(blocks)), headlines, first_page=told)
 
 
 def _since(origin: float, unit: str) -> str:

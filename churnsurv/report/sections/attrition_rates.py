@@ -135,7 +135,10 @@ def _trend_words(rows: list[tuple[Cell, ...]], cause: str, level: float) -> str:
     if not is_clear(lower, upper):
         return f"No trend in {cause} is distinguishable between the last four quarters and the four before: {size}."
     way = "higher" if row[5] > 1 else "lower"
-    return f"The yearly rate of {cause} was {percent(abs(row[5] - 1), 0)} {way} in the last four quarters: {size}."
+    return (
+        f"The yearly rate of {cause} was {percent(abs(row[5] - 1), 0)} {way} in the last four quarters than in "
+        f"the four before: {size}."
+    )
 
 
 def _by_season(analysis: Analysis) -> list[Table]:
@@ -154,6 +157,8 @@ def _by_season(analysis: Analysis) -> list[Table]:
             row = table.loc[quarter]
             rate = (float(row[f"{cause} rate"]), (float(row[f"{cause} lower"]), float(row[f"{cause} upper"])))
         rows.append((f"Q{quarter}", n, *rate))
+    if not any(isinstance(row[1], int) for row in rows):
+        return []
     columns = (
         Column("season", "Quarter of the year"),
         Column("exits", "Exits", "integer"),

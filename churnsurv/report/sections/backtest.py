@@ -90,7 +90,9 @@ def _figure(analysis: Analysis, found: Evaluation, metric: str, cause: str) -> B
     return drawn(
         f"backtest-{metric.replace('_', '-')}",
         f"{label} of {cause} by date of the fit",
-        lambda ax: rolling_origin(found, metric, cause=cause, ax=ax, labels={NULL: "Same risk for all"}),
+        lambda ax: rolling_origin(found, metric, cause=cause, ax=ax, labels={NULL: "Same risk for all"}).set_ylabel(
+            f"{label} of {cause}", parse_math=False
+        ),
         alt=f"{label} of the Cox model by date: {values}.",
         caption=f"Bands: {level_words(analysis.config.level)}, of each date by itself.",
         height=3.2,

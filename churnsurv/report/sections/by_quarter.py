@@ -60,7 +60,8 @@ def quarter_figure(analysis: Analysis) -> list[Figure]:
     """Draw the yearly rates of all quarters."""
     quarterly, level = shown_by_quarter(analysis), analysis.config.level
     latest = quarterly.iloc[-1]
-    causes = tuple(c for c in analysis.config.spells.cause_names if quarterly[f"{c} rate"].notna().sum() > 1)
+    # of a line with more gaps than points nothing can be read
+    causes = tuple(c for c in analysis.config.spells.cause_names if quarterly[f"{c} rate"].notna().mean() >= 0.5)
     if not causes:
         return []
     said = [f"{cause} {_rate_words(latest[f'{cause} rate'])}" for cause in causes]

@@ -97,7 +97,8 @@ def _table(analysis: Analysis, trial: Trial) -> Table:
         auc, brier = (_differences(trial, metric, cause) for metric in ("auc", "brier"))
         for model in dict.fromkeys(trial.found.table["model"]):
             own = trial.row("auc", cause, str(model))
-            cells: list[Cell] = [_LABELS.get(str(model), str(model)), _fitted_to(analysis, str(model))]
+            name = f"{model} (champion)" if model == CHAMPION else _LABELS.get(str(model), str(model))
+            cells: list[Cell] = [name, _fitted_to(analysis, str(model))]
             cells += [number(own["value"]), bounds(own["lower"], own["upper"])]
             if model in auc.index:
                 gap, score = auc.loc[model], brier.loc[model]
@@ -105,10 +106,10 @@ def _table(analysis: Analysis, trial: Trial) -> Table:
                 cells += [bounds(score["lower"], score["upper"])]
             else:
                 cells += [None] * 4
-            cells.append(_reason(own["reason"]) if model != CHAMPION else "champion")
+            cells.append(_reason(own["reason"]) if model != CHAMPION else "")
             rows.append(tuple(cells))
             groups.append(cause.capitalize())
-    columns = (
+    columns: tuple[Column, ...] = (
         Column("model", "Model"),
         Column("fitted", "Fitted to"),
         Column("auc", "AUC", "number:3"),
@@ -119,6 +120,8 @@ def _table(analysis: Analysis, trial: Trial) -> Table:
         Column("brier", "Brier difference, CI", "interval:4"),
         Column("remark", "Remark"),
     )
+    if not any(row[-1] for row in rows):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
     note = (
         "Difference: challenger minus Cox model on the same loans, loans of one customer together; of the AUC more is better, "
         "of the Brier score less. p: that both do equally well, adjusted by Holm's rule for all measures, causes and "

@@ -25,9 +25,9 @@ TITLE = "Fairness by group of customers"
 #: measure → heading, format and digits
 _MEASURES = {
     "auc": ("AUC", "number:3", "interval:3"),
-    "observed_expected_events": ("O/E", "number:2", "interval:2"),
-    "true_positive_rate": ("Leavers found", "percent:1", "percent interval:1"),
-    "offer_rate": ("Offered", "percent:1", "percent interval:1"),
+    "observed_expected": ("O/E", "number:2", "interval:2"),
+    "true_positive_rate": ("Leavers found", "percent:0", "percent interval:0"),
+    "offer_rate": ("Offered", "percent:0", "percent interval:0"),
 }
 _NAMES = {
     "concordance": "concordance",
@@ -111,6 +111,9 @@ def _said(found: Fairness, label: str) -> str:
 def _flag(row: dict[str, Any]) -> str:
     what = _NAMES.get(str(row["measure"]), str(row["measure"]))
     shown = in_words(row["value"], row["lower"], row["upper"])
+    if row["measure"] == "offer_ratio":
+        near = ", the interval reaches the threshold" if "interval reaches it" in str(row["says"]) else ""
+        return f"{row['group']}, offers {shown} times as often as to the rest{near}"
     if str(row["says"]).startswith("differs"):
         return f"{row['group']}, {what} {str(row['says']).replace('differs from', 'other than that of')}, by {shown}"
     return f"{row['group']}, {what} {shown} ({row['says']})"
@@ -163,8 +166,8 @@ def _table(analysis: Analysis, found: Fairness, name: str, label: str) -> Table:
         heading, one, interval = _MEASURES[measure]
         columns += [Column(measure, heading, one), Column(f"{measure}_interval", f"{level} CI", interval)]
     notes = [
-        "O/E: exits over those expected by the model's hazards while the loans were watched, exact Poisson intervals. The "
-        "other intervals are by customers. Differences are tested with Holm's rule over all groups and measures."
+        "O/E: observed share that left (Aalen and Johansen) over the mean predicted probability, as in the section on "
+        "calibration. Intervals are by customers. Differences are tested with Holm's rule over all groups and measures."
     ]
     if any(row[1] == HIDDEN for row in rows):
         notes.append(
@@ -172,6 +175,14 @@ def _table(analysis: Analysis, found: Fairness, name: str, label: str) -> Table:
         )
     title = f"The Cox model by {inside(label)}"
     return Table(f"fairness-{name}-table", title, tuple(columns), tuple(rows), (), tuple(notes), 0, (0,))
+
+
+def _one_per_group(flags: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give the plainest flag of each group: the ratio of offers, or else the first."""
+    chosen: dict[str, dict[str, Any]] = {}
+    for row in sorted(flags, key=lambda row: row["measure"] != "offer_ratio"):
+        chosen.setdefault(str(row["group"]), row)
+    return list(chosen.values())
 
 
 def _findings(found: Fairness, label: str, evidence: str) -> list[Finding]:
@@ -182,8 +193,9 @@ def _findings(found: Fairness, label: str, evidence: str) -> list[Finding]:
     ]  # fmt: skip
     if not sure:
         return []
+    told = "; ".join(_flag(row) for row in _one_per_group(sure))
     text = (
-        f"By {inside(label)}: {'; '.join(_flag(row) for row in sure)}. Find out whether risk, data or model differ before "
+        f"By {inside(label)}, groups are treated differently: {told}. Find out whether risk, data or model differ before "
         "offers are made by it."
     )
     threshold = "no difference between groups, or ratio of offer rates, surely beyond its threshold"

@@ -8,13 +8,14 @@ from typing import Literal
 import numpy as np
 
 from churnsurv.evaluation.rates import exit_rates
+from churnsurv.messages import counted
 from churnsurv.report.analysis import Analysis
 from churnsurv.report.content import Block, Cell, Column, Finding, Table, Text
 from churnsurv.report.exit_counts import YEAR
 from churnsurv.report.incidence import Bounded, fitted_group, is_group_shown, risk_at
 from churnsurv.report.sections.attrition_rates import last_year, restricted
 from churnsurv.report.settings import Benchmark, Target
-from churnsurv.report.words import is_clear, level_words, percent, periods
+from churnsurv.report.words import are, is_clear, level_words, percent, periods
 
 Verdict = Literal["met", "missed", "cannot be told yet", "not estimable"]
 
@@ -111,7 +112,10 @@ def _targets(analysis: Analysis, found: dict[Target, Bounded]) -> list[Block]:
         "yet. Shares start at the age from which the curves of the loans concerned do. A dash: not estimable, or too few exits."
     )
     counts = [sum(v == verdict for v in verdicts.values()) for verdict in ("met", "missed", "cannot be told yet")]
-    text = f"Of {len(rows)} targets, {counts[0]} met, {counts[1]} missed, {counts[2]} cannot be told yet ({{ref:targets}})."
+    text = (
+        f"Of {counted(len(rows), 'target')}, {are(counts[0])} met, {are(counts[1])} missed, and of {counts[2]} it cannot be "
+        "told yet ({ref:targets})."
+    )
     return [Text(text), Table("targets", "Targets", columns, tuple(rows), notes=(note,)), *findings]
 
 
@@ -124,7 +128,7 @@ def _benchmarks(analysis: Analysis, found: dict[Benchmark, Bounded]) -> list[Blo
         if bounded is not None:
             ours, lower, upper = (end - benchmark.value for end in bounded)
             clear = is_clear(lower, upper, 0.0)
-            words = "no distinguishable difference" if not clear else "higher" if ours > 0 else "lower"
+            words = "no clear difference" if not clear else "higher" if ours > 0 else "lower"
             difference = (ours, (lower, upper), f"ours: {words}" if clear else words)
         measure = measure_words(benchmark, config.unit)
         rows.append((measure, benchmark.name, benchmark.value, value, interval, *difference))

@@ -16,7 +16,7 @@ from churnsurv.report.content import Block, Figure, Table, Text
 from churnsurv.report.figures import drawn
 from churnsurv.report.hazard_ratios import HazardRatioTable
 from churnsurv.report.term_labels import factors_of, plain_name
-from churnsurv.report.words import level_words, listed, percent, share_words
+from churnsurv.report.words import level_words, listed, percent, periods, share_words
 
 #: points at which a curve is drawn, between these shares of the rows
 POINTS, ENDS = 60, (0.02, 0.98)
@@ -133,9 +133,9 @@ def baseline(analysis: Analysis) -> list[Block]:
             "baseline",
             "Baseline: probability of having left by each cause, of a typical loan",
             lambda ax: predicted_incidence(predicted, ax=ax, xlabel=f"{unit.capitalize()}s since origination"),
-            alt=f"Step curves of the predicted cumulative incidence by cause. At age {last:g} {unit}s: {listed(said)}.",
+            alt=f"Step curves of the predicted incidence by cause. At the age of {periods(last, unit)}: {listed(said)}.",
             caption=(
-                f"Predicted by the models for {words}, followed from age {origin:g} {unit}s; covariates stay as "
+                f"Predicted by the models for {words}, followed from the age of {periods(origin, unit)}; covariates stay as "
                 "they are. "
                 f"Bands: pointwise {level_words(config.level)} intervals. The hazard ratios raise or lower the "
                 "hazards of these curves."

@@ -210,6 +210,12 @@ def overview(analysis: Analysis, studies: dict[str, Study | None]) -> list[Block
     ]
 
 
+def lost_to_adjustment(analysis: Analysis, every: list[Endpoint]) -> list[Endpoint]:
+    """Give the primary endpoints with a small p-value of their own that is not small among so many."""
+    border, ps = 1 - analysis.config.level, adjusted(every, "holm")
+    return [e for e, p in zip(every, ps, strict=True) if e.primary and not p < border and e.p_value < border]
+
+
 def multiplicity_words(analysis: Analysis, every: list[Endpoint]) -> str:
     """Say which primary endpoints stand after the adjustment for their number."""
     family = [(e, p) for e, p in zip(every, adjusted(every, "holm"), strict=True) if e.primary]
@@ -217,7 +223,7 @@ def multiplicity_words(analysis: Analysis, every: list[Endpoint]) -> str:
         return "No endpoint was named primary: p-values describe, they confirm nothing."
     border = 1 - analysis.config.level
     standing = [e for e, p in family if p < border]
-    lost = [e for e, p in family if not p < border and e.p_value < border]
+    lost = lost_to_adjustment(analysis, every)
     names = [
         f"{e.settings.name} ({says(e.ratio)} {e.cause})"
         if says(e.ratio) in ("fewer", "more")

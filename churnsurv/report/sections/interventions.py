@@ -8,12 +8,14 @@ from churnsurv.report.content import Block, Finding, Headline, Section, Text
 from churnsurv.report.headlines import headline
 from churnsurv.report.identifiers import without_ids
 from churnsurv.report.sections.intervention_page import page
-from churnsurv.report.sections.intervention_tables import overview
+from churnsurv.report.sections.intervention_tables import endpoints, lost_to_adjustment, multiplicity_words, overview
 from churnsurv.report.sections.intervention_words import meaning, prefix_of
 from churnsurv.report.settings import Intervention
 from churnsurv.report.studies import Study, study_of
 
 TITLE = "Interventions"
+#: what is added to the words of an effect that its interval shows, and the adjusted p-value does not
+_ALONE = ", taken alone; not after adjustment for the number of tests"
 
 
 def interventions(analysis: Analysis) -> Part:
@@ -31,8 +33,11 @@ def interventions(analysis: Analysis) -> Part:
         "those still there at each moment; numbers fewer say how many loans that is."
     )
     blocks = [opening, *overview(analysis, studies), *pages]
-    found = tuple(_headline(analysis, s, studies[s.name]) for s in analysis.config.interventions)
-    return Part(Section("interventions", TITLE, tuple(blocks)), found)
+    every = endpoints(analysis, studies)
+    lost = {e.settings.name for e in lost_to_adjustment(analysis, every) if e.cause == main}
+    found = tuple(_headline(analysis, s, studies[s.name], s.name in lost) for s in analysis.config.interventions)
+    told = (f"Interventions: {multiplicity_words(analysis, every)}",)
+    return Part(Section("interventions", TITLE, tuple(blocks)), found, first_page=told)
 
 
 def _made(analysis: Analysis, settings: Intervention) -> tuple[Study | None, list[Block]]:
@@ -51,14 +56,14 @@ def _made(analysis: Analysis, settings: Intervention) -> tuple[Study | None, lis
         return None, [Text(settings.name, "subheading"), finding]
 
 
-def _headline(analysis: Analysis, settings: Intervention, study: Study | None) -> Headline:
+def _headline(analysis: Analysis, settings: Intervention, study: Study | None, lost: bool) -> Headline:
     main = analysis.config.main_cause
     ratio = None if study is None else study.ratio(main)
     return headline(
         f"{prefix_of(settings)}.{settings.name}.{main}",
         f"{settings.name}: effect on {main}",
         None if ratio is None else (ratio.value, ratio.lower, ratio.upper),
-        "Could not be estimated" if study is None else meaning(analysis, study),
+        "Could not be estimated" if study is None else meaning(analysis, study) + (_ALONE if lost else ""),
         level=analysis.config.level,
         scale="log",
         format="number:2",

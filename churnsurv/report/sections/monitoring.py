@@ -71,6 +71,8 @@ def performance(analysis: Analysis, trial: Trial) -> list[Block]:
         if len(alarms)
         else f"For {cause}, no measure changed by more than chance between the two dates."
     )
+    if any(_is_better(row) for row in records(alarms)):
+        said += " The observed/expected is nearer to 1 than before, so that this asks for nothing."
     title = f"Performance for {cause} against that of a model of {earlier:%B %Y}"
     table = Table("performance-drift", title, columns, rows, (), (note,))
     return [Text(said), table, *_drift_findings(alarms, cause, table.key)]
@@ -111,15 +113,21 @@ def _own_name(name: Any) -> str:
     return str(name) if str(name).startswith("AUC") else str(name).lower()
 
 
+def _is_better(row: dict[str, Any]) -> bool:
+    """Whether the level came nearer to 1; how far it is off now is a matter of the calibration."""
+    return bool(row["measure"] == "observed_expected" and abs(np.log(row["current"])) < abs(np.log(row["development"])))
+
+
 def _drift_findings(alarms: pd.DataFrame, cause: str, evidence: str) -> list[Finding]:
     findings = []
     for row in records(alarms):
+        if _is_better(row):
+            continue
         text = f"The {_own_name(row['name'])} of {cause} went from {row['development']:.3f} to {row['current']:.3f}."
         if row["measure"] == "concordance" and row["value"] > 0:
             text += " A ranking that gets better by itself is a reason to look for a covariate that knows the outcome."
         if row["measure"] == "observed_expected":
-            nearer = abs(np.log(row["current"])) < abs(np.log(row["development"]))
-            text += " That is nearer to 1: the level was worse before." if nearer else " That is further from 1."
+            text += " That is further from 1: recalibrate."
         threshold = f"from {row['threshold_lower']:.3f} to {row['threshold_upper']:.3f}"
         findings.append(Finding(text, "amber", threshold, evidence, float(row["value"]), "number:3"))
     return findings
@@ -274,7 +282,9 @@ def vintages(analysis: Analysis, trial: Trial) -> list[Block]:
             drawn(
                 "vintage-roll-forward",
                 f"Predicted and observed {trial.causes[0]} by vintage, {periods(trial.horizon, config.unit)} ahead",
-                lambda ax: roll_plot(curve, trial.causes[0], ax=ax),
+                lambda ax: roll_plot(curve, trial.causes[0], ax=ax).set_ylabel(
+                    f"Left by {trial.causes[0]} within {periods(trial.horizon, config.unit)}", parse_math=False
+                ),
                 alt=f"Predicted and observed by vintage: {ends}.",
                 caption=f"{level_words(config.level)} intervals of what was observed.",
                 height=3.2,

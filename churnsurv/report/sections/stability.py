@@ -24,6 +24,8 @@ TITLE = "Stability"
 _OF_THE_MARKET = ("rate_incentive", "burnout")
 #: characteristics of which the text says where they moved
 _MOST_SHIFTS = 5
+#: characteristics that a finding names
+_MOST_NAMED = 3
 #: the line of the model's score in the table
 SCORE = "Score of the Cox model"
 
@@ -192,28 +194,21 @@ def _shifts(analysis: Analysis, found: CharacteristicStability) -> list[Block]:
 
 
 def _findings(analysis: Analysis, found: CharacteristicStability, evidence: str) -> list[Finding]:
+    """Give one finding for score and characteristics, as one cause stands behind them more often than not."""
     least = analysis.config.stability.least_index
-    findings = []
-    score = found.characteristics[0]
-    for severe in (True, False):
-        moved = [
-            one for one in found.characteristics[1:]
-            if one.alarm and one.value >= least and (one.fixed_rule == "large shift") == severe
-        ]  # fmt: skip
-        if not moved:
-            continue
-        largest = max(moved, key=lambda one: one.value)
-        names = listed([f"{inside(_label(analysis, one.name))} ({one.value:.3f})" for one in moved])
-        text = (
-            f"The customers are not those of the development: {names}. Check whether data or business changed, and the "
-            "calibration of the model for the customers of today."
-        )
-        threshold = f"no alarm with an index of {0.25 if severe else least:g} or more"
-        severity = "red" if severe else "amber"
-        findings.append(Finding(text, severity, threshold, evidence, largest.value, "number:3"))  # type: ignore[arg-type]
-    if score.alarm and score.value >= least:
-        text = f"The model's score is distributed otherwise than at the development (index {score.value:.3f})."
-        severity = "red" if score.fixed_rule == "large shift" else "amber"
-        threshold = f"no alarm with an index of {least:g} or more"
-        findings.append(Finding(text, severity, threshold, evidence, score.value, "number:3"))  # type: ignore[arg-type]
-    return findings
+    moved = [one for one in found.characteristics if one.alarm and one.value >= least]
+    if not moved:
+        return []
+    score, largest = found.characteristics[0], max(moved, key=lambda one: one.value)
+    rest = sorted((one for one in moved if one is not score), key=lambda one: -one.value)
+    names = [f"{inside(_label(analysis, one.name))} ({one.value:.3f})" for one in rest[:_MOST_NAMED]]
+    if len(rest) > _MOST_NAMED:
+        names.append(f"{len(rest) - _MOST_NAMED} more")
+    text = f"The customers are not those of the development: {listed(names)}" if rest else ""
+    if score in moved:
+        words = f"model's score is distributed otherwise than at the development (index {score.value:.3f})"
+        text += f", and the {words}" if text else f"The {words}"
+    text += ". Check whether data or business changed, and the calibration of the model for the customers of today."
+    severe = any(one.fixed_rule == "large shift" for one in moved)
+    threshold = f"no alarm with an index of {0.25 if severe else least:g} or more"
+    return [Finding(text, "red" if severe else "amber", threshold, evidence, largest.value, "number:3")]
