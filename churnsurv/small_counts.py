@@ -186,8 +186,8 @@ class _System:
                     left[row, place[i]] += -1 if i == self.sums[number].total else 1
         unpublished = np.array([i in self.withheld for i in cells])
         small = np.array([is_small(self.counts[i], self.smallest) for i in cells]) & ~unpublished
-        low = np.where(small, 1, np.where(unpublished, 0, self.smallest))
-        bounds = Bounds(low, np.where(small, self.smallest - 1, np.inf))
+        least = np.where(small, 1, np.where(unpublished, 0, self.smallest))
+        bounds = Bounds(least, np.where(small, self.smallest - 1, np.inf))
         right = left @ np.array([self.counts[i] for i in cells], dtype=float)
         own = np.zeros(len(cells))
         own[place[cell]] = 1.0

@@ -138,9 +138,8 @@ def _next_to_withhold(
     computable: list[Key], keys: list[Key], causes: list[str], withheld: set[Breakdown]
 ) -> Breakdown | None:
     """Give cause and breakdown to withhold: of a computable count, else any of a cause whose total is computable."""
-    breakdowns: set[Breakdown] = {
-        (key[0], key[1]) for key in keys if key[0] in causes and key[1] != "reason"
-    } - withheld
+    every: set[Breakdown] = {(key[0], key[1]) for key in keys if key[0] in causes and key[1] != "reason"}
+    breakdowns = every - withheld
     totals = {key[0] for key in computable if key[1] == "reason"}
     found = breakdowns & {(key[0], key[1]) for key in computable} or {one for one in breakdowns if one[0] in totals}
     # by chance of the alphabet finer breakdowns come first: cells before vintages, quarters before seasons and years
