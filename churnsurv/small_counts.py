@@ -30,6 +30,14 @@ class Sum(NamedTuple):
         return self.parts if self.total is None else (*self.parts, self.total)
 
 
+class Protection(NamedTuple):
+    """Cells to hide: small ones, others that protect them; and the small ones that nothing is left to protect."""
+
+    small: list[int]
+    others: list[int]
+    computable: list[int]
+
+
 def is_small(count: float, smallest: int) -> bool:
     """Whether a count is 1 … smallest − 1."""
     return 0 < count < smallest
@@ -47,10 +55,33 @@ def hidden_cells(counts: Sequence[int], smallest: int) -> tuple[list[int], list[
     return protected_cells(counts, [Sum(tuple(range(len(counts))))], smallest)
 
 
-def protected_cells(
-    counts: Sequence[int], sums: Sequence[Sum], smallest: int, *, fixed: Iterable[int] = ()
-) -> tuple[list[int], list[int]]:
+def protected_cells(counts: Sequence[int], sums: Sequence[Sum], smallest: int) -> tuple[list[int], list[int]]:
     """Give the cells to hide when any number of sums of them are known: small ones, and others that protect them.
+
+    As :func:`protection`, where the reader knows no cell for certain and every other one is published.
+
+    Examples
+    --------
+    A table of two rows and three columns with known totals:
+
+    >>> table = [3, 40, 12, 50, 60, 70]
+    >>> sums = [Sum((0, 1, 2)), Sum((3, 4, 5)), Sum((0, 3)), Sum((1, 4)), Sum((2, 5))]
+    >>> protected_cells(table, sums, 5)
+    ([0], [2, 3, 5])
+    """
+    small, others, _ = protection(counts, sums, smallest)
+    return small, others
+
+
+def protection(
+    counts: Sequence[int],
+    sums: Sequence[Sum],
+    smallest: int,
+    *,
+    fixed: Iterable[int] = (),
+    withheld: Iterable[int] = (),
+) -> Protection:
+    """Give the cells to hide when any number of sums of them are known, and those that stay computable.
 
     Every small cell is audited: the smallest and largest value that the known sums allow are found by linear programming,
     and where they are too close one more cell that shares a sum with it is hidden, until the audit passes. The choice
@@ -67,50 +98,58 @@ def protected_cells(
         Counts from 1 to one less are hidden.
     fixed : positions
         Cells that every reader knows; they are never hidden to protect others.
+    withheld : positions
+        Cells that are published nowhere, not even as "<5": of them the reader knows what the sums tell, and that they are
+        0 or more. They need no protection of their own.
 
     Returns
     -------
-    small, others : lists of positions
-        Where nothing is left to hide (a portfolio of a few loans), small cells may stay computable.
+    Protection
+        Where nothing is left to hide, small cells stay computable: four of them that add up to "<5" are 1 each.
 
     Examples
     --------
-    A table of two rows and three columns with known totals:
-
-    >>> table = [3, 40, 12, 50, 60, 70]
-    >>> sums = [Sum((0, 1, 2)), Sum((3, 4, 5)), Sum((0, 3)), Sum((1, 4)), Sum((2, 5))]
-    >>> protected_cells(table, sums, 5)
-    ([0], [2, 3, 5])
+    >>> protection([1, 1, 0, 2], [Sum((0, 1, 2), 3), Sum((3,))], 5)
+    Protection(small=[0, 1, 3], others=[], computable=[0, 1, 3])
+    >>> protection([1, 1, 0, 2], [Sum((0, 1, 2), 3)], 5, withheld=(0, 1, 2))
+    Protection(small=[3], others=[], computable=[])
     """
-    known = set(fixed)
-    small = [i for i, count in enumerate(counts) if is_small(count, smallest) and i not in known]
-    system = _System(counts, sums, smallest, known, set(small))
-    waiting, others = list(small), []
+    known, unpublished = set(fixed), set(withheld)
+    small = [i for i, n in enumerate(counts) if is_small(n, smallest) and i not in known and i not in unpublished]
+    system = _System(counts, sums, smallest, known, set(small), unpublished)
+    waiting, others, computable = list(small), [], set()
     while waiting:
         cell = waiting[-1]
         cells, together = system.component(cell)
         if system.is_open(cell, cells, together, min(_WIDTH, smallest - 2)):
-            waiting.pop()
+            computable.discard(waiting.pop())
             continue
         added = system.next_to_hide(cell, together)
         if added is None:
-            waiting.pop()
+            computable.add(waiting.pop())
             continue
         system.hidden.add(added)
         others.append(added)
         # what is hidden now may itself be computable, and then protects nothing: whoever is connected is audited again
         connected = system.component(added)[0]
         waiting = list(dict.fromkeys([*(i for i in small if i in connected and i != cell), *waiting[:-1], cell]))
-    return small, others
+    return Protection(small, others, sorted(computable))
 
 
 class _System:
     """Cells, what is hidden of them, and the sums that connect them."""
 
     def __init__(
-        self, counts: Sequence[int], sums: Sequence[Sum], smallest: int, known: set[int], hidden: set[int]
+        self,
+        counts: Sequence[int],
+        sums: Sequence[Sum],
+        smallest: int,
+        known: set[int],
+        small: set[int],
+        withheld: set[int],
     ) -> None:
-        self.counts, self.sums, self.smallest, self.known, self.hidden = counts, sums, smallest, known, hidden
+        self.counts, self.sums, self.smallest, self.known, self.withheld = counts, sums, smallest, known, withheld
+        self.hidden = small | withheld
         self.seen: dict[int, tuple[float, float]] = {}
         self.sums_of: dict[int, list[int]] = {}
         for number, one in enumerate(sums):
@@ -145,8 +184,10 @@ class _System:
             for i in self.sums[number].cells:
                 if i in place:
                     left[row, place[i]] += -1 if i == self.sums[number].total else 1
-        small = np.array([is_small(self.counts[i], self.smallest) for i in cells])
-        bounds = Bounds(np.where(small, 1, self.smallest), np.where(small, self.smallest - 1, np.inf))
+        unpublished = np.array([i in self.withheld for i in cells])
+        small = np.array([is_small(self.counts[i], self.smallest) for i in cells]) & ~unpublished
+        least = np.where(small, 1, np.where(unpublished, 0, self.smallest))
+        bounds = Bounds(least, np.where(small, self.smallest - 1, np.inf))
         right = left @ np.array([self.counts[i] for i in cells], dtype=float)
         own = np.zeros(len(cells))
         own[place[cell]] = 1.0

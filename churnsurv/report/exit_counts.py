@@ -2,12 +2,13 @@
 
 The same exits stand in several tables: by reason, by quarter, by vintage, by segment, by vintage and age. A count hidden in
 one of them must not follow from the others, so all are cells of one system of sums
-(:func:`churnsurv.small_counts.protected_cells`).
+(:func:`churnsurv.small_counts.protection`). Where exits are so few that nothing is left to hide, a whole breakdown of a
+cause is withheld: its column or row is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +21,16 @@ from churnsurv.data.reasons import LOANS_IN
 from churnsurv.data.rules import MATURED
 from churnsurv.report.content import Cell
 from churnsurv.report.disclosure import HIDDEN
-from churnsurv.small_counts import Sum, is_small, protected_cells
+from churnsurv.report.words import listed
+from churnsurv.small_counts import Sum, is_small, protection
 
 #: loan-age bands are years; the last one is open
 LAST_BAND = 5
 #: quarters of a year, and of the table of exits by quarter
 YEAR, QUARTERS_SHOWN = 4, 8
 Key = tuple[Hashable, ...]
+#: cause and what its exits are counted by
+Breakdown = tuple[Hashable, Hashable]
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class ExitCounts:
     """
 
     cells: Mapping[Key, Cell]
+    withheld: frozenset[Breakdown] = frozenset()
+    """Cause and breakdown ("quarter", "year", "season", "cell", a group column) of which no cell is published."""
 
     def __getitem__(self, key: Key) -> Cell:
         return self.cells[key]
@@ -47,6 +53,17 @@ class ExitCounts:
         """Whether the count may be shown; one that is not in the system is not."""
         return isinstance(self.cells.get(key), int)
 
+    def published(self, causes: Iterable[str], breakdown: str) -> list[str]:
+        """Give the causes whose exits may be shown by quarter, by year, …: single ones of them may still be hidden."""
+        return [cause for cause in causes if (cause, breakdown) not in self.withheld]
+
+    def withheld_notes(self, causes: Iterable[str], breakdown: str) -> tuple[str, ...]:
+        """Say which causes are left out of a breakdown; nothing where none is."""
+        out = [cause for cause in causes if (cause, breakdown) in self.withheld]
+        if not out:
+            return ()
+        return (f"Left out, because exits are so few that single customers could be recognised: {listed(out)}.",)
+
 
 class _Cells:
     def __init__(self) -> None:
@@ -54,6 +71,7 @@ class _Cells:
         self.counts: list[int] = []
         self.sums: list[Sum] = []
         self.fixed: list[int] = []
+        self.never: list[int] = []
 
     def add(self, key: Key, count: int) -> int:
         if key not in self.position:
@@ -93,14 +111,44 @@ def exit_counts(spells: Spells, complete: Spells, groups: Mapping[str, pd.Series
     cells.fixed += [i for i in of_causes if not is_small(cells.counts[i], smallest)]
     for cause in (*spells.rules.cause_names, MATURED):
         _exits(cells, cause, frame[(frame["cause"] == cause).to_numpy()], frame, groups, spells.rules.period)
-    _leavers(cells, spells)
-    small, others = protected_cells(cells.counts, cells.sums, smallest, fixed=cells.fixed)
+    _leavers(cells, spells, groups)
+    # scheduled ends, which are no loss, can best be done without, then rare causes
+    by_number = sorted(spells.rules.cause_names, key=lambda cause: cells.counts[cells.position[cause, "reason"]])
+    return _made_safe(cells, [MATURED, *by_number], smallest)
+
+
+def _made_safe(cells: _Cells, causes: list[str], smallest: int) -> ExitCounts:
+    """Hide small counts and what protects them; while some stay computable, withhold one more breakdown of a cause."""
+    keys = list(cells.position)
+    withheld: set[Breakdown] = set()
+    while True:
+        out = [cells.position[key] for key in keys if key[:2] in withheld]
+        small, others, computable = protection(
+            cells.counts, cells.sums, smallest, fixed=cells.fixed, withheld=[*out, *cells.never]
+        )
+        more = _next_to_withhold([keys[i] for i in computable], keys, causes, withheld)
+        if more is None:
+            break
+        withheld.add(more)
     shown: list[Cell] = list(cells.counts)
     for position in small:
         shown[position] = f"<{smallest}"
     for position in others:
         shown[position] = HIDDEN
-    return ExitCounts({key: shown[position] for key, position in cells.position.items()})
+    gone = {*out, *cells.never}
+    return ExitCounts({key: shown[i] for key, i in cells.position.items() if i not in gone}, frozenset(withheld))
+
+
+def _next_to_withhold(
+    computable: list[Key], keys: list[Key], causes: list[str], withheld: set[Breakdown]
+) -> Breakdown | None:
+    """Give cause and breakdown to withhold: of a computable count, else any of a cause whose total is computable."""
+    every: set[Breakdown] = {(key[0], key[1]) for key in keys if key[0] in causes and key[1] != "reason"}
+    breakdowns = every - withheld
+    totals = {key[0] for key in computable if key[1] == "reason"}
+    found = breakdowns & {(key[0], key[1]) for key in computable} or {one for one in breakdowns if one[0] in totals}
+    # by chance of the alphabet finer breakdowns come first: cells before vintages, quarters before seasons and years
+    return min(found, key=lambda one: (causes.index(str(one[0])), str(one[1])), default=None)
 
 
 def _loans(cells: _Cells, spells: Spells, complete: Spells) -> None:
@@ -149,11 +197,26 @@ def _exits(
             cells.split((cause, "vintage", label), by_age)
 
 
-def _leavers(cells: _Cells, spells: Spells) -> None:
+def _leavers(cells: _Cells, spells: Spells, groups: Mapping[str, pd.Series]) -> None:
     """Add what the loans at risk tell: those of a quarter less those of the next have left, where none came in."""
-    for quarter in quarters_of(spells.frame)[-QUARTERS_SHOWN:-1]:
-        causes = (*spells.rules.cause_names, MATURED)
-        cells.sums.append(Sum(tuple(cells.position[cause, "quarter", quarter] for cause in causes)))
+    frame, causes = spells.frame, spells.rules.cause_names
+    quarters = quarters_of(frame)[-QUARTERS_SHOWN:]
+    for quarter in quarters[:-1]:
+        cells.sums.append(Sum(tuple(cells.position[cause, "quarter", quarter] for cause in (*causes, MATURED))))
+    at_risk = frame["loan_id"].groupby(frame["period"].dt.to_period("Q")).nunique().to_dict()
+    for quarter in quarters:
+        cells.fixed.append(cells.add(("loans", "quarter", quarter), int(at_risk[quarter])))
+    # no more leave than there are loans
+    for name, labels in {
+        **{name: sorted(labels.unique()) for name, labels in groups.items()},
+        "quarter": quarters,
+    }.items():
+        for label in labels:
+            parts = [cells.position[cause, name, label] for cause in causes]
+            whole = cells.position["loans", name, label]
+            rest = cells.add(("staying", name, label), cells.counts[whole] - sum(cells.counts[i] for i in parts))
+            cells.never.append(rest)
+            cells.sums.append(Sum((*parts, rest), whole))
 
 
 def quarters_of(frame: pd.DataFrame) -> list[pd.Period]:

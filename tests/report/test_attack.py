@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from churnsurv.data.rules import MATURED
@@ -17,6 +17,7 @@ from churnsurv.report.exit_counts import ExitCounts, band_of, exit_counts
 from churnsurv.report.sections import attrition as of_attrition
 from churnsurv.report.sections import attrition_rates, by_quarter
 from churnsurv.report.sections import portfolio as of_portfolio
+from churnsurv.small_counts import is_small
 from tests.report.attacker import Attacker
 
 
@@ -85,7 +86,7 @@ def attacker_of(analysis, tables, drawings):
         a.knows_sum(["no usable row", "analysed"], "loans in")
     quarters = sorted(frame["period"].dt.to_period("Q").unique())
     for row in columns(tables["by-quarter"]):
-        for cause in (*causes, MATURED):
+        for cause in {*causes, MATURED} & {*row}:
             a.reads((cause, pd.Period(str(row["quarter"]).replace(" ", ""), "Q")), row[cause])
         a.reads(("loans", row["quarter"]), row["loans"])
         a.knows_at_most(
@@ -107,7 +108,7 @@ def attacker_of(analysis, tables, drawings):
     for name in ("vintage", *config.incidence.segments):
         rows = columns(tables[f"by-{name}"])
         for row in rows:
-            for cause in ("loans", *causes):
+            for cause in ("loans", *({*causes} & {*row})):
                 a.reads((cause, name, row[name]), row[cause])
             a.knows_at_most([(c, name, row[name]) for c in causes], ("loans", name, row[name]))
         for cause in causes:
@@ -118,7 +119,7 @@ def attacker_of(analysis, tables, drawings):
         for key, those in (("last", quarters[-4:]), ("before", quarters[-8:-4])):
             a.reads((cause, key), row[key])
             a.knows_sum([(cause, q) for q in those], (cause, key))
-    for row in columns(tables["season"]):
+    for row in columns(tables["season"]) if "season" in tables else ():
         a.reads((main, row["season"]), row["exits"])
         a.knows_sum([(main, q) for q in quarters if f"Q{q.quarter}" == row["season"]], (main, row["season"]))
     heat = drawings.get("vintage-age", pd.DataFrame())
@@ -134,16 +135,30 @@ def attacker_of(analysis, tables, drawings):
     return a
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-@given(st.integers(0, 10_000), st.integers(60, 200), st.integers(0, 9))
-def test_no_hidden_count_follows_from_what_is_published(whole, figures, seed, customers, left_out):
-    analysis = part_of(whole, seed, customers, left_out)
-    attacker = attacker_of(analysis, *published(analysis, figures))
-    hidden = attacker.hidden()
-    assert hidden
-    for key in hidden:
-        low, high = attacker.bounds(key)
-        assert high > low, (key, low)
+@pytest.mark.filterwarnings("ignore:No events among")
+def test_no_hidden_count_follows_from_what_is_published(whole, figures):
+    # the portfolio comes by closure: as an argument, a failing example would print all of it
+    @settings(max_examples=1, deadline=None, derandomize=True)
+    @given(st.integers(0, 10_000), st.integers(60, 200), st.integers(0, 9))
+    @example(0, 60, 0)
+    @example(1, 60, 0)
+    def attack(seed, customers, left_out):
+        analysis = part_of(whole, seed, customers, left_out)
+        attacker = attacker_of(analysis, *published(analysis, figures))
+        hidden = attacker.hidden()
+        assert hidden
+        for key in hidden:
+            low, high = attacker.bounds(key)
+            assert high > low, (key, low)
+
+    attack()
+
+
+def test_what_is_left_out_is_said():
+    counts = ExitCounts({}, frozenset({("default", "quarter")}))
+    assert counts.published(["attrition", "default"], "quarter") == ["attrition"]
+    assert counts.withheld_notes(["attrition", "default"], "quarter")[0].endswith("recognised: default.")
+    assert counts.withheld_notes(["attrition", "default"], "year") == ()
 
 
 def test_the_attacker_finds_what_is_not_protected(whole, figures):
@@ -151,6 +166,9 @@ def test_the_attacker_finds_what_is_not_protected(whole, figures):
     analysis = part_of(whole, 1, 200, 3)
     true = exit_counts(analysis.spells, analysis.complete, analysis.groups, 0)
     careless = {key: true[key] if cell == HIDDEN else cell for key, cell in analysis.exits.cells.items()}
+    # what is withheld comes back as a small count or as what it is
+    smallest = analysis.config.smallest_cell
+    careless = {key: f"<{smallest}" if is_small(n, smallest) else n for key, n in true.cells.items()} | careless
     analysis.__dict__["exits"] = ExitCounts(careless)
     attacker = attacker_of(analysis, *published(analysis, figures))
     solved = [key for key in attacker.hidden() if len(set(attacker.bounds(key))) == 1]

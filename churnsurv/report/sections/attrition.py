@@ -154,9 +154,10 @@ def _by_group(analysis: Analysis, name: str, labels: pd.Series) -> list[Block]:
 def _group_table(analysis: Analysis, name: str, estimates: dict[str, AalenJohansen | None]) -> Table:
     config = analysis.config
     cause, horizon, smallest = config.main_cause, config.incidence.horizon, config.smallest_cell
+    told = analysis.exits.published(config.spells.cause_names, name)
     rows = []
     for label, aj in estimates.items():
-        cells: list[Cell] = [label, *(analysis.exits[of, name, label] for of in ("loans", *config.spells.cause_names))]
+        cells: list[Cell] = [label, *(analysis.exits[of, name, label] for of in ("loans", *told))]
         small = not is_group_shown(analysis, name, label, cause)
         found = None
         if aj is not None and not small:
@@ -167,7 +168,7 @@ def _group_table(analysis: Analysis, name: str, estimates: dict[str, AalenJohans
     columns = (
         Column(name, name.replace("_", " ").capitalize()),
         Column("loans", "Loans", "integer"),
-        *(Column(c, c.capitalize(), "integer") for c in config.spells.cause_names),
+        *(Column(c, c.capitalize(), "integer") for c in told),
         Column("origin", "From age", "integer"),
         Column("incidence", f"{cause.capitalize()} within {periods(horizon, config.unit)}", "percent:1"),
         Column("interval", f"{level_words(config.level)} CI", "percent interval:1"),
@@ -179,7 +180,9 @@ def _group_table(analysis: Analysis, name: str, estimates: dict[str, AalenJohans
         f"as \u201c{OTHERS}\u201d."
     )
     title = f"{cause.capitalize()} by {name.replace('_', ' ')}"
-    return Table(f"by-{name}", title, columns, tuple(rows), notes=(note, *notes_if_hidden(rows, smallest)))
+    left_out = analysis.exits.withheld_notes(config.spells.cause_names, name)
+    notes = (note, *notes_if_hidden(rows, smallest), *left_out)
+    return Table(f"by-{name}", title, columns, tuple(rows), notes=notes)
 
 
 def _group_figure(

@@ -94,7 +94,7 @@ def _trend(analysis: Analysis) -> list[Block]:
     year = np.where(quarter.isin(quarters[0]), 0, np.where(quarter.isin(quarters[1]), 1, 2))
     table = exit_rates(spells, year, level=config.level)
     rows: list[tuple[Cell, ...]] = []
-    for cause in config.spells.cause_names:
+    for cause in analysis.exits.published(config.spells.cause_names, "year"):
         counts = [analysis.exits[cause, "year", back] for back in (1, 0)]
         if not all(isinstance(n, int) for n in counts):
             rows.append((cause.capitalize(), *counts, None, None, None, None, None))
@@ -122,12 +122,14 @@ def _trend(analysis: Analysis) -> list[Block]:
         "stability, where there is one."
     )
     title = "Is leaving on the rise? The last four quarters against the four before"
-    shown = Table("trend", title, columns, tuple(rows), notes=(note, *notes_if_hidden(rows, config.smallest_cell)))
+    left_out = analysis.exits.withheld_notes(config.spells.cause_names, "year")
+    notes = (note, *notes_if_hidden(rows, config.smallest_cell), *left_out)
+    shown = Table("trend", title, columns, tuple(rows), notes=notes)
     return [Text(_trend_words(rows, config.main_cause, config.level)), shown]
 
 
 def _trend_words(rows: list[tuple[Cell, ...]], cause: str, level: float) -> str:
-    row = next(row for row in rows if row[0] == cause.capitalize())
+    row = next((row for row in rows if row[0] == cause.capitalize()), (None,) * 8)
     if not isinstance(row[6], tuple) or not isinstance(row[5], float) or not isinstance(row[7], float):
         return f"{cause.capitalize()}: too few exits to compare the last year with the one before ({{ref:trend}})."
     lower, upper = (float(bound or 0) for bound in row[6])
@@ -141,12 +143,16 @@ def _trend_words(rows: list[tuple[Cell, ...]], cause: str, level: float) -> str:
     )
 
 
-def _by_season(analysis: Analysis) -> list[Table]:
+def _by_season(analysis: Analysis) -> list[Block]:
     """Give the yearly rate of the main cause by quarter of the year."""
     config, spells = analysis.config, analysis.spells
     cause = config.main_cause
     if len(quarters_of(spells.frame)) < _SEASONS_FROM:
         return []
+    if not analysis.exits.published([cause], "season"):
+        return [
+            Text(f"{cause.capitalize()} by season is left out: exits are so few that customers could be recognised.")
+        ]
     season = spells.frame["period"].dt.quarter
     table = exit_rates(spells, season, level=config.level)
     rows = []

@@ -40,20 +40,22 @@ def quarter_table(analysis: Analysis) -> Table:
     causes, smallest = analysis.config.spells.cause_names, analysis.config.smallest_cell
     shown = shown_by_quarter(analysis).tail(QUARTERS_SHOWN)
     columns = [Column("quarter", "Quarter"), Column("loans", "Loans at risk", "integer")]
-    columns += [Column(c, c.capitalize(), "integer") for c in (*causes, MATURED)]
-    columns += [Column(f"{c} rate", f"{c.capitalize()} per year", "percent:1") for c in causes]
+    told = analysis.exits.published((*causes, MATURED), "quarter")
+    columns += [Column(c, c.capitalize(), "integer") for c in told]
+    columns += [Column(f"{c} rate", f"{c.capitalize()} per year", "percent:1") for c in causes if c in told]
     rows = []
     for quarter, row in zip(shown.index, shown.to_dict("records"), strict=True):
         cells: list[Cell] = [f"{quarter.year} Q{quarter.quarter}", suppressed(int(row["loans"]), smallest)]
-        cells += [analysis.exits[cause, "quarter", quarter] for cause in (*causes, MATURED)]
-        cells += [None if np.isnan(rate) else float(rate) for rate in (row[f"{cause} rate"] for cause in causes)]
+        cells += [analysis.exits[cause, "quarter", quarter] for cause in told]
+        cells += [None if np.isnan(rate) else float(rate) for rate in (row[f"{c} rate"] for c in causes if c in told)]
         rows.append(tuple(cells))
     note = (
         "Loans at risk: under observation at any time of the quarter. Per year: exits divided by loan-years at risk, "
         "as if the quarter's pace lasted a year; maturity is the scheduled end, not a loss."
     )
     title = "Exits by quarter, the last eight"
-    return Table("by-quarter", title, tuple(columns), tuple(rows), notes=(note, *notes_if_hidden(rows, smallest)))
+    notes = (note, *notes_if_hidden(rows, smallest), *analysis.exits.withheld_notes((*causes, MATURED), "quarter"))
+    return Table("by-quarter", title, tuple(columns), tuple(rows), notes=notes)
 
 
 def quarter_figure(analysis: Analysis) -> list[Figure]:
