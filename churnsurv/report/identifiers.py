@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 LEAST_SALT = 16
 #: hexadecimal digits of a hashed id; 64 bits: among a million loans two share one with a probability below 1 in 10⁷
 DIGITS = 16
+_SEPARATOR, _WORD = re.compile(r"[\s'\",;:()\[\]]"), re.compile(r"[^\s'\",;:()\[\]]+")
+#: what stands before the number of a loan or customer, or before one more of them
+_NAMES_ONE = re.compile(
+    r"\b(loan|customer|id)s?(_id)?['\"]?\s*[=:#]?\s*['\"]?((\d+|\[id\])['\"]?(,| and| or)\s*['\"]?)*$", re.IGNORECASE
+)
 
 
 def hashed_ids(ids: Iterable[Any], salt: str) -> list[str]:
@@ -77,16 +82,20 @@ def _name(value: Any) -> str | None:
 def without_ids(text: str, analysis: Analysis) -> str:
     """Give a message without the identifiers of loans and customers, which a report must not hold.
 
-    Short numbers are identifiers in parentheses only, where messages give examples; elsewhere they are counts and months.
+    Short numbers are identifiers in parentheses, where messages give examples, and after "loan" or "customer"; elsewhere they
+    are counts and months.
     """
     frame = analysis.spells.frame
     ids = {str(value) for name in ("loan_id", "customer_id") for value in frame[name].unique()}
+    # ids with blanks or punctuation are no words: they are looked for as they are, the longest first
+    for name in sorted((i for i in ids if _SEPARATOR.search(i) and i in text), key=len, reverse=True):
+        text = text.replace(name, "[id]")
 
     def hidden(match: re.Match[str]) -> str:
-        word = match[0].rstrip(".")
-        inside = text.count("(", 0, match.start()) > text.count(")", 0, match.start())
-        if word not in ids or (word.isdigit() and len(word) < 6 and not inside):
+        word, before = match[0].rstrip("."), text[: match.start()]
+        inside = before.count("(") > before.count(")") or before.count("[") > before.count("]")
+        if word not in ids or (word.isdigit() and len(word) < 6 and not inside and not _NAMES_ONE.search(before)):
             return match[0]
         return "[id]" + match[0][len(word) :]
 
-    return re.sub(r"[^\s'\",;:()\[\]]+", hidden, text)
+    return _WORD.sub(hidden, text)
