@@ -22,7 +22,7 @@ from churnsurv.report.verify import _inputs
 
 def of_ids(*ids):
     frame = pd.DataFrame({"loan_id": list(ids), "customer_id": list(ids)})
-    return SimpleNamespace(spells=SimpleNamespace(frame=frame))
+    return SimpleNamespace(spells=SimpleNamespace(frame=frame), config=SimpleNamespace(smallest_cell=5))
 
 
 class TestMessages:
@@ -40,6 +40,18 @@ class TestMessages:
     )
     def test_hold_no_short_numbers_that_are_ids(self, text, shown):
         assert without_ids(text, of_ids(17, 18, 19)) == shown
+
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            ("3 events for 14 coefficients", "fewer than 5 events for 14 coefficients"),
+            ("Arm 'offer' has one customer only", "Arm 'offer' has fewer than 5 customers only"),
+            ("1 loan is alone", "fewer than 5 loans is alone"),
+            ("5 events, 1,002 loans, 0 exits", "5 events, 1,002 loans, 0 exits"),
+        ],
+    )
+    def test_hold_no_small_counts(self, text, shown):
+        assert without_ids(text, of_ids("A1")) == shown
 
     @pytest.mark.parametrize("name", ["AB 12", "L:12;3", "O'Neil, J", "(x)", "12/34-5"])
     def test_hold_no_ids_with_blanks_or_punctuation(self, name):
