@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, cast
 
 import matplotlib as mpl
 from matplotlib.text import Text as Label
-from matplotlib.ticker import FixedFormatter
 
 from churnsurv.plot import theme
 from churnsurv.plot.fonts import without_glyph
@@ -90,9 +89,9 @@ def _svg(figure: Drawing) -> str:
 def _shorten(figure: Drawing) -> None:
     """Cut labels that would make the drawing wider than any page; tables and words hold them in full."""
     for axis in (axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)):
-        formatter = axis.get_major_formatter()
-        if isinstance(formatter, FixedFormatter):
-            formatter.seq = [_short(str(label)) for label in formatter.seq]
+        ticks = [label.get_text() for label in axis.get_ticklabels()]
+        if any(_short(text) != text for text in ticks):
+            axis.set_ticks(axis.get_ticklocs(), [_short(text) for text in ticks])
     for label in figure.findobj(Label):
         if isinstance(label, Label) and label.get_text() != (short := _short(label.get_text())):
             label.set_text(short)
