@@ -149,7 +149,7 @@ def report(
     if config is None:
         raise typer.BadParameter("name the TOML file that describes the report, e.g. reports/quarterly.toml.")
     from churnsurv.report import quarterly, read_config
-    from churnsurv.report.render import check_folder, check_formats, output_findings
+    from churnsurv.report.render import check_folder, check_formats, missing_formats, output_findings
 
     wanted = check_formats(name.strip() for name in formats.split(",") if name.strip())
     settings = read_config(config)
@@ -161,7 +161,10 @@ def report(
     for finding in made.findings:
         typer.echo(f"{finding.severity} finding: {finding.text}")
     # about the documents, not the portfolio: they do not change the exit code
-    for note in output_findings(made.to_dict(), wanted):
+    document, lacking = made.to_dict(), missing_formats(wanted)
+    for note in output_findings(
+        document, wanted, [name for name in wanted if name not in files and name not in lacking]
+    ):
         typer.echo(f"{note['severity']} finding: {note['text']}")
     for name in sorted(files, key="html".__eq__):
         typer.echo(str(files[name]))

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
+#: letters of a line of a label in a drawing
+_LONGEST = 80
+
 
 def drawn(
     key: str,
@@ -65,6 +68,7 @@ def drawn_row(
 
 def _svg(figure: Drawing) -> str:
     """Give the drawing as outlines, or with its letters as text where a glyph is missing."""
+    _shorten(figure)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         svg = _saved(figure, 0.04)
@@ -80,6 +84,22 @@ def _svg(figure: Drawing) -> str:
     with mpl.rc_context({"svg.fonttype": "none"}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*missing from font")
         return _saved(figure, 0.04 + room)
+
+
+def _shorten(figure: Drawing) -> None:
+    """Cut labels that would make the drawing wider than any page; tables and words hold them in full."""
+    for axis in (axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)):
+        ticks = [label.get_text() for label in axis.get_ticklabels()]
+        if any(_short(text) != text for text in ticks):
+            axis.set_ticks(axis.get_ticklocs(), [_short(text) for text in ticks])
+    for label in figure.findobj(Label):
+        if isinstance(label, Label) and label.get_text() != (short := _short(label.get_text())):
+            label.set_text(short)
+
+
+def _short(text: str) -> str:
+    lines = text.split("\n")
+    return "\n".join(line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…" for line in lines)
 
 
 def _saved(figure: Drawing, margin: float) -> str:

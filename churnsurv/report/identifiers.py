@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from churnsurv.exceptions import DataError
 from churnsurv.messages import counted
+from churnsurv.small_counts import is_small
 
 if TYPE_CHECKING:
     from churnsurv.report.analysis import Analysis
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 LEAST_SALT = 16
 #: hexadecimal digits of a hashed id; 64 bits: among a million loans two share one with a probability below 1 in 10⁷
 DIGITS = 16
+_SEPARATOR, _WORD = re.compile(r"[\s'\",;:()\[\]]"), re.compile(r"[^\s'\",;:()\[\]]+")
+_COUNT = re.compile(r"(?<![\d.,-])\b(\d+|one) (loans?|customers?|events?|exits?|defaults?)\b(?! per)", re.IGNORECASE)
+#: what stands before the number of a loan or customer, or before one more of them
+_NAMES_ONE = re.compile(
+    r"\b(loan|customer|id)s?(_id)?['\"]?\s*[=:#]?\s*['\"]?((\d+|\[id\])['\"]?(,| and| or)\s*['\"]?)*$", re.IGNORECASE
+)
 
 
 def hashed_ids(ids: Iterable[Any], salt: str) -> list[str]:
@@ -75,18 +82,29 @@ def _name(value: Any) -> str | None:
 
 
 def without_ids(text: str, analysis: Analysis) -> str:
-    """Give a message without the identifiers of loans and customers, which a report must not hold.
+    """Give a message without the identifiers of loans and customers, and small counts of them, which a report must not hold.
 
-    Short numbers are identifiers in parentheses only, where messages give examples; elsewhere they are counts and months.
+    Short numbers are identifiers in parentheses, where messages give examples, and after "loan" or "customer"; elsewhere they
+    are counts and months.
     """
     frame = analysis.spells.frame
     ids = {str(value) for name in ("loan_id", "customer_id") for value in frame[name].unique()}
+    # ids with blanks or punctuation are no words: they are looked for as they are, the longest first
+    for name in sorted((i for i in ids if _SEPARATOR.search(i) and i in text), key=len, reverse=True):
+        text = text.replace(name, "[id]")
 
     def hidden(match: re.Match[str]) -> str:
-        word = match[0].rstrip(".")
-        inside = text.count("(", 0, match.start()) > text.count(")", 0, match.start())
-        if word not in ids or (word.isdigit() and len(word) < 6 and not inside):
+        word, before = match[0].rstrip("."), text[: match.start()]
+        inside = before.count("(") > before.count(")") or before.count("[") > before.count("]")
+        if word not in ids or (word.isdigit() and len(word) < 6 and not inside and not _NAMES_ONE.search(before)):
             return match[0]
         return "[id]" + match[0][len(word) :]
 
-    return re.sub(r"[^\s'\",;:()\[\]]+", hidden, text)
+    smallest = analysis.config.smallest_cell
+    return _COUNT.sub(lambda m: _counted(m, smallest), _WORD.sub(hidden, text))
+
+
+def _counted(match: re.Match[str], smallest: int) -> str:
+    """Give a count of a message; one so small that the report hides it, in words."""
+    count = 1 if match[1].lower() == "one" else int(match[1].replace(",", ""))
+    return f"fewer than {smallest} {match[2].rstrip('s')}s" if is_small(count, smallest) else match[0]

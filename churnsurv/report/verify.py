@@ -185,14 +185,19 @@ def _inputs(recorded: Mapping[str, Any], again: Mapping[str, Any]) -> list[str]:
 
 
 def _file(record: Mapping[str, Any] | None) -> str:
-    return "none" if record is None else f"{record['file']} ({counted(record['rows'], 'row')})"
+    return "none" if record is None else f"{record['file']} ({_rows(record)})"
+
+
+def _rows(record: Mapping[str, Any]) -> str:
+    """Give the number of rows; words where the report hides it."""
+    return counted(record["rows"], "row") if isinstance(record["rows"], int) else f"rows {record['rows']}"
 
 
 def _changes_of_file(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     name = new["file"] if old["file"] == new["file"] else f"{old['file']} → {new['file']}"
     if old["sha256"] == new["sha256"]:
         return f"{name} (the same content)"
-    sizes = [f"{counted(f['rows'], 'row')} × {counted(f['columns'], 'column')}" for f in (old, new)]
+    sizes = [f"{_rows(f)} × {counted(f['columns'], 'column')}" for f in (old, new)]
     size = f"as recorded {sizes[0]}" if sizes[0] == sizes[1] else f"{sizes[0]} → {sizes[1]}"
     return f"{name}, SHA-256 {old['sha256'][:12]}… → {new['sha256'][:12]}…, {size}"
 

@@ -155,3 +155,17 @@ def test_a_table_alone_is_as_safe_as_in_the_report():
     from churnsurv.report.canonical import plain
 
     assert table_document(plain(asdict(table))).tables[0].cell(1, 0).text == EVIL
+
+
+def test_a_label_of_thousands_of_letters_makes_no_drawing_wider_than_a_page():
+    from churnsurv.report.figures import drawn
+
+    def draw(ax):
+        ax.barh([0, 1], [1, 2], label="z" * 5_000)
+        ax.set_yticks([0, 1], ["x" * 5_000, "y"])
+        ax.set_xlabel("w" * 5_000)
+        ax.legend()
+
+    figure = drawn("f", "F", draw, alt="two bars")
+    width = float(re.search(r'width="([\d.]+)pt"', figure.svg)[1])
+    assert width < 2_000

@@ -6,11 +6,12 @@ Lives here: the formats. Nothing here computes a number.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from churnsurv.exceptions import ConfigError
+from churnsurv.exceptions import ChurnSurvWarning, ConfigError
 from churnsurv.messages import first_of
 from churnsurv.report.render.available import missing_formats, output_findings, with_output_findings
 from churnsurv.report.render.folder import check_folder, write_folder
@@ -19,7 +20,7 @@ from churnsurv.report.render.markdown import render_markdown
 from churnsurv.report.render.pdf import render_pdf
 from churnsurv.report.render.word import render_docx
 
-__all__ = ["RENDERERS", "check_folder", "check_formats", "output_findings", "render_json", "write"]
+__all__ = ["RENDERERS", "check_folder", "check_formats", "missing_formats", "output_findings", "render_json", "write"]
 
 
 def render_json(document: Mapping[str, Any]) -> str:
@@ -59,8 +60,18 @@ def write(document: Mapping[str, Any], folder: Path, formats: Iterable[str], for
             f"The report cannot be written as {first_of(missing)}: that needs {first_of(missing.values())}."
         )
     contents: dict[str, str | bytes] = {}
-    for name in made:
-        content = RENDERERS[name](document)
+    # the PDF first: where it fails, the others say so
+    for name in sorted(made, key="pdf".__ne__):
+        try:
+            content = RENDERERS[name](document)
+        except ConfigError as error:
+            if name != "pdf" or len(made) == 1:
+                raise
+            # the reason may name a path of this machine: it is told here, not in the documents
+            warnings.warn(str(error), ChurnSurvWarning, stacklevel=3)
+            made.remove(name)
+            document = with_output_findings(document, wanted, [name])
+            continue
         contents |= content if isinstance(content, dict) else {f"report.{name}": content}
     files = write_folder(contents, folder, force)
     return {name: files[f"report.{name}"] for name in made}

@@ -29,14 +29,20 @@ def missing_formats(formats: Iterable[str]) -> dict[str, str]:
     return missing
 
 
-def output_findings(document: Mapping[str, Any], formats: Iterable[str]) -> list[dict[str, Any]]:
-    """Give the findings about the documents themselves, in the JSON form."""
+def output_findings(
+    document: Mapping[str, Any], formats: Iterable[str], failed: Iterable[str] = ()
+) -> list[dict[str, Any]]:
+    """Give the findings about the documents themselves, in the JSON form; `failed`: formats whose programs broke down."""
     names = {"pdf": "PDF", "docx": "Word"}
     found = [
         _finding(
             f"There is no {names[name]} document of this report: the machine that made it lacks {needs}.", names[name]
         )
         for name, needs in missing_formats(formats).items()
+    ]
+    found += [
+        _finding(f"There is no {names[name]} document of this report: the program that makes it failed.", names[name])
+        for name in failed
     ]
     lacking = without_glyph(_texts(document))
     if lacking:
@@ -50,9 +56,11 @@ def output_findings(document: Mapping[str, Any], formats: Iterable[str]) -> list
     return found
 
 
-def with_output_findings(document: Mapping[str, Any], formats: Sequence[str]) -> dict[str, Any]:
+def with_output_findings(
+    document: Mapping[str, Any], formats: Sequence[str], failed: Iterable[str] = ()
+) -> dict[str, Any]:
     """Give the document with a last section of these findings; as it is where there are none."""
-    found = output_findings(document, formats)
+    found = output_findings(document, formats, failed)
     sections = [section for section in document["sections"] if section["key"] != SECTION]
     if not found:
         return {**document, "sections": sections}

@@ -58,8 +58,9 @@ def write_folder(contents: Mapping[str, str | bytes], folder: Path, force: bool)
             place.rename(before)
         try:
             made.rename(place)
-        except OSError:
-            if before.exists():
+        except BaseException:
+            # an interrupt too must not lose the earlier report
+            if before.exists() and not place.exists():
                 before.rename(place)
             raise
     finally:

@@ -57,7 +57,7 @@ def render_table(table: Mapping[str, Any]) -> str:
 
 def figure_file(figure: Mapping[str, Any]) -> str:
     """Give the name of a figure's file: its number, and its key as far as it is plain letters."""
-    key = re.sub(r"[^a-z0-9]+", "-", figure["key"].lower()).strip("-")
+    key = re.sub(r"[^a-z0-9]+", "-", figure["key"].lower())[:80].strip("-")
     return f"figure-{figure['number']:02d}" + (f"-{key}" if key else "") + ".svg"
 
 

@@ -45,13 +45,18 @@ def browser() -> str | None:
 
 def render_pdf(document: Mapping[str, Any]) -> bytes:
     """Give the report as PDF from its JSON form."""
-    html = render_html(document)
+    html, found = render_html(document), browser()
     if weasyprint_works():
-        made = _by_weasyprint(html, document)
+        try:
+            made = _by_weasyprint(html, document)
+        # whatever WeasyPrint stumbles over, a browser may print
+        except Exception as error:
+            if found is None:
+                raise ConfigError(f"WeasyPrint made no PDF of the report ({type(error).__name__}: {error}).") from error
+            made = by_chromium(html, found)
+    elif found is None:
+        raise ConfigError("PDF needs WeasyPrint (pip install 'churnsurv[report]') or an installed Chromium.")
     else:
-        found = browser()
-        if found is None:
-            raise ConfigError("PDF needs WeasyPrint (pip install 'churnsurv[report]') or an installed Chromium.")
         made = by_chromium(html, found)
     # a comment after the end, by which a later run knows its own file
     return made.rstrip(b"\n") + f"\n% {document['schema']}\n".encode()

@@ -161,7 +161,8 @@ def whole(row: _Row, *, header: bool = False) -> None:
 def signed(document: Document, title: str, schema: str, as_of: str) -> None:
     """Set the core properties: of the report, not of the machine or the clock."""
     core = document.core_properties
-    core.title, core.author, core.last_modified_by, core.comments = title, "churnsurv", "churnsurv", ""
+    # the standard's limit is 255 letters
+    core.title, core.author, core.last_modified_by, core.comments = title[:255], "churnsurv", "churnsurv", ""
     core.keywords, core.revision, core.language = schema, 1, "en"
     try:
         day = datetime.fromisoformat(as_of).replace(tzinfo=UTC)

@@ -18,6 +18,7 @@ from churnsurv.report.disclosure import notes_if_hidden, suppressed_column
 from churnsurv.report.estimates import bounded, bounds, in_words, number, records
 from churnsurv.report.figures import drawn
 from churnsurv.report.headlines import headline
+from churnsurv.report.identifiers import without_ids
 from churnsurv.report.sections.segments import recalibration, segments
 from churnsurv.report.trial import Trial
 from churnsurv.report.words import level_words, p_words, periods
@@ -47,14 +48,18 @@ def calibration(analysis: Analysis) -> Part:
             try:
                 found[cause] = _judged(analysis, trial, cause)
             except ChurnSurvError as error:
-                blocks.append(Text(f"The calibration of {cause} could not be measured: {error}", "note"))
+                blocks.append(
+                    Text(
+                        f"The calibration of {cause} could not be measured: {without_ids(str(error), analysis)}", "note"
+                    )
+                )
         blocks = [Text(_said(analysis, trial, cause, one)) for cause, one in found.items()] + blocks
         factors, changes = recalibration(analysis, trial)
         # a curve of four coefficients through a handful of exits shows nothing
         blocks += [_figure(analysis, trial, c, one) for c, one in found.items() if trial.events[c] >= 2 * _PER_BAND]
         if found:
             blocks += [_measures(analysis, found), _bands(analysis, trial, found)]
-        blocks += [*segments(analysis, trial), *changes, Text(_whole_curves(trial))]
+        blocks += [*segments(analysis, trial), *changes, Text(_whole_curves(analysis, trial))]
         blocks += _findings(analysis, trial, found, factors)
     headlines = tuple(_headline(analysis, trial, cause, one) for cause, one in found.items())
     return Part(Section("calibration", TITLE, tuple(blocks)), headlines)
@@ -165,14 +170,14 @@ def _bands(analysis: Analysis, trial: Trial, found: dict[str, Calibration]) -> T
     return Table("calibration-bands", title, columns, tuple(rows), tuple(groups), notes)
 
 
-def _whole_curves(trial: Trial) -> str:
+def _whole_curves(analysis: Analysis, trial: Trial) -> str:
     """Say what the test of whole curves found."""
     y, age = trial.cohort.y, trial.age
     on_age = Outcome(stop=age + y.stop, event=y.event, start=age, causes=y.causes)
     try:
         found = d_calibration(on_age, trial.champion.predict_curves(trial.X, start=age))
     except ChurnSurvError as error:
-        return f"The calibration of the whole curves could not be tested: {error}"
+        return f"The calibration of the whole curves could not be tested: {without_ids(str(error), analysis)}"
     words = f"\u03c7\u00b2 = {found.statistic:.1f} with {found.df:g} degrees of freedom, {p_words(found.p_value)}"
     if found.p_value < 0.05:
         return f"The whole curves, all causes together, are not calibrated (D-calibration: {words})."

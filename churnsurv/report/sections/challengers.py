@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,7 @@ from churnsurv.report.analysis import Analysis, Part, named
 from churnsurv.report.content import Block, Cell, Column, Finding, Section, Table, Text
 from churnsurv.report.estimates import bounds, in_words, number
 from churnsurv.report.figures import drawn
+from churnsurv.report.identifiers import without_ids
 from churnsurv.report.trial import CHAMPION, FOREST, NULL, Trial, sample_of
 from churnsurv.report.words import level_words, listed, periods
 
@@ -106,7 +108,7 @@ def _table(analysis: Analysis, trial: Trial) -> Table:
                 cells += [bounds(score["lower"], score["upper"])]
             else:
                 cells += [None] * 4
-            cells.append(_reason(own["reason"]) if model != CHAMPION else "")
+            cells.append(_reason(without_ids(str(own["reason"] or ""), analysis)) if model != CHAMPION else "")
             rows.append(tuple(cells))
             groups.append(cause.capitalize())
     columns: tuple[Column, ...] = (
@@ -182,8 +184,11 @@ def _replication(analysis: Analysis) -> list[Block]:
             model = CauseSpecificCox(config.model.formula, ties=config.model.ties)
             model.fit(rows.frame[columns], rows.y, strata=list(config.model.strata) or None, cluster=rows.groups)
         found = replicate(model, rows.frame[columns], rows.y)
+        # what another program says of its failure may hold anything
+        told = tuple(without_ids(text, analysis) for text in found.left_out)
+        found = replace(found, reason=without_ids(found.reason, analysis), left_out=told)
     except ChurnSurvError as error:
-        text = f"The champion could not be fitted again with other programs: {error}"
+        text = f"The champion could not be fitted again with other programs: {without_ids(str(error), analysis)}"
         return [Finding(text, "amber", "the champion's numbers are replicated", "challengers")]
     return [Text("Replication", "subheading"), Text(_replicated(found, sample, analysis)), *_replication_table(found)]
 

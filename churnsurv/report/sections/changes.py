@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from datetime import date
 
@@ -10,6 +11,7 @@ from churnsurv.exceptions import ConfigError
 from churnsurv.messages import counted, first_of
 from churnsurv.report.analysis import Analysis, Part
 from churnsurv.report.content import Block, Cell, Column, Finding, Headline, Section, Table, Text
+from churnsurv.report.disclosure import is_small
 from churnsurv.report.headlines import as_shown
 from churnsurv.report.previous import Previous, Restatement, read_previous, restatement
 from churnsurv.report.render.cells import MINUS, NONE
@@ -24,6 +26,8 @@ _BASES = {
     "conservative": "overlapping",
     "": NONE,
 }
+#: tables whose counts are of all loans so far, by reason and by group
+_COUNTED = re.compile("reconciliation|by-(?!quarter$).*", re.DOTALL)
 #: columns of the spells that a sentence names
 _MOST = 8
 
@@ -52,6 +56,7 @@ def changes(analysis: Analysis) -> Part:
         ),
         *_come_and_gone(found, before.headlines, [headline for _, headline in now]),
         Text(_data(restated, period)),
+        *_subtracted(before.sections, [part.section for part in analysis.parts], config.smallest_cell),
         *_definitions(redefined, period),
         *_findings(since, period),
         Text(_METHODS, "note"),
@@ -246,6 +251,34 @@ def _data(restated: Restatement | None, period: str) -> str:
         f"The data up to {period} were restated since the earlier report: {what}. A change may come from the restatement; "
         "today's data do not contain the earlier ones, and errors are taken as independent."
     )
+
+
+def _subtracted(before: Sequence[Section], now: Sequence[Section], smallest: int) -> list[Block]:
+    """Say how many counts differ so little from those of the earlier report that the two together tell of a few customers."""
+    then = _counts(before)
+    moved = [abs(count - then[cell]) for cell, count in _counts(now).items() if cell in then]
+    small = sum(is_small(difference, smallest) for difference in moved)
+    if not small:
+        return []
+    text = (
+        f"Each report hides small counts within itself. Who has both can subtract: {small} of {counted(len(moved), 'count')} "
+        f"with the same name in both differ by fewer than {smallest}. Give the two only to readers who may know of single "
+        "customers."
+    )
+    return [Text(text, "note")]
+
+
+def _counts(sections: Sequence[Section]) -> dict[tuple[str, ...], int]:
+    """Give the counts of loans and exits by group: table, block of rows, row and column → count."""
+    found: dict[tuple[str, ...], int] = {}
+    tables = [block for section in sections for block in section.blocks if isinstance(block, Table)]
+    for table in (table for table in tables if _COUNTED.fullmatch(table.key)):
+        for position, row in enumerate(table.rows):
+            place = (table.key, table.groups[position] if table.groups else "", str(row[0]))
+            for column, cell in zip(table.columns, row, strict=True):
+                if column.format == "integer" and column.name != "balance" and isinstance(cell, int):
+                    found[(*place, column.name)] = cell
+    return found
 
 
 def _definitions(redefined: dict[str, tuple[str, str]] | None, period: str) -> list[Block]:

@@ -17,6 +17,7 @@ from churnsurv.report.analysis import Analysis
 from churnsurv.report.content import Block, Column, Finding, Table, Text
 from churnsurv.report.disclosure import count_words, is_small, notes_if_hidden, suppressed
 from churnsurv.report.exit_counts import YEAR
+from churnsurv.report.identifiers import without_ids
 from churnsurv.report.words import listed, percent
 
 #: lines of the clean-up that only count what the spells are like
@@ -225,7 +226,7 @@ def _inflow(analysis: Analysis) -> list[Block]:
             false_alarm_rate=config.data_quality.false_alarm_rate,
         )
     except DataError as error:
-        return [Text(f"The mix of new loans could not be compared: {error}", "note")]
+        return [Text(f"The mix of new loans could not be compared: {without_ids(str(error), analysis)}", "note")]
     rows = tuple(
         (_label(analysis, one.name), one.value, one.threshold, "shifted" if one.alarm else "no alarm")
         for one in sorted(drift.characteristics, key=lambda one: (-one.value / one.threshold, one.name))

@@ -15,6 +15,7 @@ from churnsurv.report.content import Block, Cell, Column, Figure, Finding, Secti
 from churnsurv.report.disclosure import HIDDEN
 from churnsurv.report.estimates import bounds, in_words, number, records
 from churnsurv.report.figures import drawn_row
+from churnsurv.report.identifiers import without_ids
 from churnsurv.report.sections.segments import group_labels
 from churnsurv.report.settings import Term
 from churnsurv.report.trial import Trial
@@ -54,7 +55,9 @@ def fairness(analysis: Analysis) -> Part:
             try:
                 found = _found(analysis, trial, name)
             except ChurnSurvError as error:
-                blocks.append(Text(f"Nothing can be shown by {inside(label)}: {error}", "note"))
+                blocks.append(
+                    Text(f"Nothing can be shown by {inside(label)}: {without_ids(str(error), analysis)}", "note")
+                )
                 continue
             table = _table(analysis, found, name, label)
             blocks += [Text(_said(found, label)), _figure(analysis, found, name, label), table]

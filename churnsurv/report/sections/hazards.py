@@ -63,9 +63,15 @@ def _reading(analysis: Analysis) -> str:
         "1 later. Each cause has its own Cox model on loan age, in which the other causes are censored"
         f"{within}. Time-varying covariates are those known one {analysis.config.unit} before; ties are treated by "
         f"{model.ties.capitalize()}'s rule. Intervals allow loans of one customer to depend on each other (sandwich by "
-        f"customer). The models use {counted(model.n_observations_, 'spell')} of {counted(model.n_subjects_, 'loan')}. "
+        f"customer). The models use {counted(model.n_observations_, 'spell')} of {_loans_used(analysis)}. "
         "They describe association, not what would happen if a covariate were changed."
     )
+
+
+def _loans_used(analysis: Analysis) -> str:
+    """Give the number of loans of the models; with it a hidden number of the others could be computed."""
+    shown = analysis.exits["loans", "complete"]
+    return counted(shown, "loan") if isinstance(shown, int) else "nearly all loans"
 
 
 def _left_out(analysis: Analysis) -> list[Block]:

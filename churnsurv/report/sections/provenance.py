@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import churnsurv
+from churnsurv.data.reasons import LOANS_IN
 from churnsurv.report.analysis import Analysis, Part
 from churnsurv.report.content import Cell, Column, Section, Table, Text
+from churnsurv.report.disclosure import HIDDEN
 from churnsurv.report.previous import read_previous
 from churnsurv.report.words import flattened
 
@@ -50,7 +52,7 @@ def provenance_record(analysis: Analysis) -> dict[str, Any]:
     files = {
         role: {
             "file": path.name,
-            "rows": len(analysis.tables[role]),
+            "rows": _rows(analysis, role),
             "columns": analysis.tables[role].shape[1],
             "sha256": sha256_of(path),
         }
@@ -70,6 +72,12 @@ def provenance_record(analysis: Analysis) -> dict[str, Any]:
         "spells": analysis.fingerprint,
     }
     return record if previous is None else {**record, "previous": previous.record()}
+
+
+def _rows(analysis: Analysis, role: str) -> int | str:
+    """Give the rows of a table; not of loans where their number is hidden, since few of them were left out."""
+    hidden = role == "loans" and not analysis.exits.is_shown(LOANS_IN, "reason")
+    return HIDDEN if hidden else len(analysis.tables[role])
 
 
 def seeds(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, int]:

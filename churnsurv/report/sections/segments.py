@@ -15,8 +15,9 @@ from churnsurv.exceptions import ChurnSurvError, SupportWarning
 from churnsurv.outcome import Outcome
 from churnsurv.report.analysis import Analysis
 from churnsurv.report.content import Block, Cell, Column, Table, Text
-from churnsurv.report.disclosure import HIDDEN, merged_small_groups, notes_if_hidden, suppressed_column
+from churnsurv.report.disclosure import HIDDEN, is_small, merged_small_groups, notes_if_hidden, suppressed_column
 from churnsurv.report.estimates import bounds, number, records
+from churnsurv.report.identifiers import without_ids
 from churnsurv.report.settings import Term
 from churnsurv.report.trial import Trial
 from churnsurv.report.words import inside, level_words, listed, periods
@@ -57,7 +58,8 @@ def segments(analysis: Analysis, trial: Trial) -> list[Block]:
     clear: list[str] = []
     for name in names:
         labels = banded(analysis, trial.cohort, name, max(20, config.smallest_cell))
-        if labels.nunique() < 2:
+        # the last two are not taken together, whatever their size: one tells of the other
+        if labels.nunique() < 2 or is_small(int(labels.value_counts().min()), config.smallest_cell):
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SupportWarning)  # the loans judged are those that the model covers
@@ -67,6 +69,9 @@ def segments(analysis: Analysis, trial: Trial) -> list[Block]:
             lines = found.summary[found.summary["cause"] == cause]
             own = lines[lines["vintage"] != "all"]
             exits = suppressed_column([int(n) for n in own["events"]], config.smallest_cell)
+            if config.fairness and name in config.fairness.groups and any(isinstance(cell, str) for cell in exits):
+                # that section hides other groups of the same exits to protect the small one
+                exits = [HIDDEN] * len(exits)
             for row, shown in zip(records(own), exits, strict=True):
                 rows.append(_segment_cells(row, shown))
                 groups.append(f"{cause.capitalize()} by {label}")
@@ -118,7 +123,7 @@ def recalibration(analysis: Analysis, trial: Trial) -> tuple[dict[str, tuple[flo
             again = Recalibrated(trial.champion, level=analysis.config.level)
             again.fit(trial.X.iloc[seen], on_age, cluster=trial.cohort.groups[seen])
     except ChurnSurvError as error:
-        return {}, [Text(f"The models could not be recalibrated: {error}", "note")]
+        return {}, [Text(f"The models could not be recalibrated: {without_ids(str(error), analysis)}", "note")]
     table = again.recalibration_
     exits = suppressed_column([int(n) for n in table["observed"]], smallest)
     factors, rows = {}, []

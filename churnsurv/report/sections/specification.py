@@ -73,7 +73,8 @@ def _sizes(analysis: Analysis) -> Table:
         hidden = is_small(model.n_events_, smallest)
         rows.append(
             (
-                cause, model.n_subjects_, model.n_observations_, suppressed(model.n_events_, smallest), len(model.coef_),
+                cause, analysis.exits["loans", "complete"], model.n_observations_,
+                suppressed(model.n_events_, smallest), len(model.coef_),
                 None if hidden else events_per_parameter(model), float(wald["statistic"]), float(wald["p_value"]),
             )
         )  # fmt: skip

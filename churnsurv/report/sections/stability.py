@@ -13,6 +13,7 @@ from churnsurv.report.content import Block, Cell, Column, Figure, Finding, Secti
 from churnsurv.report.estimates import number
 from churnsurv.report.figures import drawn
 from churnsurv.report.headlines import headline
+from churnsurv.report.identifiers import without_ids
 from churnsurv.report.sections.monitoring import control_charts, performance, vintages
 from churnsurv.report.settings import Term
 from churnsurv.report.trial import Trial, end_of_period, evaluated
@@ -46,7 +47,7 @@ def stability(analysis: Analysis) -> Part:
             try:
                 blocks += make(analysis, trial)
             except ChurnSurvError as error:
-                blocks.append(Text(f"This could not be made: {error}", "note"))
+                blocks.append(Text(f"This could not be made: {without_ids(str(error), analysis)}", "note"))
     score = found.characteristics[0]
     known = (score.value, max(score.lower, 0.0), score.upper)
     first = headline(
