@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import pkgutil
+import sys
 
 import pytest
 
@@ -15,4 +16,6 @@ MODULES = [m.name for m in pkgutil.walk_packages(churnsurv.__path__, "churnsurv.
 def test_examples_of(name):
     module = importlib.import_module(name)
     failures, _ = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    if "matplotlib.pyplot" in sys.modules:  # which warns of figures left open by the examples before
+        sys.modules["matplotlib.pyplot"].close("all")
     assert failures == 0

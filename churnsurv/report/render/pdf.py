@@ -7,6 +7,7 @@ the file, so its bytes differ from run to run.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -26,6 +27,8 @@ from churnsurv.report.render.html import render_html
 #: names under which a browser that prints may be installed
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge")
 _SECONDS = 120
+#: words of many lines
+_LONG = re.compile(r"\S{121,}")
 
 
 @cache
@@ -45,7 +48,7 @@ def browser() -> str | None:
 
 def render_pdf(document: Mapping[str, Any]) -> bytes:
     """Give the report as PDF from its JSON form."""
-    html, found = render_html(document), browser()
+    html, found = render_html(with_short_words(document)), browser()
     if weasyprint_works():
         try:
             made = _by_weasyprint(html, document)
@@ -60,6 +63,19 @@ def render_pdf(document: Mapping[str, Any]) -> bytes:
         made = by_chromium(html, found)
     # a comment after the end, by which a later run knows its own file
     return made.rstrip(b"\n") + f"\n% {document['schema']}\n".encode()
+
+
+def with_short_words(value: Any, key: str = "") -> Any:
+    """Give the document with endless words cut, which WeasyPrint takes minutes to set; the other formats hold them whole.
+
+    >>> len(with_short_words({"label": "x" * 5_000})["label"])
+    120
+    """
+    if isinstance(value, str):
+        return value if key == "svg" else _LONG.sub(lambda word: word[0][:119] + "…", value)
+    if isinstance(value, Mapping):
+        return {name: with_short_words(item, name) for name, item in value.items()}
+    return [with_short_words(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _by_weasyprint(html: str, document: Mapping[str, Any]) -> bytes:
