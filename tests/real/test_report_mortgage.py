@@ -33,12 +33,15 @@ def test_the_ratios_have_the_documented_signs(report):
 
 def test_it_has_the_sections_for_which_there_are_data(report):
     assert [s.key for s in report.sections] == [
-        "summary", "portfolio", "attrition", "hazard-ratios", "evaluation", "provenance",
+        "summary", "definitions", "portfolio", "attrition", "hazard-ratios", "assumptions",
+        "evaluation", "calibration", "stability", "backtest", "challengers", "scenarios",
+        "fairness", "limitations", "provenance",
     ]  # fmt: skip
 
 
-def test_both_models_are_measured_on_the_year_of_the_crisis(report):
-    assert [row[0] for row in block(report, "discrimination")["rows"]] == ["Cox", "Forest"] * 2
+def test_all_models_are_measured_on_the_year_of_the_crisis(report):
+    models = ["Cox", "Monthly hazards", "Forest"]
+    assert [row[0] for row in block(report, "discrimination")["rows"]] == models * 2
 
 
 def test_probabilities_worse_than_the_same_risk_for_all_are_a_finding(report):
