@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import ibis
 import ibis.expr.types as ir
 import pandas as pd
+import pyarrow as pa
 
 from churnsurv.data.clean import CleanTables, clean
 from churnsurv.data.engine import Workspace, to_pandas, workspace
 from churnsurv.data.findings import Finding
-from churnsurv.data.frames import as_rules
+from churnsurv.data.frames import as_rules, parted
 from churnsurv.data.lags import seasons, spell_rows
 from churnsurv.data.macro_table import macro_table
 from churnsurv.data.rules import SpellRules
@@ -27,6 +28,9 @@ from churnsurv.messages import first_of
 
 if TYPE_CHECKING:
     from churnsurv.data.stored import SpellFile
+
+#: rows of a batch in which the result leaves the engine
+ROWS_AT_ONCE = 200_000
 
 
 def build_spells(
@@ -89,24 +93,28 @@ def build_spells(
     rules = as_rules(rules)
     with prepared(loans, performance, macro, rules, memory_limit=memory_limit, progress=progress) as work:
         made = expression_of(work, rules)
-        table = work.run(made.rows.to_pyarrow, what="spells")
+        # batch by batch: else the engine holds the whole result beside ours
+        table = work.run(lambda: made.rows.to_pyarrow_batches(chunk_size=ROWS_AT_ONCE).read_all(), what="spells")
     if len(table) == 0:
         refuse_empty(made.cleaned)
     with workspace(
         {"spells": table.select(["loan_id", "start", "cause"])}, columns={"spells": table.column_names}
     ) as work:
         findings = [*made.cleaned.findings, *findings_of(work.tables["spells"], rules, work)]
-    return split_spells(to_pandas(table, made.categories), made.cleaned, rules, findings)
+    frame = to_pandas(table, made.categories)
+    # Arrow keeps what it freed for its next table: as much again as the spells
+    pa.default_memory_pool().release_unused()
+    return split_spells(frame, made.cleaned, rules, findings)
 
 
 def split_spells(
     frame: pd.DataFrame, counts: CleanTables | SpellFile, rules: SpellRules, findings: list[Finding]
 ) -> Spells:
-    """Give spells from a frame of their rows and of the periods ahead, which have no cause."""
-    ahead = frame["cause"].isna().to_numpy()
+    """Give spells from a frame of their rows and of the periods ahead, which have no cause; the frame is emptied."""
+    ahead, spells = parted(frame, frame["cause"].isna().to_numpy())
     return Spells(
-        frame=frame[~ahead].reset_index(drop=True),
-        ahead=frame[ahead].drop(columns="cause").reset_index(drop=True),
+        frame=spells,
+        ahead=ahead.drop(columns="cause"),
         rules=rules,
         loans_in=counts.loans_in,
         left_out=counts.left_out,

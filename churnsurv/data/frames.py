@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from churnsurv.data.rules import SpellRules
 from churnsurv.exceptions import ConfigError, DataError
@@ -31,3 +33,22 @@ def as_rules(rules: Any) -> SpellRules:
     if isinstance(rules, Mapping):
         return SpellRules(**cast(Mapping[str, Any], rules))
     raise ConfigError(f"rules is a {type(rules).__name__}; give SpellRules(...) or a mapping of its keys.")
+
+
+def selected(frame: pd.DataFrame, kept: NDArray[np.bool_]) -> pd.DataFrame:
+    """Give the rows that are kept, numbered anew, and copied once: ``frame[kept].reset_index(drop=True)`` copies them thrice."""
+    rows = frame.take(np.flatnonzero(kept))
+    rows.index = pd.RangeIndex(len(rows))
+    return rows
+
+
+def parted(frame: pd.DataFrame, first: NDArray[np.bool_]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Give the rows marked and the others, each numbered anew; `frame` is emptied, so that it is never there twice."""
+    halves: tuple[dict[str, Any], dict[str, Any]] = {}, {}
+    places = np.flatnonzero(first), np.flatnonzero(~first)
+    for name in list(frame.columns):
+        column = frame.pop(name).array
+        for half, rows in zip(halves, places, strict=True):
+            half[name] = column.take(rows)
+    marked, others = (pd.DataFrame(half, copy=False) for half in halves)
+    return marked, others

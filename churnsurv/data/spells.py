@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from churnsurv.data.findings import Finding, findings_frame
+from churnsurv.data.frames import selected
 from churnsurv.data.landmark import Cohort, HasCovariates, landmark_cohort, outcome_of, stacked
 from churnsurv.data.periods import last_complete_period, one_date, period_numbers, period_starts
 from churnsurv.data.reasons import OPEN_EARLIER
@@ -122,12 +123,15 @@ class Spells(HasCovariates):
         """
         if self.whole is not None:
             return self
-        missing = self.X.isna()
-        kept = ~missing.any(axis=1).to_numpy()
-        n = {str(name): int(count) for name, count in missing.sum().items() if count}
+        kept, n = np.ones(len(self.frame), dtype=bool), {}
+        for name in self.rules.covariate_names:
+            missing = self.frame[name].isna().to_numpy()
+            kept &= ~missing
+            if missing.any():
+                n[name] = int(missing.sum())
         if not kept.any():
             emptiest = sorted(n, key=lambda name: -n[name])
-            shares = [f"{name!r} in {n[name] / len(missing):.0%}" for name in emptiest]
+            shares = [f"{name!r} in {n[name] / len(kept):.0%}" for name in emptiest]
             raise DataError(
                 f"No spell is left of {len(self.frame):,}: each lacks a covariate ({first_of(shares)} of the spells). "
                 "Leave out the emptiest, or mend them in the tables."
@@ -188,7 +192,7 @@ class Spells(HasCovariates):
         return day_after(date, self.frame["period"].agg(["min", "max"]), self.rules)
 
     def _restricted(self, kept: NDArray[np.bool_], ahead: pd.DataFrame, reason: str, findings: list[Finding]) -> Spells:
-        frame = self.frame[kept].reset_index(drop=True)
+        frame = selected(self.frame, kept)
         if frame.empty:
             raise DataError(f"No spell is left of {len(self.frame):,} ({reason} for all).")
         lost = self.frame["loan_id"].nunique() - frame["loan_id"].nunique()
