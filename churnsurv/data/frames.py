@@ -36,7 +36,7 @@ def as_rules(rules: Any) -> SpellRules:
 
 
 def selected(frame: pd.DataFrame, kept: NDArray[np.bool_]) -> pd.DataFrame:
-    """Give the rows that are kept, numbered anew, and copied once: ``frame[kept].reset_index(drop=True)`` copies them thrice."""
+    """Give the rows that are kept, numbered anew and copied once (``reset_index`` copies twice more)."""
     rows = frame.take(np.flatnonzero(kept))
     rows.index = pd.RangeIndex(len(rows))
     return rows
