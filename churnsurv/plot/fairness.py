@@ -24,7 +24,7 @@ _NAMES = {
     "observed": "Observed risk",
     "predicted": "Mean predicted risk",
     "calibration_error": "Observed − predicted",
-    "observed_expected": "Observed / predicted",
+    "observed_expected": "Observed/expected",
     "observed_expected_events": "Observed / expected events",
     "true_positive_rate": "True positive rate",
     "false_positive_rate": "False positive rate",
@@ -64,7 +64,7 @@ def fairness(
     >>> y = cs.Outcome(np.minimum(time, 24), time <= 24)
     >>> found = cs.evaluation.fairness(y, risk, region, 12)
     >>> [ax.get_title(loc="left") for ax in cs.plot.fairness(found)]
-    ['AUC', 'Observed / predicted']
+    ['AUC', 'Observed/expected']
     """
     if not isinstance(result, Fairness):
         raise DataError(f"result is a {type(result).__name__}: pass the result of churnsurv.evaluation.fairness.")

@@ -15,7 +15,7 @@ from churnsurv.report.exit_counts import COMPLETE
 from churnsurv.report.figures import drawn
 from churnsurv.report.hazard_ratios import CONTRARY, EXPECTED, UNCLEAR, HazardRatioTable
 from churnsurv.report.headlines import headline
-from churnsurv.report.sections.hazard_extras import baseline, curves, fine_gray, univariable
+from churnsurv.report.sections.hazard_extras import baseline, beside, curves
 from churnsurv.report.sections.specification import specification, spells_used
 from churnsurv.report.words import are, listed, ratio_words
 
@@ -48,8 +48,7 @@ def hazards(analysis: Analysis) -> Part:
         blocks.extend(_findings(ratios, analysis, cause))
         if cause == main:
             headlines.extend(_headline(ratios, cause))
-            blocks.extend(univariable(analysis, cause) if analysis.config.model.univariable else ())
-            blocks.extend(fine_gray(analysis, cause) if analysis.config.model.fine_gray else ())
+            blocks.extend(beside(analysis, cause))
     blocks += [Text("Baseline", "subheading"), *baseline(analysis)]
     return Part(Section("hazard-ratios", TITLE, tuple(blocks)), tuple(headlines))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from churnsurv.exceptions import ChurnSurvError
 from churnsurv.messages import counted
 from churnsurv.report.analysis import Analysis, Part
-from churnsurv.report.content import Block, Cell, Column, Section, Table, Text
+from churnsurv.report.content import Block, Column, Section, Table, Text
 from churnsurv.report.disclosure import HIDDEN, is_small, told
 from churnsurv.report.exit_counts import COMPLETE
 from churnsurv.report.words import listed, percent
@@ -173,16 +173,12 @@ def _of_scope(analysis: Analysis) -> Iterator[Line]:
 
 
 def _notices(analysis: Analysis) -> list[Block]:
-    """Collect what the other sections warned of."""
-    rows: list[tuple[Cell, ...]] = [
-        (analysis.regime.names.get(part.section.key, part.section.title), notice)
-        for part in analysis.parts
-        for notice in part.notices
-    ]
-    if not rows:
+    """Say which other sections end with notes of what their computation warned of."""
+    n = {analysis.regime.names.get(p.section.key, p.section.title): len(p.notices) for p in analysis.parts if p.notices}
+    if not n:
         return []
-    columns = (Column("section", "Section"), Column("notice", "Notice"))
-    return [Table("notices", "Notices of all sections", columns, tuple(rows))]
+    sections = listed([f"{title} ({count})" for title, count in n.items()])
+    return [Text(f"What the computation warned of stands in notes at the end of: {sections}.")]
 
 
 def _failed(analysis: Analysis) -> list[Block]:

@@ -270,7 +270,7 @@ def vintages(analysis: Analysis, trial: Trial) -> list[Block]:
             rows.append(tuple(cells))
             groups.append(cause.capitalize())
             if known and row["alarm"]:
-                alarms.append(f"{row['vintage']} ({cause}: observed/expected {row['ratio']:.2f})")
+                alarms.append(f"{row['vintage']} ({cause}: exit ratio {row['ratio']:.2f})")
             if not known and cause == trial.causes[0]:
                 blank.append(str(row["vintage"]))
     columns = (
@@ -280,12 +280,13 @@ def vintages(analysis: Analysis, trial: Trial) -> list[Block]:
         Column("predicted", "Predicted", "percent:1"),
         Column("observed", "Observed", "percent:1"),
         Column("interval", f"{level_words(config.level)} CI", "percent interval:1"),
-        Column("ratio", "O/E", "number:2"),
+        Column("ratio", "Exit ratio", "number:2"),
         Column("p", "p, adjusted", "p"),
     )
     n = int(found.summary["p_value"].notna().sum())
     note = (
-        f"Predicted and observed probability of having left. O/E: exits over the model's hazards while the loans were watched; "
+        f"Predicted and observed probability of having left. Exit ratio: exits over those that the model's hazards let "
+        f"expect while the loans were watched; "
         f"p by Holm's rule over all vintages and all causes of leaving ({n} lines, those of few expected exits not tested)."
     )
     said = (
