@@ -47,7 +47,7 @@ def fairness(
     result : Fairness
         As of :func:`churnsurv.evaluation.fairness`.
     measures : sequence of str, optional
-        Panels; default AUC, observed / predicted, and of true positive rate and offer rate what there is.
+        Panels; default AUC, observed/expected, and of true positive rate and offer rate what there is.
     axes : sequence of matplotlib Axes, optional
         One per panel; default: new axes in a row.
 
@@ -83,7 +83,8 @@ def fairness(
             raise DataError(f"axes has {len(axes)} panels for {len(wanted)} measures: give one for each.")
         for ax, measure in zip(axes, wanted, strict=True):
             _panel(ax, result.table[result.table["measure"] == measure].set_index("group"), groups, measure)
-            ax.set_title(_NAMES.get(measure, measure), parse_math=False)
+            # the longest fits into a panel of a printed page
+            ax.set_title(_NAMES.get(measure, measure), fontsize=9, parse_math=False)
         axes[0].set_yticks(np.arange(len(groups)), labels, parse_math=False)
         axes[0].set_ylim(len(groups) - 0.4, -0.6)
         for ax in axes:

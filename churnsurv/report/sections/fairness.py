@@ -35,7 +35,7 @@ _NAMES = {
     "auc": "AUC",
     "brier": "Brier score",
     "calibration_error": "observed minus predicted risk",
-    "observed_expected": "observed/predicted",
+    "observed_expected": "observed/expected",
     "true_positive_rate": "share found of those who leave",
     "false_positive_rate": "share flagged of those who stay",
     "offer_rate": "offer rate",
