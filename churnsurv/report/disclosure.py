@@ -22,6 +22,7 @@ __all__ = [
     "suppression_notes",
     "told",
     "told_of_cause",
+    "told_part",
     "without_small",
 ]
 
@@ -65,6 +66,15 @@ def told(count: int, noun: str, smallest: int) -> str:
     ('fewer than 5 loans', '12 loans')
     """
     return f"fewer than {counted(smallest, noun)}" if is_small(count, smallest) else counted(count, noun)
+
+
+def told_part(n: int, whole: int, noun: str, smallest: int) -> str:
+    """Give the size of a part of a whole that is known, so that a small rest does not follow.
+
+    >>> told_part(2183, 2201, "loan", 5), told_part(2199, 2201, "loan", 5)
+    ('2,183 loans', 'nearly all loans')
+    """
+    return f"nearly all {noun}s" if is_small(whole - n, smallest) else told(n, noun, smallest)
 
 
 def told_of_cause(count: Cell, cause: str) -> str:

@@ -15,12 +15,13 @@ from churnsurv.report.exit_counts import COMPLETE
 from churnsurv.report.identifiers import without_ids
 from churnsurv.report.sections import monitoring
 from churnsurv.report.sections import segments as of_segments
+from churnsurv.report.sections.assumption_tables import censoring_table
 from churnsurv.report.sections.backtest import backtest
 from churnsurv.report.sections.challengers import _reason
 from churnsurv.report.sections.changes import _subtracted
 from churnsurv.report.sections.hazards import _reading, hazards
 from churnsurv.report.sections.limitations import limitations
-from churnsurv.report.sections.portfolio import portfolio
+from churnsurv.report.sections.portfolio import portfolio, reconciliation
 from churnsurv.report.sections.provenance import provenance_record
 from churnsurv.report.sections.specification import specification
 from churnsurv.report.verify import _inputs
@@ -149,6 +150,13 @@ class TestEventsOfTheModels:
             exits = frame["period"][frame["cause"] == cause].dt.to_period("Q").value_counts()
             shown = drawn.dropna(subset=["observed"])
             assert (shown["observed"].to_numpy() == exits.reindex(shown["period"], fill_value=0).to_numpy()).all()
+
+
+def test_the_endings_of_the_loans_are_those_of_the_reconciliation(few_lost):
+    flow = {row[0]: row[1] for row in reconciliation(few_lost).rows}
+    ends = {row[0]: row[1] for row in censoring_table(few_lost)[1].rows}
+    assert ends["Still open when the data end"] == flow["Open at the end of observation"]
+    assert ends["Reached the scheduled end"] == flow["Matured"]
 
 
 def table(key, *rows):

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from churnsurv.data.rules import OPEN
+from churnsurv.data.reasons import LOANS_IN, OPEN_AT_END
+from churnsurv.data.rules import MATURED, OPEN
 from churnsurv.estimators.assumptions import departure_from_line
 from churnsurv.plot import functional_form, hazard_ratio_over_time
 from churnsurv.report.analysis import Analysis
 from churnsurv.report.content import Block, Cell, Column, Figure, Table, Text
-from churnsurv.report.disclosure import count_words, notes_if_hidden, suppressed_column
+from churnsurv.report.disclosure import HIDDEN, count_words, notes_if_hidden
 from churnsurv.report.figures import drawn
 from churnsurv.report.forms import pairs
 from churnsurv.report.words import level_words, percent
@@ -200,9 +201,23 @@ def other_checks(found: Examined, analysis: Analysis) -> Table:
     return pairs(f"other-checks-{found.cause}", f"Further checks of the model of {found.cause}", rows)
 
 
+def _endings(analysis: Analysis) -> list[Cell]:
+    """Give the numbers of loans open at the end, matured, and otherwise not observed to the end, as the reconciliation does."""
+    spells, shown = analysis.spells, analysis.exits
+    endings = [str(reason) for reason in spells.reconciliation["reason"] if reason not in (LOANS_IN, *spells.left_out)]
+    others = [r for r in endings if r not in (OPEN_AT_END, MATURED, *spells.rules.cause_names)]
+    cells: list[Cell] = [shown.cells.get((reason, "reason"), 0) for reason in (OPEN_AT_END, MATURED)]
+    rest = [shown.cells.get((reason, "reason"), 0) for reason in others]
+    if len(rest) == 1:
+        return [*cells, rest[0]]
+    known = [cell for cell in rest if isinstance(cell, int)]
+    return [*cells, sum(known) if len(known) == len(rest) else HIDDEN]
+
+
 def censoring_table(analysis: Analysis) -> list[Block]:
     """Say how observation ended without an exit: what ends with the data cannot depend on the loan, other ends may."""
-    frame, smallest = analysis.complete.frame, analysis.config.smallest_cell
+    # of all loans, not of those with complete covariates only: so the numbers are those of the reconciliation
+    frame, smallest = analysis.spells.frame, analysis.config.smallest_cell
     last = frame.drop_duplicates("loan_id", keep="last")
     kept = last[~last["cause"].isin(analysis.config.spells.cause_names)]
     matured = (kept["cause"] != OPEN).to_numpy()
@@ -211,7 +226,7 @@ def censoring_table(analysis: Analysis) -> list[Block]:
     total = sum(counts)
     if not total:
         return []
-    cells = suppressed_column(counts, smallest)
+    cells = _endings(analysis)
     names = ("Still open when the data end", "Reached the scheduled end", "Observation ended earlier")
     meanings = (
         "set by the calendar: independent of the loan given its covariates",

@@ -12,7 +12,7 @@ from churnsurv.messages import counted
 from churnsurv.report.adjustments import Adjustment, adjustments, union
 from churnsurv.report.analysis import Analysis, Part
 from churnsurv.report.content import Block, Cell, Column, Finding, Section, Table, Text
-from churnsurv.report.disclosure import HIDDEN, is_small, notes_if_hidden, suppressed, told
+from churnsurv.report.disclosure import HIDDEN, is_small, notes_if_hidden, suppressed, told, told_part
 from churnsurv.report.outlook import outlook, today
 from churnsurv.report.words import percent, periods
 from churnsurv.small_counts import Sum, protection
@@ -221,8 +221,9 @@ def _effect(found: list[Adjustment], analysis: Analysis) -> list[Block]:
         ("Change by decisions in force", float(adjusted.mean() - risk.mean())),
         ("With decisions", float(adjusted.mean())),
     )
+    n_told = told_part(len(risk), len(predicted), "loan", analysis.config.smallest_cell)
     notes = [
-        f"Leaving by {cause} within {_horizon_words(analysis)} from the date of the report, over {counted(len(risk), 'loan')} "
+        f"Leaving by {cause} within {_horizon_words(analysis)} from the date of the report, over {n_told} "
         "with a prediction; each probability is kept between 0 and 1. Decisions are judgements: neither they nor this "
         "sum has a confidence interval."
     ]

@@ -12,7 +12,7 @@ from churnsurv.evaluation.scenario_result import Interval
 from churnsurv.plot import scenarios as scenario_plot
 from churnsurv.report.analysis import Analysis, Part, named
 from churnsurv.report.content import Block, Cell, Column, Figure, Finding, Headline, Section, Table, Text
-from churnsurv.report.disclosure import told
+from churnsurv.report.disclosure import is_small, told, told_part
 from churnsurv.report.estimates import bounded, bounds, in_words, records
 from churnsurv.report.figures import drawn_row
 from churnsurv.report.headlines import headline
@@ -38,7 +38,8 @@ def scenarios(analysis: Analysis) -> Part:
         blocks += [Text(_said(found, cause, settings.horizon, config.unit)) for cause in causes]
         blocks += [_figure(analysis, found, causes), _table(analysis, found, causes), *_extrapolation(analysis, found)]
         blocks += _findings(analysis, found, causes)
-    return Part(Section("scenarios", TITLE, tuple(blocks)), _headlines(analysis, found, causes))
+        few = is_small(n_open - found.n_loans, config.smallest_cell)
+    return Part(Section("scenarios", TITLE, tuple(blocks)), _headlines(analysis, found, causes, few))
 
 
 def _run(analysis: Analysis) -> tuple[ScenarioResult, int, int]:
@@ -82,8 +83,9 @@ def _reading(analysis: Analysis, found: ScenarioResult, n: int, n_open: int) -> 
     assert settings is not None
     horizon = settings.horizon
     others = list(found.scenarios[1:])
+    loans = told_part(found.n_loans, n_open, "loan", config.smallest_cell)
     text = (
-        f"What the {found.n_loans:,} loans open on {found.date:%d %B %Y} are expected to do within "
+        f"What {loans} open on {found.date:%d %B %Y} are expected to do within "
         f"{periods(horizon, config.unit)}, by the Cox models of this report, if every series stays as "
         f"it is ({found.scenarios[0]}), and under {listed(others)}. Along the paths move "
         f"{listed([_label(analysis, c) for c in found.followed])}. "
@@ -269,7 +271,7 @@ def _findings(analysis: Analysis, found: ScenarioResult, causes: list[str]) -> l
     return findings
 
 
-def _headlines(analysis: Analysis, found: ScenarioResult, causes: list[str]) -> tuple[Headline, ...]:
+def _headlines(analysis: Analysis, found: ScenarioResult, causes: list[str], few: bool) -> tuple[Headline, ...]:
     settings, unit = analysis.config.scenarios, analysis.config.unit
     assert settings is not None
     value = _at_end(found.to_frame(cumulative=True), unit, settings.horizon)
@@ -283,7 +285,7 @@ def _headlines(analysis: Analysis, found: ScenarioResult, causes: list[str]) -> 
             level=analysis.config.level,
             scale="log",
             format="number:0",
-            n=found.n_loans,
+            n=None if few else found.n_loans,
         )
         for cause in causes
     )
