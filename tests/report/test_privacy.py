@@ -20,6 +20,7 @@ from churnsurv.report.sections.backtest import backtest
 from churnsurv.report.sections.challengers import _reason
 from churnsurv.report.sections.changes import _subtracted
 from churnsurv.report.sections.hazards import _reading, hazards
+from churnsurv.report.sections.intervention_page import _flow
 from churnsurv.report.sections.limitations import limitations
 from churnsurv.report.sections.portfolio import portfolio, reconciliation
 from churnsurv.report.sections.provenance import provenance_record
@@ -150,6 +151,17 @@ class TestEventsOfTheModels:
             exits = frame["period"][frame["cause"] == cause].dt.to_period("Q").value_counts()
             shown = drawn.dropna(subset=["observed"])
             assert (shown["observed"].to_numpy() == exits.reindex(shown["period"], fill_value=0).to_numpy()).all()
+
+
+def test_the_way_into_a_cohort_does_not_tell_how_few_lack_a_covariate(few_lost):
+    used = few_lost.complete.frame["loan_id"].nunique()
+    (rollout,) = (i for i in few_lost.config.interventions if i.name == "Faster service")
+    study = SimpleNamespace(
+        cohort=SimpleNamespace(counts={"loans observed": used, "in the cohort": used - 40}), settings=rollout
+    )
+    assert "not shown" in _flow(few_lost, study, "faster-service").text
+    study.cohort.counts = {"loans observed": used + 2, "too young": 42, "in the cohort": used - 40}
+    assert _flow(few_lost, SimpleNamespace(**vars(study), follows_arms=False), "faster-service").rows[0][1] == used + 2
 
 
 def test_the_endings_of_the_loans_are_those_of_the_reconciliation(few_lost):

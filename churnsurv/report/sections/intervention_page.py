@@ -61,6 +61,9 @@ def _flow(analysis: Analysis, study: Study, key: str) -> Block:
     """Lay out what became of the loans on the way into the cohort; a sentence where all were kept."""
     smallest, counts = analysis.config.smallest_cell, dict(study.cohort.counts)
     steps, numbers = list(counts), list(counts.values())
+    used = analysis.complete.frame["loan_id"].nunique()
+    if numbers[0] == used and not analysis.exits.is_shown("loans", "complete"):
+        return Text("How many loans were lost on the way is not shown: all but a few have complete covariates.")
     if numbers[0] == numbers[-1]:
         given = steps[0].removeprefix("loans ")
         return Text(f"{told(numbers[0], 'loan', smallest)} {given}, all of them compared: none is lost on the way.")
