@@ -42,7 +42,9 @@ def variance_parts(
     with warnings.catch_warnings():
         # the fit has told of the rows it left out
         warnings.simplefilter("ignore", MissingDataWarning)
-        looks = [seen(m, frame, outcome, **given) for m in model.models_.values()]
+        looks: list[Seen] = []
+        for fitted in model.models_.values():
+            looks.append(seen(fitted, frame, outcome, **given, like=looks[0] if looks else None))
     increments = []
     for look in looks:
         state, buckets = look.state, look.data.buckets
