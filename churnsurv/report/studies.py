@@ -230,7 +230,7 @@ def _trials(analysis: Analysis, settings: LandmarkTrials | Observational, cohort
         for cause in _causes(analysis):
             made["standardised", cause] = effects.standardised_effect(
                 CauseSpecificCox(), columns, cohort.y, cohort.treated, estimand="att",
-                **_bootstrapped(analysis, settings, cohort, cause),
+                horizon=horizon, cause=cause, cluster=cohort.cluster, level=analysis.config.level,
             )  # fmt: skip
     p_values = {cause: test.p_value for (_, cause), test in found.tests.items()}
     return Study(settings, cohort, made, p_values, "Wald test, by customer", found.assumptions, weights=weights)
