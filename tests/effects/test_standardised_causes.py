@@ -100,5 +100,6 @@ def test_many_customers_are_taken_in_pieces(monkeypatch):
 @pytest.mark.parametrize("estimand", ESTIMANDS)
 def test_the_interval_covers_the_truth(estimand):
     found = simulate(estimand, 1000)
+    # of 500 customers a normal interval may be short by half a point
     assert abs(found["coverage"] - 0.95) < 1.96 * found["coverage_error"] + 0.005
     assert abs(found["mean"] - found["truth"]) < 4 * found["mean_error"]
