@@ -117,7 +117,7 @@ def weighted_effect(
         "bootstrap" draws customers with replacement and estimates the probabilities again in every resample (Austin 2016).
         "sandwich" accounts for their estimation by stacked estimating equations (Lunceford and Davidian 2004; Mao, Li, Yang and
         Shen 2018): the squared influences of customers on effect and logistic regression together, times G/(G − 1) for G
-        customers. For many rows: it costs less than two resamples. Bounds of `truncate` and who is left by `trim` are taken as
+        customers. For many customers: it costs about one resample. Bounds of `truncate` and who is left by `trim` are taken as
         known. "robust" takes the weights as known: for the ATE too large in large samples (Lunceford and Davidian 2004; Shu et
         al. 2020), for other estimands too large or too small. The intervals of both are normal, of ratios for the logarithm.
     interval : {"percentile", "normal"}

@@ -26,7 +26,7 @@ from churnsurv.effects.weighted_values import Asked, weighted_cox
 from churnsurv.effects.weights import Weighting, arm_weights, log_weight_slopes
 from churnsurv.exceptions import NotIdentifiedError, SmallSampleWarning
 from churnsurv.kernels.incidence_influence import incidence_influence
-from churnsurv.kernels.nonparametric import kaplan_meier, risk_table
+from churnsurv.kernels.nonparametric import before, kaplan_meier, risk_table
 from churnsurv.kernels.times import steps_until
 from churnsurv.messages import counted
 from churnsurv.rows import refuse_one_cluster
@@ -92,16 +92,16 @@ def _curve_influence(asked: Asked, rows: Ints, weight: Floats, arm: int) -> Floa
     survival = kaplan_meier(table).survival
     until = np.arange(len(table.times)) < steps_until(table.times, np.array([asked.end]))[0]
     is_area = asked.effect in ("rmst_difference", "rmtl_difference")
-    if not is_area and asked.cause is None and survival[until].min(initial=1.0) == 0:
+    risk = float(np.sum((before(survival, 1.0) * table.n_event[cause - 1] / table.n_risk)[until]))
+    if not is_area and risk > 1 - 1e-12:
         raise NotIdentifiedError(
             f"Everybody of arm {asked.assigned.arms.labels[arm]!r} has left by the horizon: a risk of 1 has no variance of its "
-            "own. Ask for a shorter horizon, or for effect='rmst_difference'."
+            "own. Ask for a shorter horizon, or for effect='rmtl_difference'."
         )
     value_at = until * (np.maximum(asked.end - table.times, 0.0) if is_area else 1.0)
     moved = incidence_influence(table, survival, event, cause, value_at)
     if asked.effect == "risk_ratio":
-        steps = np.concatenate(([1.0], survival[:-1])) * table.n_event[cause - 1] / table.n_risk
-        return moved / float(steps[until].sum())
+        return moved / risk
     return -moved if asked.effect == "rmst_difference" else moved
 
 

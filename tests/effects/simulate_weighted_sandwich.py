@@ -55,7 +55,7 @@ def draw(seed, strength, effect, customers=CUSTOMERS):
 
 
 def simulate(repetitions, strength, effect, customers=CUSTOMERS):
-    """Give, by estimand, truth and mean estimate, mean standard error over the true one, and the share of intervals that cover."""
+    """Give, by estimand, truth and mean estimate, the mean standard error over the true one, and coverage."""
     found = np.empty((repetitions, len(ESTIMANDS), 4))
     with warnings.catch_warnings():
         # customers in great distress are few: that is the setting

@@ -114,7 +114,9 @@ def test_curves_move_with_a_customer_as_the_sandwich_says(estimand, arms):
     np.testing.assert_allclose([log_se(e) for e in found], errors, rtol=1e-5)
 
 
-@pytest.mark.parametrize("weighting", [{"estimand": "ate", "stabilised": True}, {"estimand": "overlap"}])
+@pytest.mark.parametrize(
+    "weighting", [{"estimand": "ate", "stabilised": True}, {"estimand": "att"}, {"estimand": "overlap"}]
+)
 def test_hazard_ratios_move_with_a_customer_as_the_sandwich_says(weighting):
     y, arm, X, customer = sample(30)
     options = {"effect": "hazard_ratio", "cluster": customer} | weighting
@@ -123,6 +125,23 @@ def test_hazard_ratios_move_with_a_customer_as_the_sandwich_says(weighting):
     np.testing.assert_allclose(np.log([e.value for e in found]), values, rtol=1e-6)
     errors = numerical_error(y, arm, X, customer, cause="attrition", hazards=True, **weighting)
     np.testing.assert_allclose([log_se(e) for e in found], errors, rtol=1e-5)
+
+
+def test_without_censoring_it_is_the_textbook_variance_of_weighted_means():
+    # Lunceford and Davidian (2004), their second weighted estimator: eq. 21 with the sample's own sums of weights
+    y, arm, X, _ = sample()
+    y = cs.Outcome(y.stop, np.ones(len(y)))
+    left, z = (y.stop <= 10) * 1.0, (arm == "deferral") * 1.0
+    x = np.column_stack((np.ones(len(y)), X))
+    e = newton(X.to_numpy(float), z.astype(int), np.ones(len(y)), 2)[:, 1]
+    weights = z / e / np.sum(z / e), (1 - z) / (1 - e) / np.sum((1 - z) / (1 - e))
+    means = [w @ left for w in weights]
+    treated, reference = (w * (left - m) for w, m in zip(weights, means, strict=True))
+    slope = x.T @ (treated * (1 - e) + reference * e)
+    influence = treated - reference - (z - e) * (x @ np.linalg.solve((x.T * e * (1 - e)) @ x, slope))
+    found = sandwich(y, arm, X)
+    assert found.value == pytest.approx(means[0] - means[1], rel=1e-8)
+    assert found.se == pytest.approx(np.sqrt(np.sum(influence**2) * len(y) / (len(y) - 1)), rel=1e-7)
 
 
 @pytest.mark.parametrize("estimand", ESTIMANDS)
@@ -301,14 +320,19 @@ def test_a_risk_of_one_is_refused_its_area_is_not():
     gone = cs.Outcome(np.minimum(y.stop, 5), np.ones(len(y)))
     with pytest.raises(NotIdentifiedError, match="Everybody of arm 'none' has left"):
         sandwich(gone, arm, X, horizon=5)
+    two = cs.Outcome(gone.stop, gone.event, causes=("attrition", "default"))
+    with pytest.raises(NotIdentifiedError, match="a risk of 1"):
+        sandwich(two, arm, X, horizon=5, cause="attrition")
     assert sandwich(gone, arm, X, horizon=4).se > 0
     assert sandwich(gone, arm, X, horizon=5, effect="rmst_difference").se > 0
 
 
 def test_few_customers_in_an_arm_are_warned_of_at_the_line_that_asks():
     y, arm, X, customer = sample(14)
-    with pytest.warns(SmallSampleWarning, match=r"'none' has 9 customers: with fewer than 20") as caught:
+    with pytest.warns(SmallSampleWarning, match="with fewer than 20") as caught:
         weighted_effect(y, arm, X, horizon=10, reference="none", variance="sandwich", cluster=customer)
+    words = [str(w.message) for w in caught]
+    assert [w[: w.index(":")] for w in words] == ["Arm 'none' has 9 customers", "Arm 'deferral' has 9 customers"]
     assert {w.filename for w in caught} == {__file__}
 
 
