@@ -25,7 +25,7 @@ def small_configuration(**replacements: str) -> str:
     few = ", ".join(f'"{name}"' for name in FEW_COVARIATES)
     text = (REPORTS / "quarterly.toml").read_text(encoding="utf-8")
     text = text.replace("../data/synthetic/", "").replace("min_at_risk = 50", "min_at_risk = 20")
-    text = text.replace("n_estimators = 100", "n_estimators = 10").replace("resamples = 40", "resamples = 20")
+    text = text.replace("n_estimators = 100", "n_estimators = 10")
     # its few defaults bear the covariates badly, which the full portfolio need not repeat in every test
     text = text.replace("[thresholds]\n", "[thresholds]\nleast_events_per_parameter = 2\nmax_vif = 20\n")
     text, n = re.subn(r"^covariates = \[.*?^\]", f"covariates = [{few}]", text, flags=re.DOTALL | re.MULTILINE)

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from churnsurv.data.assignments import ASSIGNED_ON
+from churnsurv.data.frames import selected
 from churnsurv.data.periods import last_complete_period, one_date
 from churnsurv.data.spells import Spells
 from churnsurv.effects import design_estimates as of
@@ -107,10 +108,10 @@ class Landmark:
         earlier = wait <= -self.within
         if earlier.any():
             counts["treated earlier"] = int(earlier.sum())
-        here = frame[~earlier].reset_index(drop=True)
+        here = selected(frame, ~earlier) if earlier.any() else frame
         wait, zero = wait[~earlier], zero[~earlier]
         kept = rows_of.eligible_rows(here, self.eligible, counts, spells.rules)
-        here, wait, zero = here[kept].reset_index(drop=True), wait[kept], zero[kept]
+        here, wait, zero = here if kept.all() else selected(here, kept), wait[kept], zero[kept]
         counts["in the cohort"] = len(here)
         treated = wait <= 0
         until = np.where(treated | np.isnan(wait), np.inf, wait)

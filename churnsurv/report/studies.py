@@ -221,8 +221,8 @@ def _trials(analysis: Analysis, settings: LandmarkTrials | Observational, cohort
         weights = score.weights("overlap", treated=cohort.treated)
         for cause in _causes(analysis):
             made["risk_difference", cause] = effects.weighted_effect(
-                cohort.y, cohort.arm, known, estimand="overlap", reference=cohort.control,
-                **_bootstrapped(analysis, settings, cohort, cause),
+                cohort.y, cohort.arm, known, estimand="overlap", reference=cohort.control, horizon=horizon, cause=cause,
+                cluster=cohort.cluster, level=analysis.config.level, variance="sandwich",
             )  # fmt: skip
     if isinstance(settings, Observational):
         # loan age is in the strata of the ratio; here it is a term
@@ -234,20 +234,6 @@ def _trials(analysis: Analysis, settings: LandmarkTrials | Observational, cohort
             )  # fmt: skip
     p_values = {cause: test.p_value for (_, cause), test in found.tests.items()}
     return Study(settings, cohort, made, p_values, "Wald test, by customer", found.assumptions, weights=weights)
-
-
-def _bootstrapped(
-    analysis: Analysis, settings: LandmarkTrials | Observational, cohort: StudyCohort, cause: str
-) -> dict[str, Any]:
-    return {
-        "horizon": settings.horizon,
-        "cause": cause,
-        "cluster": cohort.cluster,
-        "level": analysis.config.level,
-        "interval": "normal",
-        "n_resamples": settings.resamples,
-        "random_state": settings.seed,
-    }
 
 
 def _renamed(found: DesignEstimate) -> dict[tuple[str, str], Estimate]:
