@@ -213,8 +213,8 @@ def first_rows(frame: pd.DataFrame, inside: NDArray[np.bool_]) -> pd.DataFrame:
 
 def _names_at_zero(frame: pd.DataFrame, rules: SpellRules) -> list[str]:
     """Name what is known at the beginning of a row: loan age, vintage, kept columns and covariates."""
-    named = ["age", "vintage", *(name for name in rules.keep if name in frame.columns), *rules.covariate_names]
-    return list(dict.fromkeys(named))
+    named = ["age", "vintage", *rules.keep, *rules.covariate_names]
+    return [name for name in dict.fromkeys(named) if name in frame.columns]
 
 
 def age_bands(age: pd.Series, width: int) -> pd.Series:

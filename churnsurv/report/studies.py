@@ -6,8 +6,9 @@ of them is listed here, so that every page and table of the report reads one rec
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from churnsurv import effects
+from churnsurv.data import Spells
+from churnsurv.data.rules import SPELL_COLUMNS
 from churnsurv.effects import DesignEstimate, StudyCohort
 from churnsurv.effects.design_calendar import first_switched
 from churnsurv.estimators.cause_specific import CauseSpecificCox
@@ -112,8 +115,16 @@ def _cohort(analysis: Analysis, settings: Intervention) -> StudyCohort:
         given: Any = effects.switch_dates(spells, settings.indicator, settings.unit)
     else:
         given = analysis.tables["interventions"]
+    if isinstance(settings, StaggeredRollout | DatedTreatment):
+        spells = _narrow(spells, settings)
     cohort: StudyCohort = _design(analysis, settings).cohort(spells, given)
     return cohort
+
+
+def _narrow(spells: Spells, settings: StaggeredRollout | DatedTreatment) -> Spells:
+    """Give the spells with the columns that are used of them: such a cohort is of all spells, and would copy the others."""
+    named = {*SPELL_COLUMNS, *settings.columns(), *re.findall(r"\w+", settings.eligible or "")}
+    return replace(spells, frame=spells.frame[[name for name in spells.frame.columns if name in named]])
 
 
 def _design(analysis: Analysis, settings: Intervention) -> Any:

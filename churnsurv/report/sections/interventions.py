@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from churnsurv.exceptions import ChurnSurvError
 from churnsurv.report.analysis import Analysis, Part, named
 from churnsurv.report.content import Block, Finding, Headline, Section, Text
@@ -45,7 +47,9 @@ def _made(analysis: Analysis, settings: Intervention) -> tuple[Study | None, lis
     try:
         with named(place):
             study = study_of(analysis, settings)
-            return study, page(analysis, study)
+            blocks = page(analysis, study)
+            # what follows needs arms, exits and effects; covariates of millions of rows need not wait for it
+            return replace(study, cohort=replace(study.cohort, X=study.cohort.X[[]]), weights=None), blocks
     except ChurnSurvError as error:
         finding = Finding(
             f"This intervention could not be estimated. {without_ids(str(error), analysis)}",
