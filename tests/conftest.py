@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import churnsurv as cs
 from churnsurv.report import read_config
 from churnsurv.report.analysis import analyse
+from tests.depth import DEEP
 
 REPORTS = Path(__file__).parent.parent / "reports"
 
@@ -18,6 +21,15 @@ FEW_COVARIATES = (
     "rate_incentive", "burnout", "term", "credit_score", "debt_to_income", "days_past_due_max_12m", "response_hours",
     "complaints_12m", "csat", "months_since_contact", "loyalty_tier", "unemployment_rate", "rate_offer", "faster_service",
 )  # fmt: skip
+
+
+def pytest_configure(config):
+    """Try many examples where the slow tests are asked for, and collect garbage less often."""
+    settings.register_profile(DEEP)
+    if "slow" in config.option.markexpr.replace("not slow", ""):
+        settings.load_profile(DEEP)
+    # expressions of Ibis are many small objects: by default a fourth of the time goes into looking for cycles among them
+    gc.set_threshold(20_000, 20, 50)
 
 
 def small_configuration(**replacements: str) -> str:

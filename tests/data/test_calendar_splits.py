@@ -10,7 +10,7 @@ from churnsurv.exceptions import DataError
 from tests.data.tables import RULES, loan_table, performance_table
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def spells():
     """Three loans from January: 1 repays in April, 2 fails in June, 3 stays to June."""
     loans = loan_table((1, 0, 24), (2, 0, 24), (3, 0, 24))
