@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 import re
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 import churnsurv as cs
-from churnsurv.report import read_config
+from churnsurv.report import quarterly, read_config
 from churnsurv.report.analysis import analyse
 from tests.depth import DEEP
 
@@ -70,6 +71,12 @@ def small_analysis(small_config):
 
 
 @pytest.fixture(scope="session")
-def small_report(small_config):
-    """The report of the small portfolio."""
-    return cs.report.quarterly.build(small_config)
+def small_report(small_analysis):
+    """The report of the small portfolio; models that it fits are those of `small_analysis` from then on."""
+    own = replace(small_analysis, parts=[])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quarterly, "analyse", lambda config, step: own)
+        report = quarterly.build(small_analysis.config)
+    computed = {name: value for name, value in vars(own).items() if name not in {f.name for f in fields(own)}}
+    vars(small_analysis).update(computed)
+    return report

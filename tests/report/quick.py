@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import re
 
+from churnsurv.report import ReportConfig
+from churnsurv.report.contents import CHAPTERS
+from churnsurv.report.settings import Sections
 from tests.conftest import small_configuration
+
+
+def only(config: ReportConfig, *keys: str) -> Sections:
+    """Give switches that leave these sections."""
+    others = [chapter.key.replace("-", "_") for chapter in CHAPTERS if chapter.key not in keys]
+    return config.sections.model_copy(update=dict.fromkeys(others, False))
 
 
 def quick_configuration(**replacements: str) -> str:
