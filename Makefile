@@ -6,6 +6,8 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# a file to a core, in the order of tests/conftest.py: the longest first
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help report sample test slow check benchmark clean
@@ -28,10 +30,10 @@ sample: $(READY)
 	done
 
 test: $(READY)
-	@$(BIN)/python -m pytest -n auto --dist loadfile
+	@$(PYTEST)
 
 slow: $(READY)
-	@$(BIN)/python -m pytest -n auto --dist loadfile -m "slow or not slow"
+	@$(PYTEST) -m "slow or not slow"
 
 check: $(READY)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
