@@ -14,6 +14,7 @@ from churnsurv.data.portfolio import Portfolio
 from churnsurv.exceptions import DataError, LeakageError, LeakageWarning
 from tests.data.leaks import LEAKS, changed, lean, lives, spells_of, unlagged
 from tests.data.tables import RULES, loan_table, performance_table
+from tests.shipped import shipped as of_shipped
 
 
 def built(portfolio):
@@ -47,12 +48,12 @@ def told(found):
 
 @pytest.fixture(scope="module")
 def shipped():
-    return cs.data.load_example()
+    return of_shipped()[0]
 
 
 @pytest.fixture(scope="module")
-def spells(shipped):
-    return built(shipped)
+def spells():
+    return of_shipped()[1]
 
 
 @pytest.fixture(scope="module")
