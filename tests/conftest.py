@@ -17,6 +17,13 @@ from tests.depth import DEEP
 
 REPORTS = Path(__file__).parent.parent / "reports"
 
+#: files that take long: begun first, so that at the end no core waits for another
+LONG = {
+    "test_leakage.py", "test_readme.py", "test_guides.py", "test_docstrings.py", "test_notebooks.py", "test_cli.py",
+    "test_spells_properties.py", "test_spells_history.py", "test_report_mortgage.py", "test_verify.py", "test_since.py",
+    "test_portfolio_effects.py",
+}  # fmt: skip
+
 #: as many covariates as some thirty defaults can bear, none of them rare
 FEW_COVARIATES = (
     "rate_incentive", "burnout", "term", "credit_score", "debt_to_income", "days_past_due_max_12m", "response_hours",
@@ -31,6 +38,11 @@ def pytest_configure(config):
         settings.load_profile(DEEP)
     # expressions of Ibis are many small objects: by default a fourth of the time goes into looking for cycles among them
     gc.set_threshold(20_000, 20, 50)
+
+
+def pytest_collection_modifyitems(items):
+    """Put the files that take longest first, see LONG."""
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 def small_configuration(**replacements: str) -> str:

@@ -12,17 +12,13 @@ from churnsurv.data import build_spells, check_leakage, leakage, lint
 from churnsurv.data.linting import material
 from churnsurv.data.portfolio import Portfolio
 from churnsurv.exceptions import DataError, LeakageError, LeakageWarning
-from tests.data.leaks import LEAKS, changed, lean, lives, spells_of, unlagged
+from tests.data.leaks import LEAKS, base_of, changed, lean, lives, spells_of, spells_whole, unlagged
 from tests.data.tables import RULES, loan_table, performance_table
 from tests.shipped import shipped as of_shipped
 
 
 def built(portfolio):
     return build_spells(portfolio.loans, portfolio.performance, portfolio.rules, macro=portfolio.macro)
-
-
-def lean_spells(portfolio):
-    return build_spells(portfolio.loans, portfolio.performance, lean(portfolio.rules), macro=portfolio.macro)
 
 
 def signs(found):
@@ -67,7 +63,7 @@ def half(shipped):
 
 @pytest.fixture(scope="module")
 def half_spells(half):
-    return lean_spells(half)
+    return base_of(half)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +74,7 @@ def few():
 
 @pytest.fixture(scope="module")
 def few_spells(few):
-    return lean_spells(few)
+    return base_of(few)
 
 
 # no false alarm
@@ -149,7 +145,7 @@ def test_a_last_stage_before_the_exit_is_a_warning_when_it_is_lagged(shipped):
     recovering = rng.choice(len(missed), 160, replace=False)
     missed[recovering] = 3
     table = replace(shipped, performance=performance)
-    found = lint(spells_of(table, performance={"missed_payments": missed}))
+    found = lint(spells_whole(table, performance={"missed_payments": missed}))
     assert "missed_payments" in set(found["column"])
     assert set(found["level"]) == {"warning", "ok"}
 
@@ -185,6 +181,22 @@ def test_a_published_series_lagged_long_enough_is_honest(half_spells):
 
 
 # no leak is missed
+
+
+def test_columns_planted_beside_built_spells_are_those_that_are_built_with_them(few):
+    rng = np.random.default_rng(5)
+    more = {
+        "loans": {"day": lives(few)["last"].to_numpy(), "word": rng.choice(["a", "b"], len(few.loans))},
+        "performance": {
+            "flag": rng.random(len(few.performance)) < 0.5,
+            "number": rng.normal(size=len(few.performance)),
+        },
+        "macro": {"growth": rng.normal(size=len(few.macro))},
+    }
+    quick, whole = spells_of(few, **more), spells_whole(few, **more)
+    pd.testing.assert_frame_equal(quick.frame, whole.frame)
+    pd.testing.assert_frame_equal(quick.ahead, whole.ahead)
+    assert quick.rules == whole.rules
 
 
 @pytest.mark.parametrize("plant", LEAKS, ids=[plant.__name__ for plant in LEAKS])
@@ -356,7 +368,7 @@ def test_the_order_of_the_rows_changes_nothing(half, half_spells):
 
 def test_large_portfolios_are_sampled_by_loan_and_say_so(shipped, monkeypatch):
     monkeypatch.setattr(material, "MOST_SPELLS", 60_000)
-    leak = LEAKS[0](shipped, lean_spells(shipped), np.random.default_rng(1)).spells
+    leak = LEAKS[0](shipped, base_of(shipped), np.random.default_rng(1)).spells
     first, second = lint(leak), lint(leak)
     pd.testing.assert_frame_equal(first, second)
     assert first["column"].iloc[0] == "recoveries"
