@@ -80,17 +80,19 @@ def few_spells(few):
 # no false alarm
 
 
-@pytest.mark.parametrize("strata", [(), "vintage", ("product", "vintage"), ("branch",)])
+@pytest.mark.parametrize(
+    "strata", [(), ("product", "vintage"), *(pytest.param(s, marks=pytest.mark.slow) for s in ("vintage", ("branch",)))]
+)
 def test_the_shipped_portfolio_is_clean(shipped, spells, strata):
     found = lint(spells, interventions=shipped.interventions, strata=strata)
     assert surprises(found, strata) == set()
     assert found["rule"].nunique() == 11
 
 
-def test_an_ok_without_the_table_of_interventions_says_so(spells):
-    evidence = lint(spells).set_index("rule")["evidence"]
+def test_an_ok_without_the_table_of_interventions_says_so(half_spells):
+    evidence = lint(half_spells).set_index("rule")["evidence"]
     assert evidence["immortal time"].startswith("no table of interventions was given")
-    assert evidence["identifier"] == f"{len(spells.rules.covariate_names)} columns of {len(spells):,} spells"
+    assert evidence["identifier"] == f"{len(half_spells.rules.covariate_names)} columns of {len(half_spells):,} spells"
 
 
 @pytest.mark.parametrize(
@@ -378,11 +380,11 @@ def test_large_portfolios_are_sampled_by_loan_and_say_so(shipped, monkeypatch):
 # the gate in front of a fit
 
 
-def test_the_gate_lets_clean_spells_pass_without_a_warning(shipped, spells):
+def test_the_gate_lets_clean_spells_pass_without_a_warning(half, half_spells):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = check_leakage(spells, interventions=shipped.interventions)
-    pd.testing.assert_frame_equal(found, lint(spells, interventions=shipped.interventions))
+        found = check_leakage(half_spells, interventions=half.interventions)
+    pd.testing.assert_frame_equal(found, lint(half_spells, interventions=half.interventions))
 
 
 def test_the_gate_raises_all_errors_in_one_message_with_loans_and_remedies(half):
