@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 import churnsurv
 from churnsurv.cli import app
 from tests.conftest import small_configuration
-from tests.report.quick import quick_configuration
+from tests.report.quick import brief_configuration
 
 runner = CliRunner()
 
@@ -18,7 +18,7 @@ runner = CliRunner()
 def quick_config(small_folder):
     """A configuration without the long sections."""
     path = small_folder / "quick.toml"
-    path.write_text(quick_configuration(), encoding="utf-8")
+    path.write_text(brief_configuration(), encoding="utf-8")
     return path
 
 

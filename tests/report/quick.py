@@ -30,3 +30,10 @@ def quick_configuration(**replacements: str) -> str:
         assert old in text, f"{old!r} is not in the configuration"
         text = text.replace(old, new, 1)
     return text
+
+
+def brief_configuration() -> str:
+    """Give the quick configuration with few sections, for tests of what is done with a report."""
+    kept = ("attrition", "hazard_ratios", "provenance")
+    off = "".join(f"{switch} = false\n" for switch in Sections.model_fields if switch not in kept)
+    return f"{quick_configuration()}\n[sections]\n{off}"
