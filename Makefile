@@ -15,7 +15,7 @@ PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 help:
 	@echo "make report     write the quarterly report of the shipped portfolio to reports/2026Q3"
 	@echo "make sample     write the reports of two quarters, compared, to reports/sample"
-	@echo "make test       run the tests (make slow: the simulations too)"
+	@echo "make test       run the tests (make slow: the simulations and more examples too)"
 	@echo "make check      ruff, mypy and the import contracts"
 	@echo "make benchmark  time the kernels against their peers"
 	@echo "make clean      remove .venv and caches"
