@@ -21,8 +21,8 @@ from tests.conftest import REPORTS
 
 
 @pytest.fixture(scope="module")
-def analysis(small_config):
-    return analyse(read_config(small_config))
+def analysis(small_analysis):
+    return small_analysis
 
 
 @pytest.fixture(scope="module")
