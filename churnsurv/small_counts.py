@@ -7,6 +7,7 @@ that a cell shown as "<5" is 1 … 4, and that any other hidden one is at least 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -80,13 +81,15 @@ def protection(
     *,
     fixed: Iterable[int] = (),
     withheld: Iterable[int] = (),
+    first: Iterable[int] = (),
 ) -> Protection:
     """Give the cells to hide when any number of sums of them are known, and those that stay computable.
 
     Every small cell is audited: the smallest and largest value that the known sums allow are found by linear programming,
-    and where they are too close one more cell that shares a sum with it is hidden, until the audit passes. The choice
-    is greedy, not the smallest possible. Bounds are exact where the sums are totals of one two-way table or nested in each
-    other (the linear programme then has whole-numbered corners), and outer bounds else.
+    and where they are too close one more cell that shares a sum with it is hidden, until the audit passes. Then cells that
+    turn out not to be needed are shown again, the largest first. The choice is greedy, not the smallest possible. Bounds are
+    exact where the sums are totals of one two-way table or nested in each other (the linear programme then has whole-numbered
+    corners), and outer bounds else.
 
     Parameters
     ----------
@@ -101,6 +104,8 @@ def protection(
     withheld : positions
         Cells that are published nowhere, not even as "<5": of them the reader knows what the sums tell, and that they are
         0 or more. They need no protection of their own.
+    first : positions
+        Cells to hide for the protection of others before any other, such as those that an earlier call found.
 
     Returns
     -------
@@ -117,11 +122,14 @@ def protection(
     known, unpublished = set(fixed), set(withheld)
     small = [i for i, n in enumerate(counts) if is_small(n, smallest) and i not in known and i not in unpublished]
     system = _System(counts, sums, smallest, known, set(small), unpublished)
-    waiting, others, computable = list(small), [], set()
+    width = min(_WIDTH, smallest - 2)
+    others = [i for i in dict.fromkeys(first) if system.may_be_hidden(i)]
+    system.hidden.update(others)
+    waiting, computable = list(small), set()
     while waiting:
         cell = waiting[-1]
         cells, together = system.component(cell)
-        if system.is_open(cell, cells, together, min(_WIDTH, smallest - 2)):
+        if system.is_open(cell, cells, together, width):
             computable.discard(waiting.pop())
             continue
         added = system.next_to_hide(cell, together)
@@ -133,6 +141,10 @@ def protection(
         # what is hidden now may itself be computable, and then protects nothing: whoever is connected is audited again
         connected = system.component(added)[0]
         waiting = list(dict.fromkeys([*(i for i in small if i in connected and i != cell), *waiting[:-1], cell]))
+    if not computable:
+        for cell in sorted(others, key=lambda i: (-counts[i], i)):
+            if system.shows_again(cell, small, width):
+                others.remove(cell)
     return Protection(small, others, sorted(computable))
 
 
@@ -150,29 +162,31 @@ class _System:
     ) -> None:
         self.counts, self.sums, self.smallest, self.known, self.withheld = counts, sums, smallest, known, withheld
         self.hidden = small | withheld
-        self.seen: dict[int, tuple[float, float]] = {}
+        #: solutions of the sums: all counts as they could be
+        self.found: list[NDArray[np.float64]] = [np.array(counts, dtype=float)]
         self.sums_of: dict[int, list[int]] = {}
         for number, one in enumerate(sums):
             for cell in one.cells:
                 self.sums_of.setdefault(cell, []).append(number)
 
     def component(self, cell: int) -> tuple[list[int], list[int]]:
-        """Give the hidden cells that sums connect with a hidden one, and those sums."""
-        cells, together, waiting = {cell}, set(), [cell]
+        """Give the hidden cells that sums connect with a hidden one, the nearest first, and those sums."""
+        cells, together = {cell: None}, set()
+        waiting = deque(cells)
         while waiting:
-            for number in self.sums_of.get(waiting.pop(), ()):
+            for number in self.sums_of.get(waiting.popleft(), ()):
                 if number not in together:
                     together.add(number)
                     new = [i for i in self.sums[number].cells if i in self.hidden and i not in cells]
-                    cells.update(new)
+                    cells.update(dict.fromkeys(new))
                     waiting += new
-        return sorted(cells), sorted(together)
+        return list(cells), sorted(together)
 
     def is_open(self, cell: int, cells: list[int], together: list[int], width: float) -> bool:
         """Whether the sums allow a cell values that lie at least `width` apart.
 
-        A solution stays one when more cells are hidden, so the values that any programme found for a cell are kept: many
-        cells need none of their own.
+        A solution stays one when more cells are hidden, so those that any programme found are kept: many cells need none of
+        their own.
         """
         if not together or self._width_seen(cell) >= width:
             return True
@@ -189,24 +203,37 @@ class _System:
         least = np.where(small, 1, np.where(unpublished, 0, self.smallest))
         bounds = Bounds(least, np.where(small, self.smallest - 1, np.inf))
         right = left @ np.array([self.counts[i] for i in cells], dtype=float)
-        own = np.zeros(len(cells))
+        # the others, by so little that the cell itself comes within 1e-3 of its bound, are moved along with it
+        own = np.where(small, 1e-3 / (self.smallest * len(cells)), 0.0)
         own[place[cell]] = 1.0
         for aim in (own, -own):
             found = milp(aim, constraints=LinearConstraint(left, right, right), bounds=bounds).x
-            for i, value in zip(cells, found, strict=True):
-                low, high = self.seen.get(i, (self.counts[i], self.counts[i]))
-                self.seen[i] = min(low, float(value)), max(high, float(value))
+            solution = self.found[0].copy()
+            solution[cells] = found
+            self.found.append(solution)
             if self._width_seen(cell) >= width:
                 return True
         return False
 
     def _width_seen(self, cell: int) -> float:
-        low, high = self.seen.get(cell, (0.0, 0.0))
-        return high - low + 1e-6
+        values = [float(solution[cell]) for solution in self.found]
+        return max(values) - min(values) + 5e-3
+
+    def shows_again(self, cell: int, small: Sequence[int], width: float) -> bool:
+        """Show a hidden cell again if the small ones stay open without it, and say whether they do."""
+        connected, before, of_concern = self.component(cell)[0], self.found, set(small)
+        self.hidden.discard(cell)
+        # in them it has the value that is shown now
+        self.found = [solution for solution in before if abs(solution[cell] - self.counts[cell]) < 1e-6]
+        if all(self.is_open(i, *self.component(i), width) for i in connected if i in of_concern):
+            return True
+        self.hidden.add(cell)
+        self.found = before
+        return False
 
     def next_to_hide(self, cell: int, together: list[int]) -> int | None:
         """Give the cell to hide next: of a sum with one hidden cell if there is one; least new such sums, smallest count."""
-        free = {n: [i for i in self.sums[n].cells if self._may_be_hidden(i)] for n in together}
+        free = {n: [i for i in self.sums[n].cells if self.may_be_hidden(i)] for n in together}
         tight = [n for n in together if self._n_hidden(n) == 1 and free[n]]
         own = [n for n in self.sums_of[cell] if free[n]]
         for numbers in (tight, own, together):
@@ -215,7 +242,7 @@ class _System:
                 return min(candidates, key=lambda i: (self._new_tight(i), self.counts[i], i))
         return None
 
-    def _may_be_hidden(self, i: int) -> bool:
+    def may_be_hidden(self, i: int) -> bool:
         return i not in self.hidden and i not in self.known and self.counts[i] >= self.smallest
 
     def _n_hidden(self, number: int) -> int:

@@ -89,6 +89,12 @@ def test_cells_that_everybody_knows_are_not_hidden_in_vain():
     assert protection([3, 50, 53, 9], [Sum((0, 1), 2)], SMALLEST, fixed=[1])[:2] == ([0], [2])
 
 
+def test_cells_that_turn_out_not_to_be_needed_are_shown_again():
+    # hidden from the start are the 9 and the 30; the 9 is enough
+    small, others, computable = protection([3, 9, 30, 40], [Sum((0, 1, 2, 3))], SMALLEST, first=[2, 1])
+    assert (small, others, computable) == ([0], [1], [])
+
+
 @pytest.mark.parametrize("smallest", [0, 1])
 def test_nothing_is_hidden_without_a_smallest_cell(smallest):
     assert protected_cells([1, 2, 9], [Sum((0, 1, 2))], smallest) == ([], [])

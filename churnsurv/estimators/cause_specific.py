@@ -6,7 +6,9 @@ probability of having left by cause k needs all of them: it is the Aalen–Johan
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -35,6 +37,18 @@ from churnsurv.messages import confidence_level
 from churnsurv.outcome import Missing, Outcome
 
 Floats = NDArray[np.float64]
+
+
+@contextmanager
+def _warnings_of(cause: str) -> Iterator[None]:
+    """Put the cause before the warnings of its model, which does not know that there are others."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        # the caller of fit, beyond this manager and contextlib
+        warnings.warn(f"Model of {cause}: {warning.message}", warning.category, stacklevel=4)
+
 
 #: rows whose hazards of all causes are held at once
 CHUNK = 2048
@@ -104,12 +118,12 @@ class CauseSpecificCox(BaseEstimator):  # type: ignore[misc]
         self.feature_names_in_, self.n_features_in_ = np.asarray(frame.columns, dtype=object), frame.shape[1]
         formulas = formulas_of_causes(self.formula, outcome.causes)
         options = {k: v for k, v in self.get_params(deep=False).items() if k != "formula"}
-        self.models_ = {
-            cause: CoxPH(formulas[cause], cause=cause, **options).fit(
-                frame, outcome, strata=strata, sample_weight=sample_weight, cluster=cluster, offset=offset
-            )
-            for cause in outcome.causes
-        }
+        self.models_: dict[str, CoxPH] = {}
+        for cause in outcome.causes:
+            with _warnings_of(cause):
+                self.models_[cause] = CoxPH(formulas[cause], cause=cause, **options).fit(
+                    frame, outcome, strata=strata, sample_weight=sample_weight, cluster=cluster, offset=offset
+                )
         self.causes_, self.is_recurrent_ = list(outcome.causes), outcome.recurrent
         given = {"strata": strata, "sample_weight": sample_weight, "cluster": cluster, "offset": offset}
         self.variance_parts_ = {} if outcome.recurrent else variance_parts(self, frame, outcome, given)

@@ -46,10 +46,7 @@ def calibration(result: Calibration, *, ax: Axes | None = None) -> Axes:
     curve, bins = result.curve, result.table.dropna(subset=["observed"])
     with theme.themed():
         ax = theme.own_axes(6.0, 4.4) if ax is None else ax
-        largest = [curve["predicted"].max(), curve["observed"].max()]
-        if len(bins):
-            largest += [bins["mean_predicted"].max(), min(bins["upper"].max(), 2.5 * bins["observed"].max())]
-        top = 1.06 * float(np.nanmax(largest))
+        top = calibration_limit(result)
         ax.plot([0, top], [0, top], color=theme.INK, lw=0.9, ls=(0, (3, 2)), zorder=1, label="prediction is right")
         tone = theme.PALETTE[0]
         ax.fill_between(curve["predicted"], curve["lower"], curve["upper"], color=tone, alpha=theme.BAND_OPACITY, lw=0)
@@ -61,6 +58,7 @@ def calibration(result: Calibration, *, ax: Axes | None = None) -> Axes:
         )  # fmt: skip
         ax.set_xlim(0, top)
         ax.set_ylim(0, top)
+        ax.set_aspect("equal", adjustable="box")
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.6g}%"))
@@ -68,6 +66,19 @@ def calibration(result: Calibration, *, ax: Axes | None = None) -> Axes:
         ax.set_ylabel("Observed probability")
         ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3, borderpad=0.0, handletextpad=0.4)
     return ax
+
+
+def calibration_limit(result: Calibration) -> float:
+    """Give the probability at which both axes end.
+
+    They show the bins with their intervals; of the curve, which few high predictions draw out, what lies within.
+    """
+    curve, bins = result.curve, result.table.dropna(subset=["observed"])
+    whole = float(np.nanmax([curve["predicted"].max(), curve["observed"].max()]))
+    if bins.empty:
+        return 1.06 * whole
+    shown = max(1.5 * bins["mean_predicted"].max(), min(bins["upper"].max(), 2.5 * bins["observed"].max()))
+    return 1.06 * float(min(shown, max(whole, bins["upper"].max())))
 
 
 def auc_over_time(tables: dict[str, pd.DataFrame], *, ax: Axes | None = None, unit: str = "month") -> Axes:

@@ -24,7 +24,7 @@ _NAMES = {
     "observed": "Observed risk",
     "predicted": "Mean predicted risk",
     "calibration_error": "Observed − predicted",
-    "observed_expected": "Observed / predicted",
+    "observed_expected": "Observed/expected",
     "observed_expected_events": "Observed / expected events",
     "true_positive_rate": "True positive rate",
     "false_positive_rate": "False positive rate",
@@ -47,7 +47,7 @@ def fairness(
     result : Fairness
         As of :func:`churnsurv.evaluation.fairness`.
     measures : sequence of str, optional
-        Panels; default AUC, observed / predicted, and of true positive rate and offer rate what there is.
+        Panels; default AUC, observed/expected, and of true positive rate and offer rate what there is.
     axes : sequence of matplotlib Axes, optional
         One per panel; default: new axes in a row.
 
@@ -64,7 +64,7 @@ def fairness(
     >>> y = cs.Outcome(np.minimum(time, 24), time <= 24)
     >>> found = cs.evaluation.fairness(y, risk, region, 12)
     >>> [ax.get_title(loc="left") for ax in cs.plot.fairness(found)]
-    ['AUC', 'Observed / predicted']
+    ['AUC', 'Observed/expected']
     """
     if not isinstance(result, Fairness):
         raise DataError(f"result is a {type(result).__name__}: pass the result of churnsurv.evaluation.fairness.")
@@ -83,7 +83,8 @@ def fairness(
             raise DataError(f"axes has {len(axes)} panels for {len(wanted)} measures: give one for each.")
         for ax, measure in zip(axes, wanted, strict=True):
             _panel(ax, result.table[result.table["measure"] == measure].set_index("group"), groups, measure)
-            ax.set_title(_NAMES.get(measure, measure), parse_math=False)
+            # the longest fits into a panel of a printed page
+            ax.set_title(_NAMES.get(measure, measure), fontsize=9, parse_math=False)
         axes[0].set_yticks(np.arange(len(groups)), labels, parse_math=False)
         axes[0].set_ylim(len(groups) - 0.4, -0.6)
         for ax in axes:

@@ -102,7 +102,9 @@ class Analysis:
     @cached_property
     def exits(self) -> ExitCounts:
         """The numbers of loans and exits as the reader may see them, the same in all sections."""
-        return exit_counts(self.spells, self.complete, self.groups, self.config.smallest_cell)
+        from churnsurv.report.model_counts import model_exits
+
+        return exit_counts(self.spells, self.complete, self.groups, self.config.smallest_cell, model_exits(self))
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:

@@ -21,6 +21,7 @@ __all__ = [
     "suppressed_column",
     "suppression_notes",
     "told",
+    "told_of_cause",
     "without_small",
 ]
 
@@ -64,6 +65,17 @@ def told(count: int, noun: str, smallest: int) -> str:
     ('fewer than 5 loans', '12 loans')
     """
     return f"fewer than {counted(smallest, noun)}" if is_small(count, smallest) else counted(count, noun)
+
+
+def told_of_cause(count: Cell, cause: str) -> str:
+    """Give a count of :class:`ExitCounts` for a list in a sentence.
+
+    >>> told_of_cause(1204, "attrition"), told_of_cause("<5", "default"), told_of_cause(HIDDEN, "default")
+    ('1,204 attrition', '<5 default', 'default (number not shown)')
+    """
+    if count is None or count == HIDDEN:
+        return f"{cause} (number {HIDDEN})"
+    return f"{count:,} {cause}" if isinstance(count, int) else f"{count} {cause}"
 
 
 def merged_small_groups(labels: pd.Series, loans: pd.Series, least: int, together: str) -> pd.Series:

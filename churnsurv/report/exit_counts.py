@@ -1,14 +1,14 @@
 """The numbers of loans and exits that the data sections show, made safe together.
 
-The same exits stand in several tables: by reason, by quarter, by vintage, by segment, by vintage and age. A count hidden in
-one of them must not follow from the others, so all are cells of one system of sums
-(:func:`churnsurv.small_counts.protection`). Where exits are so few that nothing is left to hide, a whole breakdown of a
-cause is withheld: its column or row is left out.
+The same exits stand in several tables: by reason, by quarter, by vintage, by segment, by vintage and age; and most of them
+again as the events of models and cohorts, which a few exits are not part of. A count hidden in one of them must not follow
+from the others, so all are cells of one system of sums (:func:`churnsurv.small_counts.protection`). Where exits are so few
+that nothing is left to hide, a whole breakdown of a cause is withheld: its column or row is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,9 +28,51 @@ from churnsurv.small_counts import Sum, is_small, protection
 LAST_BAND = 5
 #: quarters of a year, and of the table of exits by quarter
 YEAR, QUARTERS_SHOWN = 4, 8
+#: exits of the models, of what the trial was fitted on, of all dates of the backtest together
+COMPLETE, DEVELOPMENT, ALL_DATES = "complete", "development", "all dates"
+#: cells that stand for what follows from others: they cannot be withheld
+_DERIVED = ("reason", "outside", "trial", "part")
 Key = tuple[Hashable, ...]
 #: cause and what its exits are counted by
 Breakdown = tuple[Hashable, Hashable]
+
+
+@dataclass(frozen=True)
+class ModelExits:
+    """Exits by cause that a model or cohort rests on, of those in the periods after `after` and up to `until`.
+
+    Parameters
+    ----------
+    name : hashable
+        :data:`COMPLETE`, :data:`DEVELOPMENT`, or the date of a cohort.
+    exits : mapping
+        Cause → number.
+    after, until : Timestamp, optional
+        Ends of periods; None: from the first, to the last one.
+    known : bool
+        They stand in so many tables that every reader knows them: other counts are hidden rather than these.
+    nested : bool
+        All of them are exits of the models too.
+    """
+
+    name: Hashable
+    exits: Mapping[str, int]
+    after: pd.Timestamp | None = None
+    until: pd.Timestamp | None = None
+    known: bool = False
+    nested: bool = False
+
+    @property
+    def kind(self) -> str:
+        """Second part of the key of its cells."""
+        return "trial" if self.known else "model"
+
+    def holds(self, periods: pd.Series) -> pd.Series:
+        """Tell which periods, by their first days, lie in its time."""
+        inside = pd.Series(True, index=periods.index)
+        if self.after is not None:
+            inside &= periods > self.after
+        return inside if self.until is None else inside & (periods <= self.until)
 
 
 @dataclass(frozen=True)
@@ -39,7 +81,9 @@ class ExitCounts:
 
     Keys are (reason, "reason"), ("loans", group column, label), (cause, group column, label), (cause, "quarter", period),
     (cause, "year", 0 for the last four quarters, 1 for those before), (cause, "season", quarter of the year), (cause,
-    "cell", vintage, age band), and ("loans", "complete") for loans with complete spells.
+    "cell", vintage, age band), (cause, "model", name of :class:`ModelExits`, or "all dates" of the backtest), (cause,
+    "outside", name) for the exits of the same time that these leave out, and ("loans", "complete") for loans with complete
+    spells.
     """
 
     cells: Mapping[Key, Cell]
@@ -52,6 +96,10 @@ class ExitCounts:
     def is_shown(self, *key: Hashable) -> bool:
         """Whether the count may be shown; one that is not in the system is not."""
         return isinstance(self.cells.get(key), int)
+
+    def of_model(self, cause: str, name: Hashable) -> Cell:
+        """Give the number of exits that a model or cohort rests on; None where it is withheld."""
+        return self.cells.get((cause, "model", name), self.cells.get((cause, "trial", name)))
 
     def published(self, causes: Iterable[str], breakdown: str) -> list[str]:
         """Give the causes whose exits may be shown by quarter, by year, …: single ones of them may still be hidden."""
@@ -86,7 +134,13 @@ class _Cells:
             self.sums.append(Sum(positions, None if total is None else self.position[total]))
 
 
-def exit_counts(spells: Spells, complete: Spells, groups: Mapping[str, pd.Series], smallest: int) -> ExitCounts:
+def exit_counts(
+    spells: Spells,
+    complete: Spells,
+    groups: Mapping[str, pd.Series],
+    smallest: int,
+    models: Sequence[ModelExits] = (),
+) -> ExitCounts:
     """Count the exits of spells in every way in which the sections show them, and hide what has to be.
 
     Parameters
@@ -97,6 +151,8 @@ def exit_counts(spells: Spells, complete: Spells, groups: Mapping[str, pd.Series
         Column → label of each spell (small groups taken together); "vintage" among them.
     smallest : int
         Counts from 1 to one less are hidden.
+    models : sequence of ModelExits
+        What models and cohorts rest on.
     """
     cells = _Cells()
     frame = spells.frame
@@ -104,7 +160,7 @@ def exit_counts(spells: Spells, complete: Spells, groups: Mapping[str, pd.Series
     for name, labels in groups.items():
         of_loans = frame["loan_id"].groupby(labels.to_numpy()).nunique()
         cells.split(("analysed", "reason"), {("loans", name, label): int(n) for label, n in of_loans.items()})
-    # the models say how many events they rest on: every reader knows the exits by cause, and they protect nothing
+    # a report without the number of exits by cause is none: they are always told, and protect nothing
     of_causes = [
         cells.position[key] for cause in spells.rules.cause_names if (key := (cause, "reason")) in cells.position
     ]
@@ -112,6 +168,8 @@ def exit_counts(spells: Spells, complete: Spells, groups: Mapping[str, pd.Series
     for cause in (*spells.rules.cause_names, MATURED):
         _exits(cells, cause, frame[(frame["cause"] == cause).to_numpy()], frame, groups, spells.rules.period)
     _leavers(cells, spells, groups)
+    for cause in spells.rules.cause_names:
+        _of_models(cells, cause, frame, models, smallest)
     # scheduled ends, which are no loss, can best be done without, then rare causes
     by_number = sorted(spells.rules.cause_names, key=lambda cause: cells.counts[cells.position[cause, "reason"]])
     return _made_safe(cells, [MATURED, *by_number], smallest)
@@ -121,10 +179,11 @@ def _made_safe(cells: _Cells, causes: list[str], smallest: int) -> ExitCounts:
     """Hide small counts and what protects them; while some stay computable, withhold one more breakdown of a cause."""
     keys = list(cells.position)
     withheld: set[Breakdown] = set()
+    others: list[int] = []
     while True:
         out = [cells.position[key] for key in keys if key[:2] in withheld]
         small, others, computable = protection(
-            cells.counts, cells.sums, smallest, fixed=cells.fixed, withheld=[*out, *cells.never]
+            cells.counts, cells.sums, smallest, fixed=cells.fixed, withheld=[*out, *cells.never], first=others
         )
         more = _next_to_withhold([keys[i] for i in computable], keys, causes, withheld)
         if more is None:
@@ -143,12 +202,13 @@ def _next_to_withhold(
     computable: list[Key], keys: list[Key], causes: list[str], withheld: set[Breakdown]
 ) -> Breakdown | None:
     """Give cause and breakdown to withhold: of a computable count, else any of a cause whose total is computable."""
-    every: set[Breakdown] = {(key[0], key[1]) for key in keys if key[0] in causes and key[1] != "reason"}
+    every: set[Breakdown] = {(key[0], key[1]) for key in keys if key[0] in causes and key[1] not in _DERIVED}
     breakdowns = every - withheld
-    totals = {key[0] for key in computable if key[1] == "reason"}
+    totals = {key[0] for key in computable if key[1] in _DERIVED}
     found = breakdowns & {(key[0], key[1]) for key in computable} or {one for one in breakdowns if one[0] in totals}
-    # by chance of the alphabet finer breakdowns come first: cells before vintages, quarters before seasons and years
-    return min(found, key=lambda one: (causes.index(str(one[0])), str(one[1])), default=None)
+    # the numbers of the models first; then, by chance of the alphabet, finer breakdowns: cells before vintages, quarters
+    # before seasons and years
+    return min(found, key=lambda one: (causes.index(str(one[0])), one[1] != "model", str(one[1])), default=None)
 
 
 def _loans(cells: _Cells, spells: Spells, complete: Spells) -> None:
@@ -195,6 +255,48 @@ def _exits(
                 (cause, "cell", label, b): int(np.sum((vintage == label) & (band == b))) for b in range(LAST_BAND + 1)
             }
             cells.split((cause, "vintage", label), by_age)
+
+
+def _of_models(cells: _Cells, cause: str, frame: pd.DataFrame, models: Sequence[ModelExits], smallest: int) -> None:
+    """Add the exits by one cause of models and cohorts, and those of the same time that they leave out.
+
+    Both, with the exits of the other quarters, make up all exits by the cause.
+    """
+    total: Key = (cause, "reason")
+    periods = frame["period"].drop_duplicates().reset_index(drop=True)
+    quarter, exits = periods.dt.to_period("Q"), frame.loc[(frame["cause"] == cause).to_numpy(), "period"]
+    of_dates: dict[Key, int] = {}
+    for model in models:
+        inside = model.holds(periods).groupby(quarter).agg(["any", "all"])
+        others: list[Key] = [(cause, "quarter", q) for q in inside.index[~inside["any"]]]
+        for q in inside.index[inside["any"] & ~inside["all"]]:
+            mine = exits[(exits.dt.to_period("Q") == q).to_numpy()]
+            n = int(model.holds(mine).sum())
+            parts = {(cause, "part", model.name, q, 1): n, (cause, "part", model.name, q, 0): len(mine) - n}
+            cells.split((cause, "quarter", q), parts)
+            cells.never += [cells.position[key] for key in parts]
+            others.append((cause, "part", model.name, q, 0))
+        key: Key = (cause, model.kind, model.name)
+        n = model.exits[cause]
+        whole = int(model.holds(exits).sum())
+        mine_and_others = {key: n, (cause, "outside", model.name): whole - n}
+        cells.split(total, mine_and_others | {other: cells.counts[cells.position[other]] for other in others})
+        if model.known and not is_small(n, smallest):
+            cells.fixed.append(cells.position[key])
+        if model.nested:
+            _nested(cells, cause, model.name)
+        if isinstance(model.name, pd.Timestamp):
+            of_dates[key] = n
+    if len(of_dates) > 1:
+        cells.add((cause, "model", ALL_DATES), sum(of_dates.values()))
+        cells.split((cause, "model", ALL_DATES), of_dates)
+
+
+def _nested(cells: _Cells, cause: str, name: Hashable) -> None:
+    """Add what the models have, and leave out, beyond their part `name`."""
+    for kind in ("model", "outside"):
+        own, part = (cells.counts[cells.position[cause, kind, n]] for n in (COMPLETE, name))
+        cells.split((cause, kind, COMPLETE), {(cause, kind, name): part, (cause, kind, "later"): own - part})
 
 
 def _leavers(cells: _Cells, spells: Spells, groups: Mapping[str, pd.Series]) -> None:

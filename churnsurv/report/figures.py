@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 
 #: letters of a line of a label in a drawing
 _LONGEST = 80
+#: points that a drawing may be wide: on an A4 page, 504 points between the margins, its letters of 9 points are then printed
+#: with 7.8 or more (in Word, with 482 points, 7.5)
+WIDEST = 578.0
+#: inches that axes are not made narrower than
+_NARROWEST = 2.2
+#: share of the width of a drawing that its axes have
+_AXES = 0.775
 
 
 def drawn(
@@ -39,11 +46,21 @@ def drawn(
     height: float = 3.8,
 ) -> Figure:
     """Give the figure that `draw` makes on new axes of the given size (inches)."""
-    with theme.themed():
-        figure, ax = theme.figure(width, height)
-        draw(ax)
-        svg = _svg(figure)
+    svg = ""
+    # words beside the axes make a drawing wider than asked: the axes give way, the letters do not
+    while not svg or (_width(svg) > WIDEST and width > _NARROWEST):
+        width = max(width - (_width(svg) - WIDEST) / 72 / _AXES, _NARROWEST) if svg else width
+        with theme.themed():
+            figure, ax = theme.figure(width, height)
+            draw(ax)
+            svg = _svg(figure)
     return Figure(key, title, _with_dark_colours(svg), alt, caption)
+
+
+def _width(svg: str) -> float:
+    """Give the width of a drawing in points."""
+    found = re.search(r'<svg[^>]*?\swidth="([\d.]+)pt"', svg)
+    return float(found[1]) if found else 0.0
 
 
 def drawn_row(

@@ -18,8 +18,9 @@ from churnsurv.evaluation import Evaluation, backtest
 from churnsurv.exceptions import ConfigError
 from churnsurv.outcome import Outcome
 from churnsurv.report.analysis import Analysis, named
-from churnsurv.report.disclosure import count_words, told
+from churnsurv.report.disclosure import told, told_of_cause
 from churnsurv.report.estimates import records
+from churnsurv.report.exit_counts import DEVELOPMENT
 from churnsurv.report.peers import peer
 from churnsurv.report.settings import Evaluation as EvaluationSettings
 from churnsurv.report.words import listed, periods
@@ -221,17 +222,15 @@ def _fitted_on(analysis: Analysis, development: Spells, date: pd.Timestamp, coho
     """Say on how many loans and exits the models of each kind were fitted."""
     smallest, settings = analysis.config.smallest_cell, analysis.config.evaluation
     assert settings is not None
-    words = {"spells": _numbers(development.y, development.frame["loan_id"].nunique(), smallest)}
+    exits = [told_of_cause(analysis.exits.of_model(c, DEVELOPMENT), c) for c in analysis.config.spells.cause_names]
+    loans = told(development.frame["loan_id"].nunique(), "loan", smallest)
+    words = {"spells": f"{loans}, with exits: {listed(exits)}"}
     if cohorts:
         months = settings.horizon * (1 if analysis.config.unit == "month" else 3)
         earlier = development.landmark(date - pd.DateOffset(months=months) + pd.offsets.MonthEnd(0))
-        words["cohort"] = _numbers(earlier.y, len(earlier), smallest)
+        # their exits are nearly those of the cohort of the same date in the backtest: a few could be told from both
+        words["cohort"] = told(len(earlier), "loan", smallest)
     return words
-
-
-def _numbers(y: Outcome, n_loans: int, smallest: int) -> str:
-    exits = [f"{count_words(int(np.sum(y.event == y.cause_code(cause))), smallest)} {cause}" for cause in y.causes]
-    return f"{told(n_loans, 'loan', smallest)}, with exits: {listed(exits)}"
 
 
 def _events_by(y: Outcome, cause: str, horizon: int) -> int:

@@ -155,3 +155,15 @@ def test_far_covariates_give_bounds_within_0_and_1_or_none() -> None:
         known = ~np.isnan(bound)
         assert np.all((bound[known] >= 0) & (bound[known] <= 1))
     assert np.isfinite(curves.probability).any(axis=(1, 2)).all()
+
+
+def test_a_warning_of_one_of_the_models_names_its_cause():
+    rng = np.random.default_rng(3)
+    event = rng.integers(0, 3, 400)
+    offer = rng.integers(0, 2, 400) * (event != 2)
+    y = cs.Outcome(stop=rng.integers(1, 30, 400), event=event, causes=("attrition", "default"))
+    with pytest.warns(
+        cs.exceptions.SeparationWarning, match="^Model of default: The likelihood is monotone in 'offer'"
+    ) as told:
+        cs.CauseSpecificCox().fit(pd.DataFrame({"offer": offer, "score": rng.normal(size=400)}), y)
+    assert [w.filename for w in told] == [__file__]

@@ -28,6 +28,19 @@ def test_bins_and_curve_stand_where_they_were_estimated(judged):
     assert ax.get_xlim() == ax.get_ylim()
 
 
+def test_axes_are_square_and_end_where_the_bands_do_though_the_curve_goes_on(judged):
+    from dataclasses import replace
+
+    low = judged.table.assign(
+        mean_predicted=np.linspace(0.002, 0.02, 5), observed=0.02, lower=0.01, upper=np.linspace(0.02, 0.046, 5)
+    )
+    ax = cs.plot.calibration(replace(judged, table=low))
+    assert ax.get_xlim() == ax.get_ylim()
+    assert 0.046 < ax.get_xlim()[1] < 0.06
+    assert judged.curve["predicted"].max() > 0.5
+    assert ax.get_aspect() == 1
+
+
 def test_a_band_without_observation_is_not_drawn(judged):
     from dataclasses import replace
 

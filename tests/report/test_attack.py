@@ -13,7 +13,8 @@ from churnsurv.data.rules import MATURED
 from churnsurv.report import Figure, Table
 from churnsurv.report.analysis import Analysis
 from churnsurv.report.disclosure import HIDDEN
-from churnsurv.report.exit_counts import ExitCounts, band_of, exit_counts
+from churnsurv.report.exit_counts import ALL_DATES, COMPLETE, DEVELOPMENT, ExitCounts, band_of, exit_counts
+from churnsurv.report.model_counts import model_exits
 from churnsurv.report.sections import attrition as of_attrition
 from churnsurv.report.sections import attrition_rates, by_quarter
 from churnsurv.report.sections import portfolio as of_portfolio
@@ -122,6 +123,7 @@ def attacker_of(analysis, tables, drawings):
     for row in columns(tables["season"]) if "season" in tables else ():
         a.reads((main, row["season"]), row["exits"])
         a.knows_sum([(main, q) for q in quarters if f"Q{q.quarter}" == row["season"]], (main, row["season"]))
+    reads_models(a, analysis, quarters)
     heat = drawings.get("vintage-age", pd.DataFrame())
     bands = band_of(frame["start"], "month")
     vintages = analysis.groups["vintage"].to_numpy()
@@ -135,19 +137,54 @@ def attacker_of(analysis, tables, drawings):
     return a
 
 
+def reads_if_there(a, key, shown):
+    if shown is not None:
+        a.reads(key, shown)
+
+
+def reads_models(a, analysis, quarters):
+    """Read the numbers of exits of models and cohorts; with what they leave out, and other quarters, they make up the total."""
+    for model in model_exits(analysis):
+        if model.name == COMPLETE:
+            inside = quarters
+        elif model.name == DEVELOPMENT:
+            inside = [q for q in quarters if q <= pd.Period("2025Q3")]
+        else:
+            first = pd.Timestamp(model.name).to_period("Q") + 1
+            inside = [q for q in quarters if first <= q <= first + 3]
+        for cause in analysis.config.spells.cause_names:
+            reads_if_there(a, (cause, "model", model.name), analysis.exits.of_model(cause, model.name))
+            if model.name == COMPLETE:
+                a.reads((cause, "outside", model.name), analysis.exits[cause, "outside", COMPLETE])
+            rest = [(cause, q) for q in quarters if q not in inside]
+            a.knows_sum([(cause, "model", model.name), (cause, "outside", model.name), *rest], cause)
+    dates = [m.name for m in model_exits(analysis) if isinstance(m.name, pd.Timestamp)]
+    for cause in analysis.config.spells.cause_names if dates else ():
+        reads_if_there(a, (cause, "model", ALL_DATES), analysis.exits.of_model(cause, ALL_DATES))
+        a.knows_sum([(cause, "model", date) for date in dates], (cause, "model", ALL_DATES))
+
+
+def few_left_out(analysis):
+    """The small numbers of exits that models and cohorts leave out."""
+    periods, causes = analysis.spells.frame["period"], analysis.spells.frame["cause"]
+    for model in model_exits(analysis):
+        for cause, n in model.exits.items():
+            if is_small(int(model.holds(periods[causes == cause]).sum()) - n, analysis.config.smallest_cell):
+                yield cause, "outside", model.name
+
+
 @pytest.mark.filterwarnings("ignore:No events among")
 def test_no_hidden_count_follows_from_what_is_published(whole, figures):
     # the portfolio comes by closure: as an argument, a failing example would print all of it
     @settings(max_examples=1, deadline=None, derandomize=True)
     @given(st.integers(0, 10_000), st.integers(60, 200), st.integers(0, 9))
     @example(0, 60, 0)
-    @example(1, 60, 0)
     def attack(seed, customers, left_out):
         analysis = part_of(whole, seed, customers, left_out)
         attacker = attacker_of(analysis, *published(analysis, figures))
         hidden = attacker.hidden()
         assert hidden
-        for key in hidden:
+        for key in [*hidden, *few_left_out(analysis)]:
             low, high = attacker.bounds(key)
             assert high > low, (key, low)
 
@@ -164,7 +201,7 @@ def test_what_is_left_out_is_said():
 def test_the_attacker_finds_what_is_not_protected(whole, figures):
     """A report in which only the small counts themselves are hidden is broken into."""
     analysis = part_of(whole, 1, 200, 3)
-    true = exit_counts(analysis.spells, analysis.complete, analysis.groups, 0)
+    true = exit_counts(analysis.spells, analysis.complete, analysis.groups, 0, model_exits(analysis))
     careless = {key: true[key] if cell == HIDDEN else cell for key, cell in analysis.exits.cells.items()}
     # what is withheld comes back as a small count or as what it is
     smallest = analysis.config.smallest_cell
@@ -173,4 +210,4 @@ def test_the_attacker_finds_what_is_not_protected(whole, figures):
     attacker = attacker_of(analysis, *published(analysis, figures))
     solved = [key for key in attacker.hidden() if len(set(attacker.bounds(key))) == 1]
     assert "no usable row" in solved
-    assert len(solved) > 1
+    assert any(key[1] == "outside" for key in solved if isinstance(key, tuple))

@@ -226,10 +226,10 @@ class TestLimitations:
         found = self.found(self.of(analysis))
         first = analysis.spells.frame.drop_duplicates("loan_id")
         assert found["Late entry"][1] == f"{100 * (first['entry'] > 0).mean():.1f}% of the loans"
-        model = analysis.model.models_["default"]
-        assert found["Few events of default"][1] == (
-            f"{model.n_events_} events, {model.n_events_ / len(model.coef_):.1f} per coefficient"
-        )
+        # one default lacks covariates: beside all defaults, their number in the model would tell
+        defaults = int((analysis.spells.frame["cause"] == "default").sum())
+        assert 0 < defaults - analysis.model.models_["default"].n_events_ < 5
+        assert found["Few events of default"][1] == "events not shown"
         assert "No safety cause" not in found
         assert "Few events of attrition" not in found
 
@@ -245,6 +245,7 @@ class TestLimitations:
         assert "No intervention measured" not in found
 
     def test_strata_of_vintage_leave_little_of_the_economy(self, analysis):
+        assert analysis.model  # fitted without strata: of that model is the limitation
         model = analysis.config.model.model_copy(update={"strata": ("vintage",)})
         found = self.found(self.of(analysis, model=model))
         assert found["Little macro variation within vintages"][1] == "unemployment_rate"
@@ -259,12 +260,10 @@ class TestLimitations:
             Part(Section("overrides", "Overrides", ()), failed=True),
         ]
         part = self.of(analysis, parts, regime="ecb")
-        assert table(part, "notices").rows == (
-            ("Risk quantification: attrition", "Few loans."),
-            ("Risk quantification: attrition", EVIL),
-        )
+        # the section itself has them: said once
+        assert "in notes at the end of: Risk quantification: attrition (2)." in words(part)
+        assert "Few loans." not in words(part)
         assert "Could not be made: Human judgement: overrides." in words(part)
-        assert shows_markup_as_text(part)
 
     def test_markup_in_every_setting_stays_text(self, analysis):
         given = (Limitation(what=EVIL, owner=EVIL, mitigation=EVIL),)

@@ -3,6 +3,7 @@
 import json
 import warnings
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ import churnsurv as cs
 from churnsurv.exceptions import ConfigError, DataError
 from churnsurv.report import Finding, Table, read_config
 from churnsurv.report.analysis import Analysis, analyse, noticed
-from churnsurv.report.sections.intervention_findings import findings
+from churnsurv.report.sections.intervention_findings import findings, too_early
 from churnsurv.report.sections.intervention_tables import Endpoint, adjusted, multiplicity_words
 from churnsurv.report.sections.intervention_words import fewer_words, noninferiority, says
 from churnsurv.report.sections.interventions import interventions
@@ -166,13 +167,27 @@ class TestSection:
                 assert loans[0] == sum(loans[1:])
 
     def test_one_that_cannot_be_estimated_leaves_the_others(self, changed, config):
-        items = (named(config, "Rate offer", horizon=99), named(config, "Fee advice"))
+        items = (named(config, "Rate offer", treated="gift"), named(config, "Fee advice"))
         part = noticed(interventions, changed(interventions=items))
         found = [b for b in part.section.blocks if isinstance(b, Finding)]
         assert [f.severity for f in found] == ["red"]
-        assert "'Rate offer': Horizon 99 is past" in found[0].text
+        assert "'Rate offer'" in found[0].text
         assert [h.value is None for h in part.headlines] == [True, False]
         assert table(part.section.blocks, "fee-advice-effects").rows
+
+    def test_one_whose_horizon_is_not_over_is_too_early_to_judge_and_says_from_when(self, changed, config):
+        # drawn on 30 September 2025, the data end a year later
+        part = noticed(interventions, changed(interventions=(named(config, "Rate offer", horizon=15),)))
+        (found,) = (b for b in part.section.blocks if isinstance(b, Finding))
+        assert found.severity == "amber"
+        assert "Too early to judge Rate offer" in found.text
+        assert "from 31 December 2026" in found.text
+        assert "The decision to extend rests on no estimate until then." in found.text
+        assert [h.meaning for h in part.headlines] == ["Too early to judge: from 31 December 2026"]
+        late = named(config, "Seminar", first=date(2026, 3, 31))
+        assert too_early(changed(), late) == pd.Timestamp("2027-03-31")
+        assert too_early(changed(), named(config, "Faster service")) is None
+        assert too_early(changed(), named(config, "Rate offer")) is None
 
     def test_a_message_of_an_intervention_shows_no_identifier(self, changed, analysis, config):
         twice = analysis.tables["interventions"]

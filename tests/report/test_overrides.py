@@ -4,16 +4,22 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from churnsurv.exceptions import ConfigError, DataError
 from churnsurv.report import Finding, Report, Table, Text, read_config
+from churnsurv.report.adjustments import Adjustment
 from churnsurv.report.analysis import analyse
+from churnsurv.report.disclosure import HIDDEN
 from churnsurv.report.outlook import outlook, today
 from churnsurv.report.render import render_json
 from churnsurv.report.render.html import render_html
-from churnsurv.report.sections.overrides import overrides
+from churnsurv.report.sections.overrides import loans_shown, overrides
 from churnsurv.report.settings import Override, Overrides
+from churnsurv.small_counts import is_small
 from tests.conftest import small_configuration
+from tests.report.attacker import Attacker
 from tests.report.sample import EVIL
 
 
@@ -95,6 +101,49 @@ def test_decisions_not_in_force_or_without_size_move_nothing(analysis):
     assert "Without 1 decision whose scope is in free words." in table(blocks, "override-effect").notes
 
 
+class TestScopesOfOneColumn:
+    """Their loans add up to the loans open: one hidden number would be the rest."""
+
+    @staticmethod
+    def shown(sizes, n_open, smallest=5, column="segment"):
+        found, begin = [], 0
+        for name, n in sizes.items():
+            loans = np.zeros(n_open, dtype=bool)
+            loans[begin : begin + n] = True
+            found.append(Adjustment(entry(scope=f"{column} = {name}"), "in force", loans))
+            begin += n
+        return loans_shown(found, n_open, smallest)
+
+    def test_hide_a_second_number_with_a_small_one(self):
+        assert self.shown({"a": 3, "b": 40, "c": 57}, 100) == ["<5", HIDDEN, 57]
+        assert self.shown({"a": 30, "b": 13, "c": 57}, 100) == [30, 13, 57]
+
+    def test_hide_numbers_where_few_loans_are_of_no_scope(self):
+        assert self.shown({"a": 30, "b": 67}, 100) == [HIDDEN, 67]
+        assert self.shown({"a": 30, "b": 60}, 100) == [30, 60]
+
+    def test_say_the_same_of_the_same_scope(self):
+        a, b = np.arange(100) < 3, np.arange(100) >= 3
+        scopes = [("segment = a", a), ("segment = b", b), ("segment=a", a), ("all", a | b)]
+        found = [Adjustment(entry(scope=scope), "in force", loans) for scope, loans in scopes]
+        assert loans_shown(found, 100, 5) == ["<5", HIDDEN, "<5", 100]
+
+    @given(st.lists(st.integers(0, 12), min_size=1, max_size=5), st.integers(0, 8))
+    def test_leave_every_small_number_open_to_one_who_adds_up(self, sizes, rest):
+        n_open = sum(sizes) + rest
+        shown = self.shown({f"s{i}": n for i, n in enumerate(sizes)}, n_open)
+        attacker = Attacker(5)
+        for i, cell in enumerate(shown):
+            attacker.cell(i)
+            if cell is not None:
+                attacker.reads(i, cell)
+        attacker.knows_sum([*range(len(sizes)), "rest"], n_open)
+        for i, n in enumerate([*sizes, rest]):
+            if is_small(n, 5) and n < n_open:
+                low, high = attacker.bounds(i if i < len(sizes) else "rest")
+                assert high > low
+
+
 class TestATable:
     def test_rows_alike_but_for_the_loan_are_one_decision(self, analysis):
         ids = today(analysis).frame["loan_id"].to_list()
@@ -125,6 +174,15 @@ class TestATable:
         nearly = section(analysis, rows=loan_rows(ids[:-2]))
         assert table(nearly, "override-list").rows[0][3] == "not shown"
         assert findings(nearly)[0].figure is None
+
+    def test_the_loans_named_in_all_do_not_tell_how_few_one_decision_names(self, analysis):
+        ids = today(analysis).frame["loan_id"].to_list()
+        blocks = section(analysis, rows=[*loan_rows(ids[:20]), *loan_rows(ids[20:23], reason="other")], most=0)
+        assert {row[3] for row in table(blocks, "override-list").rows} == {20, "<5"}
+        assert f"decisions in force: some of {len(ids)} loans" in " ".join(
+            b.text for b in blocks if isinstance(b, Text)
+        )
+        assert findings(blocks)[0].figure is None
 
     def test_loans_that_the_portfolio_does_not_have_are_a_finding(self, analysis):
         (finding,) = findings(section(analysis, rows=loan_rows([-1, -2, -3, -4, -5, -6])))

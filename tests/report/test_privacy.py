@@ -1,20 +1,26 @@
 """No loan or customer is named, and no hidden count follows from one elsewhere in the report."""
 
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
-from churnsurv.report import Section, Table
+from churnsurv.report import Figure, Section, Table
 from churnsurv.report.analysis import Analysis
 from churnsurv.report.content import Column
 from churnsurv.report.disclosure import HIDDEN
+from churnsurv.report.exit_counts import COMPLETE
 from churnsurv.report.identifiers import without_ids
+from churnsurv.report.sections import monitoring
 from churnsurv.report.sections import segments as of_segments
+from churnsurv.report.sections.backtest import backtest
 from churnsurv.report.sections.challengers import _reason
 from churnsurv.report.sections.changes import _subtracted
-from churnsurv.report.sections.hazards import _reading
+from churnsurv.report.sections.hazards import _reading, hazards
+from churnsurv.report.sections.limitations import limitations
+from churnsurv.report.sections.portfolio import portfolio
 from churnsurv.report.sections.provenance import provenance_record
 from churnsurv.report.sections.specification import specification
 from churnsurv.report.verify import _inputs
@@ -93,6 +99,56 @@ def test_the_loans_of_the_models_do_not_tell_how_few_lack_a_covariate(few_lost):
     sizes = next(b for b in specification(few_lost) if getattr(b, "key", "") == "model-sizes")
     assert {row[1] for row in sizes.rows} == {HIDDEN}
     assert "of nearly all loans" in _reading(few_lost)
+
+
+def words_of(*parts):
+    """Everything that parts of a report say, in one text."""
+    blocks = [block for part in parts for block in part.section.blocks]
+    return " ".join(str(replace(block, svg="") if isinstance(block, Figure) else block) for block in blocks)
+
+
+class TestEventsOfTheModels:
+    """46 defaults, of which the models have 45: the one left out must not follow."""
+
+    def test_are_not_told_where_few_are_left_out(self, small_analysis):
+        total = int((small_analysis.spells.frame["cause"] == "default").sum())
+        events = small_analysis.model.models_["default"].n_events_
+        assert 0 < total - events < small_analysis.config.smallest_cell
+        said = words_of(hazards(small_analysis), limitations(small_analysis))
+        assert f"{total:,}" in words_of(portfolio(small_analysis))
+        assert not re.search(rf"\b{events}\b(?! ?%)", re.sub(r"\d+\.\d+", "", said))
+        # nor do events per coefficient
+        assert str(events / len(small_analysis.model.models_["default"].coef_)) not in said
+        assert "<5 default" in said
+
+    def test_are_told_where_more_or_none_are_left_out(self, small_analysis):
+        counts = small_analysis.exits
+        for cause, model in small_analysis.model.models_.items():
+            left_out = int((small_analysis.spells.frame["cause"] == cause).sum()) - model.n_events_
+            if left_out == 0 or left_out >= 5:
+                assert counts.of_model(cause, COMPLETE) == model.n_events_
+                assert f"Events of {cause}: {model.n_events_:,}" in words_of(hazards(small_analysis))
+
+    def test_are_those_of_the_cohorts_that_judge_the_models(self, small_analysis):
+        trial, counts = small_analysis.trial, small_analysis.exits
+        assert {cause: counts.of_model(cause, trial.date) for cause in trial.events} == trial.events
+        table = next(b for b in backtest(small_analysis).section.blocks if getattr(b, "key", "") == "backtest-dates")
+        found = small_analysis.origins.folds
+        for cause, (day, _, exits, *_) in zip(table.groups, table.rows, strict=True):
+            if isinstance(exits, int) and day != "All dates":
+                rows = found[(found["fold"] == day) & (found["cause"] == cause.lower()) & (found["model"] == "Cox")]
+                assert set(rows["n_events"].dropna()) == {exits}
+
+    def test_the_control_charts_count_every_exit_of_the_quarters(self, small_analysis, monkeypatch):
+        tables = []
+        monkeypatch.setattr(monitoring, "chart_plot", lambda table, cause, ax: tables.append((cause, table)))
+        monitoring.control_charts(small_analysis, small_analysis.trial)
+        frame = small_analysis.spells.frame
+        assert tables
+        for cause, drawn in tables:
+            exits = frame["period"][frame["cause"] == cause].dt.to_period("Q").value_counts()
+            shown = drawn.dropna(subset=["observed"])
+            assert (shown["observed"].to_numpy() == exits.reindex(shown["period"], fill_value=0).to_numpy()).all()
 
 
 def table(key, *rows):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,8 @@ from churnsurv.exceptions import ConfigError, DataError
 from churnsurv.metrics import brier_score
 from churnsurv.report import Finding, Table, quarterly, read_config
 from churnsurv.report.analysis import Analysis, analyse, known_at, named
-from churnsurv.report.sections.by_quarter import exits_by_quarter
+from churnsurv.report.exit_counts import ExitCounts
+from churnsurv.report.sections.by_quarter import exits_by_quarter, quarter_table
 from churnsurv.report.sections.evaluation import evaluation
 from churnsurv.report.sections.portfolio import portfolio
 from tests.report.quick import only
@@ -66,6 +69,16 @@ class TestDateOfTheReport:
             analyse(config.model_copy(update={"incidence": incidence}))
 
 
+def test_a_cause_of_which_most_quarters_are_hidden_has_no_column(small_analysis):
+    quarters = [key for key in small_analysis.exits.cells if key[:2] == ("attrition", "quarter")]
+    cells = dict(small_analysis.exits.cells) | dict.fromkeys(quarters[-6:], "<5")
+    other = replace(small_analysis)
+    vars(other)["exits"] = ExitCounts(cells)
+    found = quarter_table(other)
+    assert "attrition" not in [column.name for column in found.columns]
+    assert found.notes[-1].startswith("Left out, because most quarters have too few exits to be shown: attrition")
+
+
 def test_no_table_of_the_report_shows_a_small_count(small_report):
     for section in small_report.sections:
         for block in section.blocks:
@@ -77,12 +90,17 @@ def test_no_table_of_the_report_shows_a_small_count(small_report):
 
 def test_a_hidden_count_of_a_quarter_has_no_rate(analysis):
     true = exits_by_quarter(analysis.spells, 0.95).tail(8)
-    rows = table(portfolio(analysis).section.blocks, "by-quarter").rows
-    small = (true["default"] > 0) & (true["default"] < 5)
-    assert small.any()
-    for row, hidden in zip(rows, small, strict=True):
-        assert (row[3] == "<5") == bool(hidden)
-        assert (row[7] is None) == bool(hidden)
+    found = quarter_table(analysis)
+    names = [column.name for column in found.columns]
+    hidden = 0
+    for cause in ("attrition", "default", "renewed"):
+        if cause in names:
+            for row, n in zip(found.rows, true[cause], strict=True):
+                cell, rate = row[names.index(cause)], row[names.index(f"{cause} rate")]
+                assert (cell == "<5") == (0 < n < 5)
+                assert (rate is None) == isinstance(cell, str)
+                hidden += isinstance(cell, str)
+    assert hidden
 
 
 def test_a_safety_cause_is_not_needed(config):

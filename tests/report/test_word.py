@@ -1,5 +1,6 @@
 import io
 import re
+import zipfile
 
 import pytest
 from docx import Document
@@ -101,3 +102,17 @@ def test_the_document_tells_of_the_report_not_of_a_machine(word):
     assert core.created.strftime("%Y-%m-%d") == "2026-09-30"
     assert not re.search(r"/home|/root|/tmp|/work", word.element.xml)
     assert word.sections[0].header.paragraphs[0].text == "Attrition North · 2026 Q3"
+
+
+def test_nothing_of_the_template_but_its_styles_is_left(monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    with zipfile.ZipFile(io.BytesIO(render_docx(sample().to_dict()))) as package:
+        parts = {name: package.read(name).decode("utf-8", "replace") for name in package.namelist()}
+    assert not [name for name in parts if "thumbnail" in name]
+    assert "thumbnail" not in parts["_rels/.rels"]
+    assert not re.search("Macintosh|Microsoft (Office )?Word|python-docx|Company|Manager", parts["docProps/app.xml"])
+    assert "<Application>churnsurv</Application>" in parts["docProps/app.xml"]
+    core = parts["docProps/core.xml"]
+    assert "python-docx" not in core
+    assert "<dc:subject>2026 Q3</dc:subject>" in core
+    assert core.count(">1970-01-02T00:00:00Z<") == 2

@@ -97,7 +97,7 @@ class _Writer:
         self.parts.field(foot, "NUMPAGES", "1")
         for paragraph in (first.header.paragraphs[0], foot):
             paragraph.style = self.document.styles["Small print"]
-        self.parts.signed(self.document, document["title"], document["schema"], document["as_of"])
+        self.parts.signed(self.document, document["title"], document["period"], document["schema"], document["as_of"])
         return self.parts.packed(self.document)
 
     def heading(self, text: str, key: str) -> None:

@@ -6,12 +6,14 @@ Elements and their order are those of ECMA-376 (Office Open XML), part 1, chapte
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from datetime import UTC, datetime
 from typing import Any
 
 from docx.document import Document
 from docx.enum.style import WD_STYLE_TYPE
+from docx.opc.constants import RELATIONSHIP_TYPE
 from docx.oxml import OxmlElement
 from docx.oxml.ns import qn
 from docx.shared import Mm, Pt, RGBColor
@@ -158,17 +160,36 @@ def whole(row: _Row, *, header: bool = False) -> None:
         properties.append(element("tblHeader"))
 
 
-def signed(document: Document, title: str, schema: str, as_of: str) -> None:
-    """Set the core properties: of the report, not of the machine or the clock."""
+#: properties of the application: those of the template tell of a program and a document that have nothing to do with it
+_APPLICATION = (
+    '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
+    '<Properties xmlns="http://schemas.openxmlformats.org/officeDocument/2006/extended-properties">'
+    "<Application>churnsurv</Application></Properties>"
+)
+
+
+def signed(document: Document, title: str, subject: str, schema: str, as_of: str) -> None:
+    """Set the properties: of the report, not of the template, the machine or the clock; a set SOURCE_DATE_EPOCH is the date."""
     core = document.core_properties
     # the standard's limit is 255 letters
     core.title, core.author, core.last_modified_by, core.comments = title[:255], "churnsurv", "churnsurv", ""
-    core.keywords, core.revision, core.language = schema, 1, "en"
+    core.subject, core.keywords, core.revision, core.language = subject[:255], schema, 1, "en"
+    core.created = core.modified = _day(as_of)
+    for key, relationship in list(document.part.package.rels.items()):
+        if relationship.reltype == RELATIONSHIP_TYPE.THUMBNAIL:
+            del document.part.package.rels[key]
+        elif relationship.reltype == RELATIONSHIP_TYPE.EXTENDED_PROPERTIES:
+            relationship.target_part._blob = _APPLICATION.encode()
+
+
+def _day(as_of: str) -> datetime:
+    given = os.environ.get("SOURCE_DATE_EPOCH")
+    if given is not None:
+        return datetime.fromtimestamp(int(given), tz=UTC)
     try:
-        day = datetime.fromisoformat(as_of).replace(tzinfo=UTC)
+        return datetime.fromisoformat(as_of).replace(tzinfo=UTC)
     except ValueError:
-        day = datetime(2000, 1, 1, tzinfo=UTC)
-    core.created = core.modified = day
+        return datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def packed(document: Document) -> bytes:

@@ -10,8 +10,9 @@ from churnsurv.evaluation import Evaluation
 from churnsurv.plot import rolling_origin
 from churnsurv.report.analysis import Analysis, Part
 from churnsurv.report.content import Block, Cell, Column, Finding, Headline, Section, Table, Text
-from churnsurv.report.disclosure import notes_if_hidden, suppressed, suppressed_column
+from churnsurv.report.disclosure import HIDDEN, notes_if_hidden
 from churnsurv.report.estimates import bounded, bounds, in_words, number, records
+from churnsurv.report.exit_counts import ALL_DATES
 from churnsurv.report.figures import drawn
 from churnsurv.report.headlines import headline
 from churnsurv.report.trial import CHAMPION, NULL
@@ -107,11 +108,11 @@ def _table(analysis: Analysis, found: Evaluation, causes: list[str], dates: list
     last: list[int] = []
     for cause in causes:
         tables = [found.folds[found.folds["fold"] == day] for day in dates]
-        counts = [int(_row(each, "auc", cause)["n_events"]) for each in tables]
-        for day, each, shown in zip(dates, tables, suppressed_column(counts, smallest), strict=True):
-            rows.append(_cells(each, f"{day:%Y-%m-%d}", cause, shown))
+        for day, each in zip(dates, tables, strict=True):
+            rows.append(_cells(each, f"{day:%Y-%m-%d}", cause, analysis.exits.of_model(cause, day)))
         if len(dates) > 1:
-            rows.append(_cells(found.table, "All dates", cause, suppressed(sum(counts), smallest)))
+            shown = analysis.exits.of_model(cause, ALL_DATES)
+            rows.append(_cells(found.table, "All dates", cause, shown))
             last.append(len(rows) - 1)
         groups += [cause.capitalize()] * (len(rows) - len(groups))
     columns = [Column("date", "Fitted on"), Column("loans", "Loans", "integer"), Column("exits", "Exits", "integer")]
@@ -134,9 +135,11 @@ def _table(analysis: Analysis, found: Evaluation, causes: list[str], dates: list
 
 def _cells(table: pd.DataFrame, name: str, cause: str, exits: Cell) -> tuple[Cell, ...]:
     cells: list[Cell] = [name, int(_row(table, "auc", cause)["n"]), exits]
+    # ratio and ranking do not tell a number that only protects another one
+    few = not isinstance(exits, int) and exits != HIDDEN
     for key, _, _ in _MEASURES:
         row = _row(table, key, cause)
-        cells += [None, None] if isinstance(exits, str) else [number(row["value"]), bounds(row["lower"], row["upper"])]
+        cells += [None, None] if few else [number(row["value"]), bounds(row["lower"], row["upper"])]
     return tuple(cells)
 
 

@@ -40,7 +40,10 @@ def quarter_table(analysis: Analysis) -> Table:
     causes, smallest = analysis.config.spells.cause_names, analysis.config.smallest_cell
     shown = shown_by_quarter(analysis).tail(QUARTERS_SHOWN)
     columns = [Column("quarter", "Quarter"), Column("loans", "Loans at risk", "integer")]
-    told = analysis.exits.published((*causes, MATURED), "quarter")
+    published = analysis.exits.published((*causes, MATURED), "quarter")
+    # of a column with more gaps than numbers nothing can be read
+    told = [c for c in published if np.mean([analysis.exits.is_shown(c, "quarter", q) for q in shown.index]) >= 0.5]
+    sparse = [c for c in published if c not in told]
     columns += [Column(c, c.capitalize(), "integer") for c in told]
     columns += [Column(f"{c} rate", f"{c.capitalize()} per year", "percent:1") for c in causes if c in told]
     rows = []
@@ -54,8 +57,10 @@ def quarter_table(analysis: Analysis) -> Table:
         "as if the quarter's pace lasted a year; maturity is the scheduled end, not a loss."
     )
     title = "Exits by quarter, the last eight"
-    notes = (note, *notes_if_hidden(rows, smallest), *analysis.exits.withheld_notes((*causes, MATURED), "quarter"))
-    return Table("by-quarter", title, tuple(columns), tuple(rows), notes=notes)
+    notes = [note, *notes_if_hidden(rows, smallest), *analysis.exits.withheld_notes((*causes, MATURED), "quarter")]
+    if sparse:
+        notes.append(f"Left out, because most quarters have too few exits to be shown: {listed(sparse)}.")
+    return Table("by-quarter", title, tuple(columns), tuple(rows), notes=tuple(notes))
 
 
 def quarter_figure(analysis: Analysis) -> list[Figure]:

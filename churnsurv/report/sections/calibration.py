@@ -12,6 +12,7 @@ from churnsurv.metrics import Calibration, d_calibration
 from churnsurv.metrics import calibration as judged
 from churnsurv.outcome import Outcome
 from churnsurv.plot import calibration as calibration_plot
+from churnsurv.plot.calibration import calibration_limit
 from churnsurv.report.analysis import Analysis, Part, named
 from churnsurv.report.content import Block, Cell, Column, Finding, Headline, Section, Table, Text
 from churnsurv.report.disclosure import notes_if_hidden, suppressed_column
@@ -21,7 +22,7 @@ from churnsurv.report.headlines import headline
 from churnsurv.report.identifiers import without_ids
 from churnsurv.report.sections.segments import recalibration, segments
 from churnsurv.report.trial import Trial
-from churnsurv.report.words import level_words, p_words, periods
+from churnsurv.report.words import level_words, p_words, percent, periods
 
 TITLE = "Calibration"
 
@@ -102,10 +103,13 @@ def _figure(analysis: Analysis, trial: Trial, cause: str, one: Calibration) -> B
     shown = _shown_bands(analysis, one)
     drawn_bands = one.table.assign(observed=np.where(shown, one.table["observed"], np.nan))
     low, high = one.curve.iloc[0], one.curve.iloc[-1]
+    shown_of = replace(one, table=drawn_bands)
+    limit = calibration_limit(shown_of)
+    beyond = float(np.mean(trial.risk(cause) > limit))
     return drawn(
         f"calibration-{cause}",
         f"Predicted and observed probability of {cause}, {periods(trial.horizon, analysis.config.unit)} ahead",
-        lambda ax: calibration_plot(replace(one, table=drawn_bands), ax=ax),
+        lambda ax: calibration_plot(shown_of, ax=ax),
         alt=(
             f"Smooth curve of observed against predicted {cause}: where {low['predicted']:.1%} is predicted "
             f"{low['observed']:.1%} are observed, where {high['predicted']:.1%} is predicted {high['observed']:.1%}."
@@ -113,9 +117,15 @@ def _figure(analysis: Analysis, trial: Trial, cause: str, one: Calibration) -> B
         caption=(
             f"Band and bars: {level_words(analysis.config.level)}. Smooth curve through the pseudo-values of the loans; bands "
             "of equal numbers of loans by Aalen and Johansen's estimate."
+            + (
+                f" The axes end at {percent(limit)}: {percent(beyond)} of the loans have higher predictions, up to "
+                f"{percent(float(high['predicted']))}."
+                if high["predicted"] > limit
+                else ""
+            )
         ),
-        width=6.0,
-        height=4.2,
+        width=5.0,
+        height=4.6,
     )
 
 
@@ -138,7 +148,8 @@ def _measures(analysis: Analysis, found: dict[str, Calibration]) -> Table:
         Column("right", "What is right"),
     )
     note = (
-        "Observed: Aalen and Johansen's estimate, the other causes at work. Slope and intercept: of a regression of the "
+        "Observed/expected (O/E): share of the loans that left within the horizon, by Aalen and Johansen's estimate with the "
+        "other causes at work, over their mean predicted probability. Slope and intercept: of a regression of the "
         "outcome on the predictions, on the complementary log-log scale; the intercept with the slope held at 1. ICI, E50, "
         "E90: distance between smooth curve and prediction over the loans, as probabilities. Loans of one customer are "
         "together; the predictions are taken as given, and censoring as independent of the risk."

@@ -14,7 +14,7 @@ from churnsurv.report.analysis import Analysis, Part, named
 from churnsurv.report.content import Block, Cell, Column, Figure, Finding, Section, Table, Text
 from churnsurv.report.disclosure import HIDDEN
 from churnsurv.report.estimates import bounds, in_words, number, records
-from churnsurv.report.figures import drawn_row
+from churnsurv.report.figures import WIDEST, drawn_row
 from churnsurv.report.identifiers import without_ids
 from churnsurv.report.sections.segments import group_labels
 from churnsurv.report.settings import Term
@@ -35,7 +35,7 @@ _NAMES = {
     "auc": "AUC",
     "brier": "Brier score",
     "calibration_error": "observed minus predicted risk",
-    "observed_expected": "observed/predicted",
+    "observed_expected": "observed/expected",
     "true_positive_rate": "share found of those who leave",
     "false_positive_rate": "share flagged of those who stay",
     "offer_rate": "offer rate",
@@ -134,7 +134,7 @@ def _figure(analysis: Analysis, found: Fairness, name: str, label: str) -> Figur
         f"{found.cause.capitalize()} by {inside(label)}",
         lambda axes: fairness_plot(found, measures=measures, axes=axes),
         panels=len(measures),
-        width=1.4 + 1.9 * len(measures),
+        width=min(1.4 + 1.9 * len(measures), WIDEST / 72),
         height=1.15 + 0.3 * len(found.groups),
         share_y=True,
         alt=f"A dot with interval per group and measure. AUC: {values}.",

@@ -22,6 +22,43 @@ from churnsurv.report.words import level_words, listed, percent, periods, share_
 POINTS, ENDS = 60, (0.02, 0.98)
 
 
+def beside(analysis: Analysis, cause: str) -> list[Block]:
+    """Give, in one table, what the configuration asks for beside the ratios: univariable ones, subdistribution ratios."""
+    settings = analysis.config.model
+    alone = univariable(analysis, cause) if settings.univariable else []
+    other = fine_gray(analysis, cause) if settings.fine_gray else []
+    tables = [block for block in (*alone, *other) if isinstance(block, Table)]
+    if len(tables) < 2 or [row[0] for row in tables[0].rows] != [row[0] for row in tables[1].rows]:
+        return [*alone, *other]
+    # the multivariable ratio is that of the summary: once more to compare with, without its interval
+    first = ("label", "uni_hazard_ratio", "uni_interval", "uni_p_value", "hazard_ratio")
+    second = tuple(column.name for column in tables[1].columns if column.name.startswith("1."))
+    chosen = [
+        [i for i, column in enumerate(table.columns) if column.name in wanted]
+        for table, wanted in zip(tables, (first, second), strict=True)
+    ]
+    pairs = list(zip(tables, chosen, strict=True))
+    rows = zip(tables[0].rows, tables[1].rows, strict=True)
+    key = f"beside-{cause}"
+    texts = [
+        replace(block, text=block.text.replace(f"{{ref:univariable-{cause}}}", f"{{ref:{key}}}"))
+        for block in (*alone, *other)
+        if isinstance(block, Text)
+    ]
+    joined = replace(
+        tables[0],
+        key=key,
+        title=f"Hazard ratios of {cause}: univariable, multivariable and subdistribution",
+        columns=tuple(table.columns[i] for table, columns in pairs for i in columns),
+        rows=tuple(tuple(row[i] for row, columns in zip(both, chosen, strict=True) for i in columns) for both in rows),
+        notes=(
+            f"Units, intervals and p-values of the multivariable ratios: {{ref:ratios-{cause}}}.",
+            "SHR: subdistribution hazard ratio, of all terms together.",
+        ),
+    )
+    return [*texts, joined]
+
+
 def univariable(analysis: Analysis, cause: str) -> list[Block]:
     """Give each ratio beside that of a model with the term alone."""
     model = analysis.model.models_[cause]

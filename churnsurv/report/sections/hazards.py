@@ -10,12 +10,13 @@ from churnsurv.messages import counted
 from churnsurv.plot import forest, forest_height
 from churnsurv.report.analysis import Analysis, Part
 from churnsurv.report.content import Block, Figure, Finding, Headline, Section, Table, Text
-from churnsurv.report.disclosure import count_words, is_small, told
+from churnsurv.report.disclosure import HIDDEN, told, told_of_cause
+from churnsurv.report.exit_counts import COMPLETE
 from churnsurv.report.figures import drawn
 from churnsurv.report.hazard_ratios import CONTRARY, EXPECTED, UNCLEAR, HazardRatioTable
 from churnsurv.report.headlines import headline
-from churnsurv.report.sections.hazard_extras import baseline, curves, fine_gray, univariable
-from churnsurv.report.sections.specification import specification
+from churnsurv.report.sections.hazard_extras import baseline, beside, curves
+from churnsurv.report.sections.specification import specification, spells_used
 from churnsurv.report.words import are, listed, ratio_words
 
 TITLE = "Specification and hazard ratios"
@@ -47,8 +48,7 @@ def hazards(analysis: Analysis) -> Part:
         blocks.extend(_findings(ratios, analysis, cause))
         if cause == main:
             headlines.extend(_headline(ratios, cause))
-            blocks.extend(univariable(analysis, cause) if analysis.config.model.univariable else ())
-            blocks.extend(fine_gray(analysis, cause) if analysis.config.model.fine_gray else ())
+            blocks.extend(beside(analysis, cause))
     blocks += [Text("Baseline", "subheading"), *baseline(analysis)]
     return Part(Section("hazard-ratios", TITLE, tuple(blocks)), tuple(headlines))
 
@@ -63,9 +63,14 @@ def _reading(analysis: Analysis) -> str:
         "1 later. Each cause has its own Cox model on loan age, in which the other causes are censored"
         f"{within}. Time-varying covariates are those known one {analysis.config.unit} before; ties are treated by "
         f"{model.ties.capitalize()}'s rule. Intervals allow loans of one customer to depend on each other (sandwich by "
-        f"customer). The models use {counted(model.n_observations_, 'spell')} of {_loans_used(analysis)}. "
+        f"customer). The models use {_spells_used(analysis)} of {_loans_used(analysis)}. "
         "They describe association, not what would happen if a covariate were changed."
     )
+
+
+def _spells_used(analysis: Analysis) -> str:
+    shown = spells_used(analysis)
+    return counted(shown, "spell") if isinstance(shown, int) else "nearly all spells"
 
 
 def _loans_used(analysis: Analysis) -> str:
@@ -80,7 +85,8 @@ def _left_out(analysis: Analysis) -> list[Block]:
     lost = {str(r["what"]): int(r["left_out"]) for r in analysis.complete.completeness.to_dict("records")}
     if not lost["spells"]:
         return []
-    exits = listed([f"{count_words(lost[cause], smallest)} {cause}" for cause in analysis.config.spells.cause_names])
+    out = {cause: analysis.exits[cause, "outside", COMPLETE] for cause in analysis.config.spells.cause_names}
+    exits = listed([told_of_cause(n, cause) for cause, n in out.items()])
     unit = analysis.config.unit
     text = (
         f"The models have fewer loans and exits than the portfolio: covariates are those of the {unit} before, so the first "
@@ -110,16 +116,17 @@ def _found(ratios: HazardRatioTable, cause: str) -> str:
 
 def _table(ratios: HazardRatioTable, analysis: Analysis, cause: str) -> Table:
     model = analysis.model.models_[cause]
-    smallest = analysis.config.smallest_cell
-    per = "" if is_small(model.n_events_, smallest) else f", {model.n_events_ / len(model.coef_):.1f} per coefficient"
+    events = analysis.exits.of_model(cause, COMPLETE)
+    per = f", {events / len(model.coef_):.1f} per coefficient" if isinstance(events, int) else ""
     note = "p beside the name of a category: Wald's test of all its levels. " if len(ratios.references) else ""
-    note += f"{told(model.n_events_, 'event', smallest).capitalize()} of {cause}{per}."
+    note += f"Events of {cause}: {f'{events:,}' if isinstance(events, int) else events or HIDDEN}{per}."
     if (ratios.frame["expected"] != "").any():
         note += (
             " Sign check: compares the interval with the sign stated in the configuration before fitting; \u201cnot "
             "distinguishable\u201d when the interval includes 1, a dash when no sign was stated."
         )
-    return replace(ratios.to_table(f"ratios-{cause}", smallest=smallest), notes=(note,))
+    table = ratios.to_table(f"ratios-{cause}", smallest=analysis.config.smallest_cell)
+    return replace(table, notes=(note,))
 
 
 def _figure(ratios: HazardRatioTable, cause: str) -> Figure:

@@ -2,13 +2,55 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
+
+from churnsurv.data.periods import last_complete_period, period_starts
 from churnsurv.report.analysis import Analysis
 from churnsurv.report.content import Finding
 from churnsurv.report.sections.intervention_words import inline, says
+from churnsurv.report.settings import Drawn, Intervention, LandmarkTrials, Observational
 from churnsurv.report.studies import Study
+from churnsurv.report.words import periods
 
 #: decisions to go on
 GOING_ON = ("continue", "extend")
+
+
+def too_early(analysis: Analysis, settings: Intervention) -> pd.Timestamp | None:
+    """Give the date from which an intervention can be judged, if it lies ahead: a horizon after loans are first followed.
+
+    A shorter horizon would be an interim look, which the plan of the intervention did not provide for.
+    """
+    if isinstance(settings, Drawn):
+        table = analysis.tables.get("interventions", pd.DataFrame())
+        if not {"intervention", "arm", "assigned_on"} <= {*table.columns}:
+            return None
+        own = table[
+            (table["intervention"] == settings.intervention) & table["arm"].isin([settings.treated, settings.control])
+        ]
+        begins = pd.to_datetime(own.groupby("arm")["assigned_on"].min(), errors="coerce").max()
+    elif isinstance(settings, LandmarkTrials | Observational):
+        begins = pd.Timestamp(settings.first)
+    else:
+        return None
+    if pd.isna(begins):
+        return None
+    after = last_complete_period(begins, analysis.config.spells) + settings.horizon + 1
+    ends = pd.Timestamp(period_starts(np.array([after]), analysis.config.spells)[0] - pd.Timedelta(days=1))
+    return ends if ends > pd.Timestamp(analysis.config.as_of) else None
+
+
+def early_finding(analysis: Analysis, settings: Intervention, ends: pd.Timestamp) -> Finding:
+    """Say that an intervention cannot be judged yet, and from when on."""
+    text = (
+        f"Too early to judge {settings.name}: no loan has been followed for {periods(settings.horizon, analysis.config.unit)} "
+        f"yet. It can be judged from {ends:%d %B %Y}; an estimate before would be an interim look that was not planned."
+    )
+    if settings.decision in GOING_ON:
+        text += f" The decision to {settings.decision} rests on no estimate until then."
+    threshold = "the horizon of an intervention is over for the first loans"
+    return Finding(text, "amber", threshold, "interventions-register")
 
 
 def findings(analysis: Analysis, study: Study, evidence: str) -> list[Finding]:

@@ -9,6 +9,7 @@ from churnsurv.report.analysis import Analysis, Part, named
 from churnsurv.report.content import Block, Finding, Headline, Section, Text
 from churnsurv.report.headlines import headline
 from churnsurv.report.identifiers import without_ids
+from churnsurv.report.sections.intervention_findings import early_finding, too_early
 from churnsurv.report.sections.intervention_page import page
 from churnsurv.report.sections.intervention_tables import endpoints, lost_to_adjustment, multiplicity_words, overview
 from churnsurv.report.sections.intervention_words import meaning, prefix_of
@@ -51,6 +52,9 @@ def _made(analysis: Analysis, settings: Intervention) -> tuple[Study | None, lis
             # what follows needs arms, exits and effects; covariates of millions of rows need not wait for it
             return replace(study, cohort=replace(study.cohort, X=study.cohort.X[[]]), weights=None), blocks
     except ChurnSurvError as error:
+        ends = too_early(analysis, settings)
+        if ends is not None and "past the last time with data" in str(error):
+            return None, [Text(settings.name, "subheading"), early_finding(analysis, settings, ends)]
         finding = Finding(
             f"This intervention could not be estimated. {without_ids(str(error), analysis)}",
             "red",
@@ -60,6 +64,11 @@ def _made(analysis: Analysis, settings: Intervention) -> tuple[Study | None, lis
         return None, [Text(settings.name, "subheading"), finding]
 
 
+def _without_study(analysis: Analysis, settings: Intervention) -> str:
+    ends = too_early(analysis, settings)
+    return "Could not be estimated" if ends is None else f"Too early to judge: from {ends:%d %B %Y}"
+
+
 def _headline(analysis: Analysis, settings: Intervention, study: Study | None, lost: bool) -> Headline:
     main = analysis.config.main_cause
     ratio = None if study is None else study.ratio(main)
@@ -67,7 +76,7 @@ def _headline(analysis: Analysis, settings: Intervention, study: Study | None, l
         f"{prefix_of(settings)}.{settings.name}.{main}",
         f"{settings.name}: effect on {main}",
         None if ratio is None else (ratio.value, ratio.lower, ratio.upper),
-        "Could not be estimated" if study is None else meaning(analysis, study) + (_ALONE if lost else ""),
+        _without_study(analysis, settings) if study is None else meaning(analysis, study) + (_ALONE if lost else ""),
         level=analysis.config.level,
         scale="log",
         format="number:2",

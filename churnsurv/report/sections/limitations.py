@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from churnsurv.exceptions import ChurnSurvError
 from churnsurv.messages import counted
 from churnsurv.report.analysis import Analysis, Part
-from churnsurv.report.content import Block, Cell, Column, Section, Table, Text
-from churnsurv.report.disclosure import is_small, told
+from churnsurv.report.content import Block, Column, Section, Table, Text
+from churnsurv.report.disclosure import HIDDEN, is_small, told
+from churnsurv.report.exit_counts import COMPLETE
 from churnsurv.report.words import listed, percent
 
 TITLE = "Limitations"
@@ -125,15 +126,17 @@ def _of_models(analysis: Analysis) -> Iterator[Line]:
     except ChurnSurvError:  # its sections say why
         yield ("No model", "could not be fitted", "Nothing in this report is adjusted for covariates.")
         return
-    smallest = analysis.config.smallest_cell
     for cause, model in models.items():
         per_term = model.n_events_ / len(model.coef_)
         if per_term < EVENTS_PER_TERM:
-            hidden = is_small(model.n_events_, smallest)
-            count = told(model.n_events_, "event", smallest)
+            events = analysis.exits.of_model(cause, COMPLETE)
             yield (
                 f"Few events of {cause}",
-                count if hidden else f"{count}, {per_term:.1f} per coefficient",
+                f"{counted(events, 'event')}, {per_term:.1f} per coefficient"
+                if isinstance(events, int)
+                else f"events {HIDDEN}"
+                if events in (None, HIDDEN)
+                else told(model.n_events_, "event", analysis.config.smallest_cell),
                 f"Fewer than {EVENTS_PER_TERM} events per coefficient: ratios are unstable and tend to be too far from 1.",
             )
         boundless = [str(name) for name, error in model.summary()["se"].items() if not error < float("inf")]
@@ -170,16 +173,12 @@ def _of_scope(analysis: Analysis) -> Iterator[Line]:
 
 
 def _notices(analysis: Analysis) -> list[Block]:
-    """Collect what the other sections warned of."""
-    rows: list[tuple[Cell, ...]] = [
-        (analysis.regime.names.get(part.section.key, part.section.title), notice)
-        for part in analysis.parts
-        for notice in part.notices
-    ]
-    if not rows:
+    """Say which other sections end with notes of what their computation warned of."""
+    n = {analysis.regime.names.get(p.section.key, p.section.title): len(p.notices) for p in analysis.parts if p.notices}
+    if not n:
         return []
-    columns = (Column("section", "Section"), Column("notice", "Notice"))
-    return [Table("notices", "Notices of all sections", columns, tuple(rows))]
+    sections = listed([f"{title} ({count})" for title, count in n.items()])
+    return [Text(f"What the computation warned of stands in notes at the end of: {sections}.")]
 
 
 def _failed(analysis: Analysis) -> list[Block]:

@@ -135,51 +135,65 @@ def _drift_findings(alarms: pd.DataFrame, cause: str, evidence: str) -> list[Fin
 
 def control_charts(analysis: Analysis, trial: Trial) -> list[Block]:
     """Chart the exits by quarter against the model's expectation, scaled to the quarters of the development."""
-    config = analysis.config
-    spells = evaluated(analysis)[0].complete()
-    columns = list(trial.covariates)
-    frame = spells.frame
-    known = (frame["stop"] <= trial.development.frame["stop"].max()).to_numpy()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SupportWarning)
-        expected = {
-            cause: model.expected_events(frame[columns], frame["stop"], start=frame["start"])["estimate"].to_numpy()
-            for cause, model in trial.champion.models_.items()
-            if cause in trial.causes
-        }
-    known &= np.all([np.isfinite(e) for e in expected.values()], axis=0)
-    rows = np.flatnonzero(known)
+    spells, frame = analysis.spells, analysis.spells.frame
+    expected, told = _expected(analysis, trial)
+    rows = np.flatnonzero(expected.notna().all(axis=1))
     blocks: list[Block] = []
-    rate = config.stability.false_alarm_rate / len(expected)
-    for cause, means in expected.items():
+    rate = analysis.config.stability.false_alarm_rate / len(expected.columns)
+    for cause in map(str, expected.columns):
         found = control_chart(
             spells.y[rows],
             by="quarter",
             period=frame["period"].iloc[rows],
             baseline=trial.date,
-            expected={cause: means[rows]},
+            expected={cause: expected[cause].to_numpy()[rows]},
             cause=cause,
             groups=spells.groups[rows],
             false_alarm_rate=rate,
         )
-        blocks += _chart(analysis, trial, cause, found, len(expected))
+        blocks += _chart(analysis, trial, cause, found, (len(expected.columns), told))
     return blocks
 
 
-def _chart(analysis: Analysis, trial: Trial, cause: str, found: Any, n_charts: int) -> list[Block]:
-    smallest = analysis.config.smallest_cell
+def _expected(analysis: Analysis, trial: Trial) -> tuple[pd.DataFrame, float]:
+    """Give the expected exits of every spell by cause, and the share of spells of which the model can tell them.
+
+    The others (a covariate unknown, ages beyond the development) have the mean of their quarter: so the chart counts every
+    exit, as the table by quarter does, and no difference between the two tells of a few loans.
+    """
+    frame, columns = analysis.spells.frame, list(trial.covariates)
+    known = (frame["stop"] <= trial.development.frame["stop"].max()) & frame[columns].notna().all(axis=1)
+    own = frame[known]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SupportWarning)
+        of_known = {
+            cause: model.expected_events(own[columns], own["stop"], start=own["start"])["estimate"].to_numpy()
+            for cause, model in trial.champion.models_.items()
+            if cause in trial.causes
+        }
+    expected = pd.DataFrame(of_known, index=own.index).reindex(frame.index)
+    expected[~np.isfinite(expected).all(axis=1)] = np.nan
+    share = float(expected.notna().all(axis=1).mean())
+    of_quarter = expected.groupby(frame["period"].dt.to_period("Q")).transform("mean")
+    return expected.fillna(of_quarter), share
+
+
+def _chart(analysis: Analysis, trial: Trial, cause: str, found: Any, made: tuple[int, float]) -> list[Block]:
+    n_charts, known = made
     table, summary = found.to_frame(), found.summary.iloc[0]
-    cells = suppressed_column([int(n) for n in table["observed"]], smallest)
-    hidden = np.array([isinstance(cell, str) for cell in cells])
+    hidden = np.array([not analysis.exits.is_shown(cause, "quarter", quarter) for quarter in table["period"]])
     alarms = table[table["alarm"] & ~hidden]
     quarters = [str(period).replace("Q", " Q") for period in alarms["period"]]
     when = f"{len(quarters)} quarters from {quarters[0]} to {quarters[-1]}" if len(quarters) > 4 else ""
     when = when or (listed(quarters) if quarters else "")
     watched = table[~table["baseline"]]
-    exits = suppressed(int(watched["observed"].sum()), smallest)
-    said = f"Since {trial.date:%B %Y}, {exits} exits by {cause}" + (
-        f" against {watched['expected'].sum():.1f} expected: " if isinstance(exits, int) else ": "
-    )
+    summed = not hidden[~table["baseline"]].any()
+    said = f"Since {trial.date:%B %Y}, exits by {cause}: "
+    if summed:
+        said = (
+            f"Since {trial.date:%B %Y}, {int(watched['observed'].sum()):,} exits by {cause} against "
+            f"{watched['expected'].sum():.1f} expected: "
+        )
     side = "more" if watched["observed"].sum() > watched["expected"].sum() else "fewer"
     said += (
         f"an alarm in {when}, {side} than expected in all."
@@ -208,6 +222,12 @@ def _chart(analysis: Analysis, trial: Trial, cause: str, found: Any, n_charts: i
                     f"Expected: the Cox model of {trial.date:%B %Y}, scaled to the exits until then. Points and moving average "
                     f"of {charts} together raise any alarm in {rate} of reports without a change; a false alarm comes every "
                     f"{summary['run_length']:.0f} quarters on average."
+                    + (
+                        f" {percent(1 - known)} of the loan-{analysis.config.unit}s, of which the model cannot tell it, count "
+                        "with the mean of their quarter."
+                        if known < 1
+                        else ""
+                    )
                     + (" Quarters with small counts are left out." if hidden.any() else "")
                 ),
                 height=3.4,
@@ -217,7 +237,8 @@ def _chart(analysis: Analysis, trial: Trial, cause: str, found: Any, n_charts: i
         text = f"{side.capitalize()} exits by {cause} than expected: an alarm of the control chart in {when}."
         ratio = float(watched["observed"].sum() / watched["expected"].sum())
         threshold = "no alarm of the control chart"
-        blocks.append(Finding(text, "amber", threshold, "stability", ratio, "number:2"))
+        figure = ratio if summed else None
+        blocks.append(Finding(text, "amber", threshold, "stability", figure, "number:2"))
     return blocks
 
 
@@ -249,7 +270,7 @@ def vintages(analysis: Analysis, trial: Trial) -> list[Block]:
             rows.append(tuple(cells))
             groups.append(cause.capitalize())
             if known and row["alarm"]:
-                alarms.append(f"{row['vintage']} ({cause}: observed/expected {row['ratio']:.2f})")
+                alarms.append(f"{row['vintage']} ({cause}: exit ratio {row['ratio']:.2f})")
             if not known and cause == trial.causes[0]:
                 blank.append(str(row["vintage"]))
     columns = (
@@ -259,12 +280,13 @@ def vintages(analysis: Analysis, trial: Trial) -> list[Block]:
         Column("predicted", "Predicted", "percent:1"),
         Column("observed", "Observed", "percent:1"),
         Column("interval", f"{level_words(config.level)} CI", "percent interval:1"),
-        Column("ratio", "O/E", "number:2"),
+        Column("ratio", "Exit ratio", "number:2"),
         Column("p", "p, adjusted", "p"),
     )
     n = int(found.summary["p_value"].notna().sum())
     note = (
-        f"Predicted and observed probability of having left. O/E: exits over the model's hazards while the loans were watched; "
+        f"Predicted and observed probability of having left. Exit ratio: exits over those that the model's hazards let "
+        f"expect while the loans were watched; "
         f"p by Holm's rule over all vintages and all causes of leaving ({n} lines, those of few expected exits not tested)."
     )
     said = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import numpy as np
 import pandas as pd
 
@@ -13,6 +15,7 @@ from churnsurv.report.content import Block, Cell, Column, Finding, Section, Tabl
 from churnsurv.report.disclosure import HIDDEN, is_small, notes_if_hidden, suppressed, told
 from churnsurv.report.outlook import outlook, today
 from churnsurv.report.words import percent, periods
+from churnsurv.small_counts import Sum, protection
 
 TITLE = "Overrides and overlays"
 
@@ -51,6 +54,7 @@ def _reading(found: list[Adjustment]) -> str:
 
 def _list(found: list[Adjustment], analysis: Analysis, n_open: int) -> Table:
     smallest = analysis.config.smallest_cell
+    loans = loans_shown(found, n_open, smallest)
     columns = (
         Column("decision", "Decision"),
         Column("reason", "Reason"),
@@ -64,11 +68,11 @@ def _list(found: list[Adjustment], analysis: Analysis, n_open: int) -> Table:
             f"{a.entry.kind.capitalize()}: {_scope(a)}",
             a.entry.reason,
             a.entry.size,
-            _loans(a, n_open, smallest),
+            n,
             f"{a.entry.date:%Y-%m-%d} to {a.entry.expires or 'no date'}: {a.state}",
             a.entry.approved_by or "not approved",
         )
-        for a in found
+        for a, n in zip(found, loans, strict=True)
     )
     note = (
         f"Size: change of the probability of leaving by {analysis.config.main_cause} within {_horizon_words(analysis)}, in "
@@ -81,12 +85,36 @@ def _scope(a: Adjustment) -> str:
     return "listed loans" if a.listed is not None and a.entry.scope == "all" else a.entry.scope
 
 
-def _loans(a: Adjustment, n_open: int, smallest: int) -> Cell:
-    """Give the number of loans; hidden too where nearly all are meant, since the rest could be told."""
-    if a.loans is None:
-        return None
-    n = int(a.loans.sum())
-    return HIDDEN if is_small(n_open - n, smallest) else suppressed(n, smallest)
+def loans_shown(found: list[Adjustment], n_open: int, smallest: int) -> list[Cell]:
+    """Give the numbers of loans of decisions, so that none that is hidden follows from the others and all loans open.
+
+    Scopes of one column share no loan, so that with all loans without one they make up the loans open; so do the loans of
+    any other decision and the rest. Where nothing is left to hide, no number of the column is given.
+    """
+    numbers: dict[Hashable, dict[Hashable, int]] = {}
+    for i, a in enumerate(found):
+        if a.loans is not None and a.loans.sum() < n_open:
+            kind, scope = _kind_and_scope(a, i)
+            numbers.setdefault(kind, {})[scope] = int(a.loans.sum())
+    shown: dict[tuple[Hashable, Hashable], Cell] = {}
+    for kind, of_scopes in numbers.items():
+        counts = [*of_scopes.values(), n_open - sum(of_scopes.values())]
+        small, others, computable = protection(counts, [Sum(tuple(range(len(counts))))], smallest)
+        for i, scope in enumerate(of_scopes):
+            cell: Cell = HIDDEN if i in others else suppressed(counts[i], smallest) if i in small else counts[i]
+            shown[kind, scope] = None if computable else cell
+    return [
+        None if a.loans is None else shown.get(_kind_and_scope(a, i), suppressed(n_open, smallest))
+        for i, a in enumerate(found)
+    ]
+
+
+def _kind_and_scope(a: Adjustment, position: int) -> tuple[Hashable, Hashable]:
+    """Give the column of a scope, and its value; listed loans are of a kind of their own."""
+    if a.listed is not None:
+        return position, ""
+    column, _, value = (part.strip() for part in a.entry.scope.partition("="))
+    return column, value
 
 
 def _by_kind(found: list[Adjustment]) -> Table:
@@ -108,9 +136,14 @@ def _share(found: list[Adjustment], analysis: Analysis, n_open: int) -> list[Blo
     settings, smallest = analysis.config.overrides, analysis.config.smallest_cell
     assert settings is not None
     n = int(union(found, n_open).sum())
-    hidden = is_small(n, smallest) or is_small(n_open - n, smallest)
+    # with the numbers of the other decisions, that of a small one could be narrowed down
+    numbers = zip(found, loans_shown(found, n_open, smallest), strict=True)
+    in_force = [cell for a, cell in numbers if a.listed is not None and a.state == "in force"]
+    unclear = len(in_force) > 1 and any(not isinstance(cell, int) for cell in in_force)
+    hidden = unclear or is_small(n, smallest) or is_small(n_open - n, smallest)
     share = "" if hidden else f" ({percent(n / n_open)})"
     count = "nearly all" if is_small(n_open - n, smallest) else told(n, "loan", smallest)
+    count = "some" if unclear and count != "nearly all" else count
     blocks: list[Block] = [
         Text(f"Named one by one in decisions in force: {count} of {counted(n_open, 'loan')} under observation{share}.")
     ]
@@ -169,9 +202,8 @@ def _effect(found: list[Adjustment], analysis: Analysis) -> list[Block]:
     predicted = np.asarray(everybody.isin(frame["loan_id"]))
     if not predicted.any():
         return []
-    smallest = analysis.config.smallest_cell
-    counts = [int(a.loans.sum()) for a in known if a.loans is not None]
-    if any(is_small(n, smallest) or is_small(len(predicted) - n, smallest) for n in counts):
+    shown = dict(zip(map(id, found), loans_shown(found, len(predicted), analysis.config.smallest_cell), strict=True))
+    if any(not isinstance(shown[id(a)], int) for a in known):
         # the number of loans is the change divided by the size
         return [
             Text("What the decisions move is not shown: one of them concerns so few loans that they could be told.")

@@ -16,7 +16,7 @@ from churnsurv.report.analysis import Analysis, Part
 from churnsurv.report.content import Cell, Column, Section, Table, Text
 from churnsurv.report.disclosure import HIDDEN
 from churnsurv.report.previous import read_previous
-from churnsurv.report.words import flattened
+from churnsurv.report.words import flattened, listed
 
 TITLE = "Provenance"
 
@@ -34,7 +34,6 @@ _SEEN_ELSEWHERE = ("terms", "purpose", "governance", "definitions", "overrides",
 def provenance(analysis: Analysis) -> Part:
     """List the hashes of the inputs, the versions, the seeds and the configuration."""
     record = provenance_record(analysis)
-    settings = {key: value for key, value in record["configuration"].items() if key not in _SEEN_ELSEWHERE}
     blocks = (
         Text(
             "The same files, configuration and versions give the same report, byte for byte. The date is that of the data; "
@@ -42,9 +41,43 @@ def provenance(analysis: Analysis) -> Part:
         ),
         _files(record["files"]),
         _pairs("versions", "Versions", "What", "Version or hash", _software(record)),
-        _pairs("configuration", "Configuration as used", "Key", "Value", flattened(settings)),
+        _configuration(analysis),
     )
     return Part(Section("provenance", TITLE, blocks))
+
+
+def _configuration(analysis: Analysis) -> Table:
+    """Give what the configuration sets other than the defaults, a row for each of its tables; the JSON form has all of it."""
+    config = analysis.config
+    chosen = config.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+    chosen = {key: value for key, value in chosen.items() if key not in _SEEN_ELSEWHERE}
+    chosen["data"] = {role: path.name for role, path in config.data.files().items()}
+    for key in ("regime", "previous"):
+        if key in chosen:
+            chosen[key] = Path(chosen[key]).name
+    top = {key: value for key, value in chosen.items() if not isinstance(value, Mapping) and not _are_tables(value)}
+    rows = [("", _in_line(top))]
+    for key, value in chosen.items():
+        if isinstance(value, Mapping):
+            rows.append((f"[{key}]", _in_line(value)))
+        elif _are_tables(value):
+            rows += [(f"[[{key}]] {i}", _in_line(item)) for i, item in enumerate(value, start=1)]
+    elsewhere = listed([f"[{key}]" for key in _SEEN_ELSEWHERE if key != "purpose" and getattr(config, key)])
+    note = (
+        "Left out: what is as usual"
+        + (f", and {elsewhere}, which other sections show" if elsewhere else "")
+        + (". The JSON form of this report holds the whole configuration, defaults among it.")
+    )
+    columns = (Column("table", "Table"), Column("settings", "Settings other than the defaults"))
+    return Table("configuration", "Configuration as used", columns, tuple(rows), notes=(note,))
+
+
+def _are_tables(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(item, Mapping) for item in value)
+
+
+def _in_line(settings: Mapping[str, Any]) -> str:
+    return "; ".join(f"{key} = {value}" for key, value in flattened(settings).items())
 
 
 def provenance_record(analysis: Analysis) -> dict[str, Any]:

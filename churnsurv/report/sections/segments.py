@@ -76,7 +76,7 @@ def segments(analysis: Analysis, trial: Trial) -> list[Block]:
                 rows.append(_segment_cells(row, shown))
                 groups.append(f"{cause.capitalize()} by {label}")
                 if row["alarm"] and not isinstance(shown, str):
-                    clear.append(f"{row['vintage']} ({cause}: {row['ratio']:.2f})")
+                    clear.append(f"{row['vintage']} ({cause}: exit ratio {row['ratio']:.2f})")
     if not rows:
         return []
     said = (
@@ -89,12 +89,13 @@ def segments(analysis: Analysis, trial: Trial) -> list[Block]:
         Column("loans", "Loans", "integer"),
         Column("exits", "Observed", "integer"),
         Column("expected", "Expected", "number:1"),
-        Column("ratio", "O/E", "number:2"),
+        Column("ratio", "Exit ratio", "number:2"),
         Column("interval", f"{level_words(config.level)} CI", "interval:2"),
         Column("p", "p, adjusted", "p"),
     )
     note = (
-        "Expected: the sum of the model's hazards over each loan's own time under observation; exact Poisson intervals, the "
+        "Expected: the sum of the model's hazards over each loan's own time under observation. Exit ratio: exits over this "
+        "number, not the observed/expected of the probabilities at the end of the horizon; exact Poisson intervals, the "
         "model taken as given. p: of a ratio of 1, by Holm's rule for the segments and causes of one column; none where few "
         "are expected."
     )

@@ -9,7 +9,8 @@ from churnsurv.estimators.diagnostics import events_per_parameter, variance_infl
 from churnsurv.messages import counted
 from churnsurv.report.analysis import Analysis
 from churnsurv.report.content import Block, Cell, Column, Finding, Table
-from churnsurv.report.disclosure import is_small, notes_if_hidden, suppressed
+from churnsurv.report.disclosure import HIDDEN, count_words, is_small, notes_if_hidden
+from churnsurv.report.exit_counts import COMPLETE
 from churnsurv.report.forms import pairs
 from churnsurv.report.term_labels import plain_name
 from churnsurv.report.words import listed
@@ -46,7 +47,8 @@ def _what(analysis: Analysis) -> Table:
         ("Variance", "Sandwich (Lin and Wei) summed by customer; Wald intervals and tests"),
         (
             "Missing covariates",
-            f"Spells without one are left out: {lost:,} of {lost + len(analysis.complete):,}"
+            f"Spells without one are left out: {count_words(lost, config.smallest_cell)} of "
+            f"{lost + len(analysis.complete):,}"
             if lost
             else "None missing in the spells",
         ),
@@ -68,26 +70,33 @@ def _sizes(analysis: Analysis) -> Table:
         Column("p", "p", "p"),
     )
     rows: list[tuple[Cell, ...]] = []
+    spells = spells_used(analysis)
     for cause, model in analysis.model.models_.items():
         wald = model.tests().loc["wald"]
-        hidden = is_small(model.n_events_, smallest)
+        events = analysis.exits.of_model(cause, COMPLETE)
+        per = events_per_parameter(model) if isinstance(events, int) else None
         rows.append(
             (
-                cause, analysis.exits["loans", "complete"], model.n_observations_,
-                suppressed(model.n_events_, smallest), len(model.coef_),
-                None if hidden else events_per_parameter(model), float(wald["statistic"]), float(wald["p_value"]),
+                cause, analysis.exits["loans", "complete"], spells, events, len(model.coef_), per,
+                float(wald["statistic"]), float(wald["p_value"]),
             )
         )  # fmt: skip
     return Table("model-sizes", "What the models rest on", columns, tuple(rows), notes=notes_if_hidden(rows, smallest))
 
 
+def spells_used(analysis: Analysis) -> Cell:
+    """Give the number of spells of the models; with it a small number of others could be computed."""
+    n = len(analysis.complete)
+    return HIDDEN if is_small(len(analysis.spells) - n, analysis.config.smallest_cell) else n
+
+
 def _few_events(analysis: Analysis) -> list[Finding]:
-    least, smallest = analysis.config.thresholds.least_events_per_parameter, analysis.config.smallest_cell
+    least = analysis.config.thresholds.least_events_per_parameter
     found = []
     for cause, model in analysis.model.models_.items():
         per = events_per_parameter(model)
         if per < least:
-            hidden = is_small(model.n_events_, smallest)
+            hidden = not analysis.exits.is_shown(cause, "model", COMPLETE)
             found.append(
                 Finding(
                     f"The model of {cause} has few events for its {counted(len(model.coef_), 'coefficient')}: "

@@ -35,5 +35,7 @@ class Sections(ConfigTable):
     interventions: bool | None = Field(default=None, description="effects; needs [[interventions]]")
     early_warning: bool | None = Field(default=None, description="the loans most at risk; needs [early_warning]")
     overrides: bool | None = Field(default=None, description="what people changed of the results; needs [overrides]")
-    limitations: bool | None = Field(default=None, description="limitations, stated and found; notices of all sections")
+    limitations: bool | None = Field(
+        default=None, description="limitations, stated and found; which sections end with notices"
+    )
     provenance: bool | None = Field(default=None, description="hashes, versions, configuration as used")
