@@ -6,6 +6,8 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# a file to a core, in the order of tests/conftest.py: the longest first
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help report sample test slow check benchmark clean
@@ -13,7 +15,7 @@ READY := $(VENV)/.ready
 help:
 	@echo "make report     write the quarterly report of the shipped portfolio to reports/2026Q3"
 	@echo "make sample     write the reports of two quarters, compared, to reports/sample"
-	@echo "make test       run the tests (make slow: the simulations too)"
+	@echo "make test       run the tests (make slow: the simulations and more examples too)"
 	@echo "make check      ruff, mypy and the import contracts"
 	@echo "make benchmark  time the kernels against their peers"
 	@echo "make clean      remove .venv and caches"
@@ -28,10 +30,10 @@ sample: $(READY)
 	done
 
 test: $(READY)
-	@$(BIN)/python -m pytest -n auto --dist loadfile
+	@$(PYTEST)
 
 slow: $(READY)
-	@$(BIN)/python -m pytest -n auto --dist loadfile -m "slow or not slow"
+	@$(PYTEST) -m "slow or not slow"
 
 check: $(READY)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache

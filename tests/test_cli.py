@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 import churnsurv
 from churnsurv.cli import app
 from tests.conftest import small_configuration
+from tests.report.quick import brief_configuration
 
 runner = CliRunner()
 
@@ -16,11 +17,8 @@ runner = CliRunner()
 @pytest.fixture(scope="module")
 def quick_config(small_folder):
     """A configuration without the long sections."""
-    text = small_configuration()
-    start, end = text.index("[evaluation]"), text.index("[thresholds]")
-    first, last = text.index("[[interventions]]"), text.index("# how covariates are shown")
     path = small_folder / "quick.toml"
-    path.write_text(text[:start] + text[end:first] + text[last:], encoding="utf-8")
+    path.write_text(brief_configuration(), encoding="utf-8")
     return path
 
 
@@ -41,15 +39,6 @@ def test_wrong_use_exits_with_2():
     assert runner.invoke(app, ["report"]).exit_code == 2
     assert runner.invoke(app, ["simulate", "--loans", "few"]).exit_code == 2
     assert runner.invoke(app, ["repotr"]).exit_code == 2
-
-
-def test_report_prints_the_path_of_the_page_last(quick_config, tmp_path):
-    done = runner.invoke(app, ["report", str(quick_config), "--out", str(tmp_path / "out")])
-    assert done.exit_code == 0, done.output
-    page = Path(done.stdout.strip().splitlines()[-1])
-    assert page == tmp_path / "out" / "report.html"
-    assert page.is_file()
-    assert json.loads((tmp_path / "out" / "report.json").read_text())["period"] == "2026 Q3"
 
 
 def test_report_goes_beside_the_configuration_by_default_and_is_not_overwritten(quick_config):
@@ -160,17 +149,21 @@ def test_simulate_takes_a_drift_and_dirt(tmp_path):
     assert runner.invoke(app, ["simulate", "--dirty", "0.9", "--out", str(tmp_path / "none")]).exit_code == 2
 
 
-def test_the_installed_command_is_quiet_on_standard_error(quick_config, tmp_path):
+def test_the_installed_command_prints_the_path_of_the_page_last_and_is_quiet_on_standard_error(quick_config, tmp_path):
     command = [
         str(Path(sys.executable).with_name("churnsurv")),
         "report",
         str(quick_config),
         "--out",
-        str(tmp_path / "o"),
+        str(tmp_path / "out"),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+    page = Path(done.stdout.strip().splitlines()[-1])
+    assert page == tmp_path / "out" / "report.html"
+    assert page.is_file()
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["period"] == "2026 Q3"
 
 
 def test_check_names_the_errors_of_the_assignments(small_config, tmp_path):

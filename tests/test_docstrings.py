@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import churnsurv
+from tests.shipped import shipped_spells_built_once  # noqa: F401 (a fixture)
 
 MODULES = [m.name for m in pkgutil.walk_packages(churnsurv.__path__, "churnsurv.")]
 

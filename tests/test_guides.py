@@ -8,6 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.shipped import shipped_spells_built_once  # noqa: F401 (a fixture)
+
 DOCS = Path(__file__).parents[1] / "docs"
 GUIDES = [
     page for page in sorted(DOCS.rglob("*.md")) if "```python" in page.read_text(encoding="utf-8")

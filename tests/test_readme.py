@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.report.quick import brief_configuration
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -28,8 +30,9 @@ def test_the_python_examples_run():
 
 
 def test_the_commands_run_one_after_the_other(small_folder, tmp_path):
-    # on a small portfolio in the place of the shipped one, which `make report` takes
+    # on a small portfolio in the place of the shipped one, which `make report` takes, with the short sections
     shutil.copytree(small_folder, tmp_path / "reports", ignore=shutil.ignore_patterns("20*"))
+    (tmp_path / "reports" / "quarterly.toml").write_text(brief_configuration(), encoding="utf-8")
     commands = [command for command in COMMANDS if command.startswith("churnsurv ")]
     assert commands
     for command in commands:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from churnsurv.data.frames import selected
 from churnsurv.data.rules import OPEN, SPELL_COLUMNS, SpellRules
 from churnsurv.exceptions import DataError
 from churnsurv.messages import counted, first_of
@@ -88,11 +89,14 @@ class Cohort(HasCovariates):
 
     def complete(self) -> Cohort:
         """Give the loans in which no covariate is missing."""
-        return Cohort(self.frame[self.X.notna().all(axis=1)].reset_index(drop=True), self.rules, self.date)
+        known = np.ones(len(self.frame), dtype=bool)
+        for name in self.rules.covariate_names:
+            known &= self.frame[name].notna().to_numpy()
+        return Cohort(selected(self.frame, known), self.rules, self.date)
 
     def of_customers(self, customers: ArrayLike) -> Cohort:
         """Give the loans of the listed customers."""
-        return Cohort(self.frame[self._rows_of(customers)].reset_index(drop=True), self.rules, self.date)
+        return Cohort(selected(self.frame, self._rows_of(customers)), self.rules, self.date)
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -123,8 +127,8 @@ def landmark_cohort(frame: pd.DataFrame, ahead: pd.DataFrame, rules: SpellRules,
     # loans first seen in this period were not under observation at the date
     parts = [part[(part["period"] == start) & (part["start"] > part["entry"])] for part in (frame, ahead)]
     at_risk = pd.concat(parts, ignore_index=True)
-    later = frame[frame["period"] >= start].drop_duplicates("loan_id", keep="last").set_index("loan_id")
-    last = later[["stop", "cause"]].reindex(at_risk["loan_id"])
+    later = frame[["loan_id", "stop", "cause"]][(frame["period"] >= start).to_numpy()]
+    last = later.drop_duplicates("loan_id", keep="last").set_index("loan_id").reindex(at_risk["loan_id"])
     since = last["stop"].to_numpy() - at_risk["start"].to_numpy()
     outcome = {
         "age": at_risk["start"],

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from churnsurv.data.config import did_you_mean
 from churnsurv.data.spells import Spells
@@ -51,18 +53,20 @@ def missingness(spells: Spells, columns: Sequence[str] | None = None) -> pd.Data
             f"The spells have no column {unknown[0]!r}. {did_you_mean(unknown[0], [str(c) for c in spells.frame.columns])}"
         )
     longest = max([spells.rules.lag, *spells.rules.lags.values()])
-    rows = spells.frame[spells.frame["start"] >= spells.frame["entry"] + longest]
-    quarter = rows["period"].dt.to_period("Q")
-    gaps = rows[names].isna()
-    first, last = (gaps[(quarter == end).to_numpy()].mean() for end in (quarter.min(), quarter.max()))
-    return pd.DataFrame(
-        {
-            "column": names,
-            "spells": len(rows),
-            "missing": [int(gaps[name].sum()) for name in names],
-            "share": [float(gaps[name].mean()) for name in names],
-            "loans": [int(rows.loc[gaps[name], "loan_id"].nunique()) for name in names],
-            "first": [float(first[name]) for name in names],
-            "last": [float(last[name]) for name in names],
-        }
-    )
+    frame = spells.frame
+    used = np.flatnonzero((frame["start"] >= frame["entry"] + longest).to_numpy())
+    loan, code = frame["loan_id"].to_numpy()[used], pd.factorize(frame["period"].to_numpy()[used], sort=True)
+    quarter = pd.PeriodIndex(code[1], freq="Q").astype("int64").to_numpy()[code[0]]
+    ends = [quarter == end(quarter) for end in (np.min, np.max)] if len(used) else [np.zeros(0, dtype=bool)] * 2
+    rows = []
+    # column by column: of millions of spells a copy of all takes gigabytes
+    for name in names:
+        gap = frame[name].isna().to_numpy()[used]
+        first, last = (_share(gap[end]) for end in ends)
+        loans = len(pd.unique(loan[gap]))
+        rows.append((name, len(used), int(gap.sum()), _share(gap), loans, first, last))
+    return pd.DataFrame(rows, columns=["column", "spells", "missing", "share", "loans", "first", "last"])
+
+
+def _share(which: NDArray[np.bool_]) -> float:
+    return float(which.mean()) if len(which) else float("nan")

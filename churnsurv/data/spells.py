@@ -86,13 +86,15 @@ class Spells(HasCovariates):
         DataError
             The counts do not balance; they always should.
         """
-        whole = self.frame if self.whole is None else self.whole.frame
-        last = whole[whole["loan_id"].isin(self.frame["loan_id"])].drop_duplicates("loan_id", keep="last")
+        whole = (self if self.whole is None else self.whole).frame[["loan_id", "period", "stop", "cause"]]
+        mine = self.frame[["loan_id", "stop"]].drop_duplicates("loan_id", keep="last")
+        last = whole.drop_duplicates("loan_id", keep="last")
+        last = last[last["loan_id"].isin(mine["loan_id"])]
         ending = last["cause"].astype(str).to_numpy()
         still = ending == OPEN
         at_end = still & (last["period"] == whole["period"].max()).to_numpy()
         # an exit whose own spell lacks a covariate is none of these spells
-        used = last["stop"].to_numpy() == self.frame.drop_duplicates("loan_id", keep="last")["stop"].to_numpy()
+        used = last["stop"].to_numpy() == mine["stop"].to_numpy()
         exits = ending[used & ~still]
         n = {str(name): int(count) for name, count in zip(*np.unique(exits, return_counts=True), strict=True)}
         n |= {OPEN: int(at_end.sum()), OPEN_EARLIER: int((still & ~at_end).sum())}

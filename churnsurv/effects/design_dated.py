@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from churnsurv.data.assignments import ASSIGNED_ON
+from churnsurv.data.frames import selected
 from churnsurv.data.landmark import outcome_of
 from churnsurv.data.periods import last_complete_period, one_date, period_numbers
 from churnsurv.data.rules import OPEN
@@ -100,11 +101,11 @@ class TimeVaryingTreatment:
         treated = (rows["number"] >= rows["since"]).to_numpy()
         if self.follow_up is not None:
             counted_yet = (rows["number"] < rows["since"] + self.follow_up).to_numpy()
-            rows, treated = rows[counted_yet].reset_index(drop=True), treated[counted_yet]
+            rows, treated = selected(rows, counted_yet), treated[counted_yet]
         number = rows["number"].to_numpy(dtype=np.int64)
         until = f", up to {self.follow_up} after treatment" if self.follow_up else ""
         zero_day = str(one_date(self.since).date())
-        clock = rows.assign(start=number - zero - 1.0, stop=number - float(zero))
+        clock = rows[["loan_id", "cause"]].assign(start=number - zero - 1.0, stop=number - float(zero))
         return StudyCohort(
             y=outcome_of(clock, spells.rules, start=True, subject=rows_of.numbered(rows["loan_id"])),
             arm=np.where(treated, self.intervention, CONTROL).astype(object),
@@ -124,11 +125,8 @@ class TimeVaryingTreatment:
         number = np.asarray(period_numbers(pd.DatetimeIndex(spells.frame["period"]), spells.rules))
         inside, loans = number > zero, spells.frame["loan_id"]
         counts = {"loans observed": int(loans.nunique())}
-        rows = spells.frame[inside].reset_index(drop=True)
-        # infinity: never treated
-        start = since.reindex(rows["loan_id"]).fillna(np.inf).to_numpy(dtype=np.float64)
-        rows = rows.assign(age=rows["start"], number=number[inside], since=start)
-        first = rows.drop_duplicates("loan_id")
+        first = rows_of.first_rows(spells.frame, inside)
+        first = first.assign(number=number[first.index.to_numpy()], since=_first_treated(since, first["loan_id"]))
         counts["left or last observed before time zero"] = counts["loans observed"] - len(first)
         # who was there before may be treated at time zero itself
         there = first["loan_id"].isin(loans[~inside])
@@ -139,7 +137,10 @@ class TimeVaryingTreatment:
         first = first[~early]
         kept = first.loc[rows_of.eligible_rows(first, self.eligible, counts, spells.rules), "loan_id"]
         counts["in the cohort"] = len(kept)
-        return rows[rows["loan_id"].isin(kept)].reset_index(drop=True), counts
+        mine = inside & loans.isin(kept).to_numpy()
+        rows = selected(spells.frame, mine)
+        rows["age"], rows["number"], rows["since"] = rows["start"], number[mine], _first_treated(since, rows["loan_id"])
+        return rows, counts
 
     def _refuse_prevalent(self, early: pd.Series) -> None:
         if self.prevalent == "raise":
@@ -210,6 +211,11 @@ def zero_inside(spells: Spells, since: Any) -> int:
             f"Time zero {one_date(since).date()} lies outside the observed time: give a date from {inside[0]} to {inside[1]}."
         )
     return zero
+
+
+def _first_treated(since: pd.Series, loans: pd.Series) -> NDArray[np.float64]:
+    """Give the first period treated of each loan; infinity: never."""
+    return since.reindex(loans).fillna(np.inf).to_numpy(dtype=np.float64)
 
 
 def treated_since(spells: Spells, interventions: Any, name: str) -> pd.Series:

@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc, ndtri
 
+from churnsurv.data.frames import selected
 from churnsurv.effects.design import StudyCohort, require_columns_of
 from churnsurv.estimators.cox import CoxPH
 from churnsurv.exceptions import DataError, TooFewEventsError
@@ -174,7 +175,7 @@ def hazard_ratio_of(
     weight = row_weights(sample_weight, len(cohort.y))
     kept = in_strata_with_exits(cohort, cause)
     if not kept.all():
-        cohort, weight = part_of(cohort, kept), None if weight is None else weight[kept]
+        cohort, weight = part_of(cohort, kept, names_of(adjust)), None if weight is None else weight[kept]
     several = len(np.unique(cohort.strata)) > 1
     model = CoxPH(cause=cause, weight_type="case" if weight is None else "sampling").fit(
         arm_and_covariates(cohort, adjust),
@@ -227,14 +228,16 @@ def wald_test_of(cohort: StudyCohort, cause: str, found: Estimate) -> TestResult
     )
 
 
-def part_of(cohort: StudyCohort, kept: NDArray[np.bool_]) -> StudyCohort:
-    """Give some rows of a cohort; its counts stay those of the whole."""
+def part_of(cohort: StudyCohort, kept: NDArray[np.bool_], columns: Sequence[str] | None = None) -> StudyCohort:
+    """Give some rows of a cohort, and of its covariates those named; its counts stay those of the whole."""
     rows = np.flatnonzero(kept)
+    if columns is not None:
+        require_columns_of(cohort.X, columns)
     return replace(
         cohort,
         y=cohort.y[rows],
         arm=cohort.arm[rows],
-        X=cohort.X.iloc[rows].reset_index(drop=True),
+        X=selected(cohort.X if columns is None else cohort.X[list(columns)], kept),
         strata=cohort.strata[rows],
         cluster=cohort.cluster[rows],
         calendar=cohort.calendar[rows],
@@ -244,8 +247,10 @@ def part_of(cohort: StudyCohort, kept: NDArray[np.bool_]) -> StudyCohort:
 
 def in_strata_with_exits(cohort: StudyCohort, cause: str) -> NDArray[np.bool_]:
     """Tell which rows are of strata with an exit by the cause; the others say nothing about ratios."""
-    event = cohort.y.event == cohort.y.cause_code(cause)
-    return np.isin(cohort.strata, np.unique(cohort.strata[event]))
+    stratum, labels = pd.factorize(cohort.strata, use_na_sentinel=False)
+    has_exit = np.zeros(len(labels), dtype=bool)
+    has_exit[stratum[cohort.y.event == cohort.y.cause_code(cause)]] = True
+    return np.asarray(has_exit[stratum])
 
 
 def causes_asked(cohort: StudyCohort, cause: str, safety: str | None) -> list[str]:

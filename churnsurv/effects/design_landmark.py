@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from churnsurv.data.assignments import ASSIGNED_ON
+from churnsurv.data.frames import selected
 from churnsurv.data.periods import last_complete_period, one_date
 from churnsurv.data.spells import Spells
 from churnsurv.effects import design_estimates as of
@@ -107,22 +108,24 @@ class Landmark:
         earlier = wait <= -self.within
         if earlier.any():
             counts["treated earlier"] = int(earlier.sum())
-        here = frame[~earlier].reset_index(drop=True)
+        # the earlier frame goes as soon as rows are taken of it: of many dates it is as large as the spells
+        frame = selected(frame, ~earlier) if earlier.any() else frame
         wait, zero = wait[~earlier], zero[~earlier]
-        kept = rows_of.eligible_rows(here, self.eligible, counts, spells.rules)
-        here, wait, zero = here[kept].reset_index(drop=True), wait[kept], zero[kept]
-        counts["in the cohort"] = len(here)
+        kept = rows_of.eligible_rows(frame, self.eligible, counts, spells.rules)
+        frame = frame if kept.all() else selected(frame, kept)
+        wait, zero = wait[kept], zero[kept]
+        counts["in the cohort"] = len(frame)
         treated = wait <= 0
         until = np.where(treated | np.isnan(wait), np.inf, wait)
         dates = first_of((str(day.date()) for day in self.dates), 3)
         return StudyCohort(
-            y=rows_of.outcome_at_zero(here, spells.rules, np.minimum(until, float(self.follow_up))),
+            y=rows_of.outcome_at_zero(frame, spells.rules, np.minimum(until, float(self.follow_up))),
             arm=np.where(treated, self.intervention, CONTROL).astype(object),
-            X=rows_of.covariates_of(here, spells.rules, self.intervention),
+            X=rows_of.covariates_of(frame, spells.rules, self.intervention),
             strata=(
-                here["landmark"].dt.strftime("%Y-%m-%d, ") + rows_of.age_bands(here["age"], self.age_band)
+                frame["landmark"].dt.strftime("%Y-%m-%d, ") + rows_of.age_bands(frame["age"], self.age_band)
             ).to_numpy(dtype=object),
-            cluster=rows_of.numbered(here["customer_id"]),
+            cluster=rows_of.numbered(frame["customer_id"]),
             calendar=zero + 1,
             treated=self.intervention,
             control=CONTROL,

@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from churnsurv.data.assignments import ASSIGNED_ON
+from churnsurv.data.frames import selected
 from churnsurv.data.landmark import outcome_of
 from churnsurv.data.periods import as_dates, period_numbers
 from churnsurv.data.spells import Spells
@@ -110,7 +111,7 @@ class StaggeredRollout:
         earlier = frame[self.unit].isin(since.index[since <= first_period])
         if earlier.any():
             counts[f"{self.unit} switched before the data begin"] = int(frame.loc[earlier, "loan_id"].nunique())
-            frame, since = frame[~earlier].reset_index(drop=True), since[since > first_period]
+            frame, since = selected(frame, ~earlier.to_numpy()), since[since > first_period]
             if len(set(since)) < 2:
                 raise NotIdentifiedError(
                     f"All units ({self.unit}) that had not switched before the data begin, {first_of(since.index)}, switch "
@@ -119,13 +120,13 @@ class StaggeredRollout:
         n_here = int(frame["loan_id"].nunique())
         number = np.asarray(period_numbers(pd.DatetimeIndex(frame["period"]), spells.rules))
         inside = number >= int(since.min()) - self.before
-        rows, number = frame[inside].reset_index(drop=True).assign(age=lambda f: f["start"]), number[inside]
-        if len(rows) < len(frame):
-            counts["left or last observed before the window"] = n_here - int(rows["loan_id"].nunique())
-        first = rows.drop_duplicates("loan_id")
+        first = rows_of.first_rows(frame, inside)
+        if not inside.all():
+            counts["left or last observed before the window"] = n_here - len(first)
         kept_loans = first.loc[rows_of.eligible_rows(first, self.eligible, counts, spells.rules), "loan_id"]
-        kept = rows["loan_id"].isin(kept_loans).to_numpy()
-        rows, number = rows[kept].reset_index(drop=True), number[kept]
+        kept = inside & frame["loan_id"].isin(kept_loans).to_numpy()
+        rows, number = selected(frame, kept), number[kept]
+        rows["age"] = rows["start"]
         counts["in the cohort"] = int(rows["loan_id"].nunique())
         treated = number >= since.reindex(rows[self.unit]).to_numpy()
         period = spells.rules.period
@@ -288,7 +289,7 @@ class StaggeredRollout:
         return DesignEstimate(effects, tests, assumptions)
 
     def _ratio(self, cohort: StudyCohort, cause: str, level: float, adjust: Sequence[str]) -> Estimate:
-        part = of.part_of(cohort, cohort.calendar < first_switched(cohort) + self.follow_up)
+        part = of.part_of(cohort, cohort.calendar < first_switched(cohort) + self.follow_up, of.names_of(adjust))
         n_events = of.refuse_arm_without_event(part, cause)
         part = of.part_of(part, of.in_strata_with_exits(part, cause))
         exposure, share = exposure_terms(part, cause)
@@ -310,14 +311,14 @@ class StaggeredRollout:
         return of.ratio_estimate(part, cause, log, se, quantile, level, n_events, method)
 
     def _permutation(self, cohort: StudyCohort, cause: str, n_permutations: int, random_state: int) -> TestResult:
-        part = of.part_of(cohort, of.in_strata_with_exits(cohort, cause))
+        part = of.part_of(cohort, of.in_strata_with_exits(cohort, cause), ())
         terms = calendar_terms(part, cause)
         null = CoxPH(cause=cause).fit(terms, part.y, strata=part.strata)
         residual = null.residuals(terms, part.y, "martingale", strata=part.strata).to_numpy()
         # units without an exit have residuals of 0, but take part in the permutations
-        units, unit = np.unique(cohort.cluster, return_inverse=True)
+        unit, units = pd.factorize(cohort.cluster, sort=True)
         months = np.arange(cohort.calendar.min(), cohort.calendar.max() + 1)
-        row, column = np.searchsorted(units, part.cluster), part.calendar - months[0]
+        row, column = pd.Index(units).get_indexer(pd.Index(part.cluster)), part.calendar - months[0]
         cells = sums_by_cell(residual, row, column, (len(units), len(months)))
         since = pd.Series(first_switched(cohort)).groupby(unit).first().to_numpy()
         found = permuted_orders(

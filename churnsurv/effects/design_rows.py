@@ -148,21 +148,22 @@ def eligible_rows(
     """
     if condition is None:
         return np.ones(len(frame), dtype=bool)
-    known = _known_at_zero(frame, rules)
+    names = _names_at_zero(frame, rules)
     try:
         used = _names(condition)
-        later = [name for name in frame.columns if name in used and name not in known.columns]
+        later = [name for name in frame.columns if name in used and name not in names]
+        known = frame[[name for name in names if name in used]]
         held = None if later else known.eval(condition, engine="python")
     except Exception as error:
         raise DataError(f"eligible={condition!r} cannot be evaluated on the cohort's columns: {error}.") from error
     if later:
         raise ImmortalTimeError(
             f"eligible={condition!r} uses {first_of(map(repr, later))}, which is not among what was known at time zero: who is "
-            f"looked at would depend on what came later. Use {first_of(known.columns, 40)}."
+            f"looked at would depend on what came later. Use {first_of(names, 40)}."
         )
     if not isinstance(held, pd.Series) or held.dtype.kind != "b":
         raise DataError(f"eligible={condition!r} is no condition: give one such as 'age >= 6 and term - age >= 12'.")
-    unknown = known[[name for name in known.columns if name in used]].isna().any(axis=1).to_numpy()
+    unknown = known.isna().any(axis=1).to_numpy()
     kept = held.to_numpy() & ~unknown
     for reason, n in ((UNKNOWN, int(unknown.sum())), (INELIGIBLE, int((~held.to_numpy() & ~unknown).sum()))):
         if n:
@@ -186,20 +187,34 @@ def outcome_at_zero(frame: pd.DataFrame, rules: SpellRules, until: NDArray[Any])
     A loan that left within `until` periods has its exit; one that is not observed after time zero is censored at 0.
     """
     late = frame["stop"].to_numpy() > until
-    cut = frame.assign(stop=np.minimum(frame["stop"].to_numpy(), until), cause=frame["cause"].mask(late, OPEN))
+    cut = pd.DataFrame(
+        {
+            "loan_id": frame["loan_id"],
+            "stop": np.minimum(frame["stop"].to_numpy(), until),
+            "cause": frame["cause"].mask(late, OPEN),
+        }
+    )
     return outcome_of(cut, rules, start=False, subject=np.arange(len(frame)))
 
 
 def covariates_of(frame: pd.DataFrame, rules: SpellRules, intervention: str) -> pd.DataFrame:
     """Give the covariates and kept columns of the rules with loan age, but for the intervention's own indicator."""
-    known = _known_at_zero(frame, rules)
-    return known[[name for name in known.columns if name != intervention]].reset_index(drop=True)
+    known = frame[[name for name in _names_at_zero(frame, rules) if name != intervention]]
+    known.index = pd.RangeIndex(len(known))
+    return known
 
 
-def _known_at_zero(frame: pd.DataFrame, rules: SpellRules) -> pd.DataFrame:
-    """Give loan age, vintage, kept columns and covariates: what is known at the beginning of a row."""
-    named = ["age", "vintage", *(name for name in rules.keep if name in frame.columns), *rules.covariate_names]
-    return frame[list(dict.fromkeys(named))]
+def first_rows(frame: pd.DataFrame, inside: NDArray[np.bool_]) -> pd.DataFrame:
+    """Give the first row of each loan among those marked, with its age."""
+    place = np.flatnonzero(inside)
+    place = place[~frame["loan_id"].iloc[place].duplicated().to_numpy()]
+    return frame.iloc[place].assign(age=lambda rows: rows["start"])
+
+
+def _names_at_zero(frame: pd.DataFrame, rules: SpellRules) -> list[str]:
+    """Name what is known at the beginning of a row: loan age, vintage, kept columns and covariates."""
+    named = ["age", "vintage", *rules.keep, *rules.covariate_names]
+    return [name for name in dict.fromkeys(named) if name in frame.columns]
 
 
 def age_bands(age: pd.Series, width: int) -> pd.Series:

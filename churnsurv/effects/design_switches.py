@@ -50,7 +50,11 @@ def switch_dates(spells: Spells, indicator: str, unit: str) -> dict[object, pd.T
         )
     if values.nunique() < 2:
         raise DataError(f"{indicator!r} is {values.iloc[0]:g} throughout: there is nothing to compare.")
-    by_unit = frame.assign(value=values).groupby([unit, "period"], observed=True)["value"].agg(["min", "max"])
+    by_unit = (
+        pd.DataFrame({unit: frame[unit], "period": frame["period"], "value": values})
+        .groupby([unit, "period"], observed=True)["value"]
+        .agg(["min", "max"])
+    )
     before = by_unit.groupby(level=0)["max"].cummax()
     back = by_unit.index.get_level_values(0)[(by_unit["min"] < before).to_numpy()].unique()
     if len(back):

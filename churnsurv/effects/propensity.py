@@ -257,15 +257,17 @@ def propensity(
 
 def propensity_of(candidates: Candidates, code: Ints, labels: tuple[Any, ...], n_customers: int) -> Propensity:
     """Fit the model of checked rows; a logistic regression without a finite estimate is refused."""
-    probability = fitted_probabilities(candidates, code, len(labels))
     coefficients = None
+    if candidates.classifier is None and candidates.n_folds == 1:
+        fit = logistic(np.asarray(candidates.design), code, len(labels))
+        probability = fit.probabilities(np.asarray(candidates.design))
+        coefficients = pd.DataFrame(
+            np.vstack((fit.intercept, fit.coef)), ["Intercept", *candidates.terms], list(labels[1:])
+        ).rename_axis("term")
+    else:
+        probability = fitted_probabilities(candidates, code, len(labels))
     if candidates.classifier is None:
         _refuse_separation(candidates, code, labels, probability)
-        if candidates.n_folds == 1:
-            fit = logistic(np.asarray(candidates.design), code, len(labels))
-            coefficients = pd.DataFrame(
-                np.vstack((fit.intercept, fit.coef)), ["Intercept", *candidates.terms], list(labels[1:])
-            ).rename_axis("term")
     own = probability[np.arange(len(code)), code]
     with np.errstate(divide="ignore"):
         log_likelihood = float(np.log(own).sum())

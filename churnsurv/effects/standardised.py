@@ -12,9 +12,11 @@ from sklearn.base import clone
 from churnsurv.effects.assigned import checked_horizon, events_of_arms
 from churnsurv.effects.resampling import Bootstrap, Interval, check_bootstrap, interval_of, normal_interval, resampled
 from churnsurv.effects.standardised_rows import Standardised, Whose, last_step, read_standardised
+from churnsurv.estimators.cause_specific import CauseSpecificCox
 from churnsurv.estimators.cox import CoxPH
 from churnsurv.estimators.inputs import requested_times
 from churnsurv.estimators.standardise import standardised_curves
+from churnsurv.estimators.standardise_causes import average_incidences
 from churnsurv.exceptions import DataError, NotIdentifiedError
 from churnsurv.kernels.times import step_area, step_values
 from churnsurv.messages import confidence_level
@@ -90,9 +92,9 @@ def standardised_effect(
     level : float
         Confidence level.
     variance : {"analytic", "bootstrap"}, optional
-        "analytic": the delta method of the fit and of the mean over a sample of customers, of risks by a Cox model
-        (:func:`churnsurv.standardised_curves`); "bootstrap" by customer, the model fitted again in each resample. Default:
-        analytic where there is one.
+        "analytic": the delta method of the fit and of the mean over a sample of customers, of risks by Cox models, of one
+        cause (:func:`churnsurv.standardised_curves`) or of all (Ozenne et al. 2020); "bootstrap" by customer, the model fitted
+        again in each resample. Default: analytic where there is one.
     interval, n_resamples, random_state, n_jobs, progress
         Of the bootstrap, as in :func:`weighted_effect`.
 
@@ -253,11 +255,11 @@ def _averaged_over(asked: Standardised, estimand: Whose) -> str:
 def _is_analytic(asked: Standardised, effect: Effect, variance: Any) -> bool:
     if variance not in (None, "analytic", "bootstrap"):
         raise DataError(f"variance={variance!r} is not known: use 'analytic' or 'bootstrap'.")
-    possible = isinstance(asked.model, CoxPH) and effect in ("risk_difference", "risk_ratio")
+    possible = isinstance(asked.model, CoxPH | CauseSpecificCox) and effect in ("risk_difference", "risk_ratio")
     if variance == "analytic" and not possible:
         raise NotIdentifiedError(
             f"There is no formula for the variance of {effect!r} by {type(last_step(asked.model)).__name__}: use "
-            "variance='bootstrap'. A formula exists for risks by CoxPH."
+            "variance='bootstrap'. A formula exists for risks by CoxPH and CauseSpecificCox."
         )
     return possible and variance != "bootstrap"
 
@@ -268,6 +270,22 @@ def _by_influence(
     assigned = asked.assigned
     fitted = clone(asked.model).fit(asked.X, assigned.y, cluster=cluster)
     one, other = assigned.pair
+    if isinstance(asked.model, CauseSpecificCox):
+        people = asked.X.iloc[assigned.first[asked.counted]]
+        unit = None if cluster is None else assigned.arms.unit[asked.counted]
+        risk, covariance = average_incidences(
+            fitted,
+            [asked.with_arm(people, other), asked.with_arm(people, one)],
+            asked.cause,
+            end,
+            np.ones(len(people)),
+            unit,
+        )
+        by = np.array([-1 / risk[0], 1 / risk[1]]) if log else np.array([-1.0, 1.0])
+        robust = "robust variance" if cluster is not None else "variance"
+        said = f"normal interval, {robust} of the fit, and of the mean over a sample of customers"
+        value = risk[1] / risk[0] if log else risk[1] - risk[0]
+        return float(value), float(np.sqrt(by @ covariance @ by)), said
     curves = standardised_curves(
         fitted,
         asked.X.iloc[assigned.first],

@@ -65,9 +65,13 @@ class Standardised(NamedTuple):
             times, total = grid, total + weight[rows] @ risk
         return times, total
 
+    def with_arm(self, people: pd.DataFrame, label: Any) -> pd.DataFrame:
+        """Give customers as they would be, had they been in the arm with the label."""
+        return people.assign(**{self.arm: pd.Series([label] * len(people), people.index, people[self.arm].dtype)})
+
     def risks(self, model: Any, people: pd.DataFrame, label: Any) -> Iterator[tuple[slice, Floats, Floats]]:
         """Yield rows, the times (T,) and the rows' risks (n, T), had they been in the arm with the label."""
-        moved = people.assign(**{self.arm: pd.Series([label] * len(people), people.index, people[self.arm].dtype)})
+        moved = self.with_arm(people, label)
         for begin in range(0, len(moved), CHUNK):
             rows = slice(begin, begin + CHUNK)
             curves = predict_curves(model, moved.iloc[rows])

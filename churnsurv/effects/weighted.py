@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,15 @@ from churnsurv.effects.propensity import Propensity, propensity_of
 from churnsurv.effects.propensity_fit import Candidates, fitted_probabilities, read_candidates
 from churnsurv.effects.resampling import Bootstrap, Interval, check_bootstrap, interval_of, normal_interval, resampled
 from churnsurv.effects.weighted_values import Asked, Effect, estimate_under
-from churnsurv.effects.weights import Estimand, arm_weights, check_weighting, effective_sample_size, refuse_impossible
+from churnsurv.effects.weighted_variance import refuse_other_models, sandwich_error
+from churnsurv.effects.weights import (
+    Estimand,
+    Weighting,
+    arm_weights,
+    check_weighting,
+    effective_sample_size,
+    refuse_impossible,
+)
 from churnsurv.exceptions import DataError
 from churnsurv.messages import confidence_level, counted
 from churnsurv.outcome import Outcome
@@ -35,13 +43,7 @@ _NAMES = {
 _WHOSE = {"ate": "of all customers", "att": "of the treated", "overlap": "of the overlap population"}
 
 
-class Weighting(NamedTuple):
-    """How probabilities become weights."""
-
-    estimand: Estimand
-    stabilised: bool
-    truncate: float | None
-    trim: float | None
+Variance = Literal["bootstrap", "sandwich", "robust"]
 
 
 def weighted_effect(
@@ -63,7 +65,7 @@ def weighted_effect(
     trim: float | None = None,
     cluster: ArrayLike | None = None,
     level: float = 0.95,
-    variance: Literal["bootstrap", "robust"] = "bootstrap",
+    variance: Variance = "bootstrap",
     interval: Interval = "percentile",
     n_resamples: int = 500,
     random_state: int | None = None,
@@ -111,10 +113,13 @@ def weighted_effect(
         Customer of each row, if subjects are loans: resampled, and kept in one fold, as a whole.
     level : float
         Confidence level.
-    variance : {"bootstrap", "robust"}
+    variance : {"bootstrap", "sandwich", "robust"}
         "bootstrap" draws customers with replacement and estimates the probabilities again in every resample (Austin 2016).
-        "robust" is the sandwich that takes the weights as known: for the ATE too large in large samples (Lunceford and Davidian
-        2004; Shu et al. 2020), for other estimands too large or too small; its interval is normal.
+        "sandwich" accounts for their estimation by stacked estimating equations (Lunceford and Davidian 2004; Mao, Li, Yang and
+        Shen 2018): the squared influences of customers on effect and logistic regression together, times G/(G − 1) for G
+        customers. For many customers: it costs about one resample. Bounds of `truncate` and who is left by `trim` are taken as
+        known. "robust" takes the weights as known: for the ATE too large in large samples (Lunceford and Davidian 2004; Shu et
+        al. 2020), for other estimands too large or too small. The intervals of both are normal, of ratios for the logarithm.
     interval : {"percentile", "normal"}
         Of the bootstrap; of ratios the normal one is symmetric for the logarithm.
     n_resamples, random_state, n_jobs, progress
@@ -134,12 +139,14 @@ def weighted_effect(
         No event in an arm.
     NotIdentifiedError
         Separated arms; late entry, recurrent events; robust variance of curves where a customer has loans in both arms, or of
-        the time lost to a cause.
+        the time lost to a cause; sandwich of a given `model`, of a cross-fitted one, or of a risk of 1.
 
     Warns
     -----
     PositivityWarning
         As :meth:`Propensity.weights`.
+    SmallSampleWarning
+        Sandwich with fewer than 20 customers in an arm; resamples without an estimate.
 
     Examples
     --------
@@ -153,13 +160,17 @@ def weighted_effect(
     ...     y, deferral, pd.DataFrame({"strain": strain}), horizon=12, n_resamples=50, random_state=1)
     >>> bool(effect.lower < effect.value < 0)
     True
+    >>> again = cs.effects.weighted_effect(
+    ...     y, deferral, pd.DataFrame({"strain": strain}), horizon=12, variance="sandwich")
+    >>> again.value == effect.value, bool(again.lower < effect.value < 0)
+    (True, True)
     """
     level = confidence_level(level)
     how = Bootstrap(n_resamples, random_state, n_jobs, progress, interval, level)
     weighting = Weighting(estimand, stabilised, truncate, trim)
     check_weighting(*weighting)
-    if variance not in ("bootstrap", "robust"):
-        raise DataError(f"variance={variance!r} is not known: use 'bootstrap' or 'robust'.")
+    if variance not in get_args(Variance):
+        raise DataError(f"variance={variance!r} is not known: use one of {list(get_args(Variance))}.")
     check_bootstrap(how)
     y, frame = as_outcome(y), feature_frame(X)
     if len(frame) != len(y):
@@ -168,6 +179,8 @@ def weighted_effect(
     refuse_late_entry(assigned, "Weighting")
     _check_effect(assigned.y, effect, horizon, cause)
     candidates = read_candidates(frame.iloc[assigned.first], assigned.arms, formula, model, folds, random_state or 0)
+    if variance == "sandwich":
+        refuse_other_models(candidates)
     ps = propensity_of(candidates, assigned.arms.code, assigned.arms.labels, int(assigned.arms.unit.max()) + 1)
     refuse_impossible(ps.probability, ps.code, ps.arms, estimand, assigned.target, trim)
     ps.warn_of_rare(estimand, assigned.target, trim, stacklevel=3)
@@ -179,7 +192,7 @@ def weighted_effect(
     event = y.event > 0 if cause is None else y.event == y.cause_code(cause)
     n_events = events_of_arms(assigned, event, end, used, cause)
     value, se, lower, upper, interval_words = _with_interval(
-        asked, candidates, weighting, weight, how, variance == "robust", cluster is not None
+        asked, candidates, ps, weighting, weight, how, variance, cluster is not None
     )
     pair = np.isin(assigned.arms.code, (0, assigned.target)) & (weight > 0)
     return Estimate(
@@ -212,22 +225,28 @@ def _check_effect(y: Outcome, effect: Any, horizon: float | None, cause: str | N
 def _with_interval(
     asked: Asked,
     candidates: Candidates,
+    ps: Propensity,
     weighting: Weighting,
     weight: Floats,
     how: Bootstrap,
-    robust: bool,
+    variance: Variance,
     clustered: bool,
 ) -> tuple[float, float, float, float, str]:
     """Give the effect, its standard error, the ends of its interval, and what the interval is in words."""
-    value, se = estimate_under(asked, weight[asked.assigned.subject], robust, clustered)
-    if robust:
+    value, se = estimate_under(asked, weight[asked.assigned.subject], variance == "robust", clustered)
+    if variance == "bootstrap":
+        found = resampled(_statistic(asked, candidates, weighting), asked.assigned.arms.unit, how, stacklevel=4)
+        se, lower, upper = (float(each[0]) for each in interval_of(np.array([value]), found, how, asked.is_ratio))
+        return value, se, lower, upper, f"{how.words()} with the propensity estimated again in each"
+    if variance == "sandwich":
+        se = sandwich_error(asked, ps, np.asarray(candidates.design), weighting, weight, stacklevel=4)
+        cut = "" if weighting.truncate is None and weighting.trim is None else ", the cut taken as known"
+        words = f"normal interval, sandwich variance by customer with the estimation of the propensity{cut}"
+    else:
         bias = "too large in large samples" if weighting.estimand == "ate" else "too large or too small"
-        lower, upper = normal_interval(value, se, how.level, asked.is_ratio)
         words = f"normal interval, robust variance that takes the weights as known ({bias})"
-        return value, se, float(lower), float(upper), words
-    found = resampled(_statistic(asked, candidates, weighting), asked.assigned.arms.unit, how, stacklevel=4)
-    se, lower, upper = (float(each[0]) for each in interval_of(np.array([value]), found, how, asked.is_ratio))
-    return value, se, lower, upper, f"{how.words()} with the propensity estimated again in each"
+    lower, upper = normal_interval(value, se, how.level, asked.is_ratio)
+    return value, se, float(lower), float(upper), words
 
 
 def _weights(assigned: Assigned, probability: Floats, weighting: Weighting, times: Ints | None) -> Floats:

@@ -67,16 +67,26 @@ def _refuse_arm_without_event(asked: Asked, y: Outcome, treated: Ints) -> None:
 def _hazard_ratio(
     asked: Asked, y: Outcome, treated: Ints, weight: Floats, unit: Ints | None, robust: bool
 ) -> tuple[float, float]:
+    model = weighted_cox(asked, y, treated, weight, unit, robust)[0]
+    ratio = float(np.exp(model.coef_.to_numpy()[0]))
+    return ratio, float(np.sqrt(model.covariance_.to_numpy()[0, 0])) if robust else np.nan
+
+
+def weighted_cox(
+    asked: Asked, y: Outcome, treated: Ints, weight: Floats, unit: Ints | None = None, robust: bool = False
+) -> tuple[CoxPH, pd.DataFrame, Outcome, Ints]:
+    """Give the weighted Cox model of the arm alone, its design and outcome, and the rows that they are of."""
+    kept = np.arange(len(y))
     if np.isfinite(asked.end):
         y, kept = _cut(y, asked.end)
         treated, weight, unit = treated[kept], weight[kept], None if unit is None else unit[kept]
     event = (y.event > 0).astype(np.int64) if asked.cause is None else y.only(asked.cause).event
     # without a variance to sum by subject, every row may be a subject of its own
     one = Outcome(y.stop, event, None if y.from_origin else y.start, y.subject if robust else None)
+    design = pd.DataFrame({"arm": treated})
     model = CoxPH(weight_type="sampling" if robust else "case")
-    model.fit(pd.DataFrame({"arm": treated}), one, sample_weight=weight, cluster=unit if robust else None)
-    ratio = float(np.exp(model.coef_.to_numpy()[0]))
-    return ratio, float(np.sqrt(model.covariance_.to_numpy()[0, 0])) if robust else np.nan
+    model.fit(design, one, sample_weight=weight, cluster=unit if robust else None)
+    return model, design, one, kept
 
 
 def _cut(y: Outcome, end: float) -> tuple[Outcome, Ints]:
@@ -123,7 +133,7 @@ def _robust_errors(asked: Asked, y: Outcome, treated: Ints, weight: Floats, unit
     is_area = asked.effect in ("rmst_difference", "rmtl_difference")
     if is_area and asked.cause is not None:
         raise NotIdentifiedError(
-            "There is no robust variance of the time lost to one cause among several: use variance='bootstrap'."
+            "There is no robust variance of the time lost to one cause among several: use variance='sandwich' or 'bootstrap'."
         )
     kind: Any = KaplanMeier() if asked.cause is None else AalenJohansen()
     with warnings.catch_warnings():
@@ -147,5 +157,5 @@ def _refuse_units_across_arms(unit: Ints, treated: Ints) -> None:
     if len(both):
         raise NotIdentifiedError(
             f"{counted(len(both), 'customer')} with rows in both arms: the robust variance of the arms' curves takes them as "
-            "independent. Use variance='bootstrap'."
+            "independent. Use variance='sandwich' or 'bootstrap'."
         )

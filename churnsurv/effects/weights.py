@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,15 @@ Estimand = Literal["ate", "att", "overlap"]
 
 #: a received arm less probable than this gives a row the weight of a million customers
 IMPOSSIBLE = 1e-6
+
+
+class Weighting(NamedTuple):
+    """How probabilities become weights."""
+
+    estimand: Estimand
+    stabilised: bool
+    truncate: float | None
+    trim: float | None
 
 
 def check_weighting(estimand: Any, stabilised: bool, truncate: Any, trim: Any) -> None:
@@ -70,6 +79,22 @@ def arm_weights(
         low, high = np.quantile(np.repeat(weight, count), [truncate, 1 - truncate])
         weight = np.where(kept, np.clip(weight, low, high), 0.0)
     return np.asarray(weight)
+
+
+def log_weight_slopes(probability: Floats, code: Ints, estimand: Estimand, target: int) -> Floats:
+    """Give the derivative of the logarithm of :func:`arm_weights` by linear predictors of a logistic regression, (n, K − 1).
+
+    The predictor of arm j moves log p_k by 1(k = j) − p_j, and −log Σ_k 1/p_k by (1/p_j)/Σ_k 1/p_k − p_j. Weights must be
+    positive (other rows get a number without a use), shares of the arms and cuts are held.
+    """
+    own = (code[:, None] == np.arange(1, probability.shape[1])).astype(np.float64)
+    if estimand == "ate":
+        return np.asarray(probability[:, 1:] - own)
+    if estimand == "att":
+        return np.asarray((np.arange(1, probability.shape[1]) == target) - own)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inverse = 1 / probability
+        return np.asarray(np.nan_to_num(inverse[:, 1:] / inverse.sum(axis=1, keepdims=True) - own))
 
 
 def refuse_impossible(

@@ -42,7 +42,9 @@ def variance_parts(
     with warnings.catch_warnings():
         # the fit has told of the rows it left out
         warnings.simplefilter("ignore", MissingDataWarning)
-        looks = [seen(m, frame, outcome, **given) for m in model.models_.values()]
+        looks: list[Seen] = []
+        for fitted in model.models_.values():
+            looks.append(seen(fitted, frame, outcome, **given, like=looks[0] if looks else None))
     increments = []
     for look in looks:
         state, buckets = look.state, look.data.buckets
@@ -119,6 +121,28 @@ def baselines_of(model: CauseSpecificCox, stratum: int, steps: Floats) -> Baseli
     )  # fmt: skip
 
 
+def prediction_parts(
+    model: CauseSpecificCox, rows: pd.DataFrame, given: dict[str, Any], hazards: Floats
+) -> tuple[Floats, Floats, NDArray[np.int64], Floats]:
+    """Give what :func:`state_variance` takes of rows: total increments, hazard ratios, strata, covariates less their centre.
+
+    `hazards` (n, K, U) of the rows at all steps.
+    """
+    models = list(model.models_.values())
+    total = np.minimum(np.diff(hazards, axis=2, prepend=0.0).sum(axis=1), 1.0)
+    away = [m.encoder_.design(rows) - m.center_.to_numpy() for m in models]
+    log_ratio = np.column_stack([x @ m.coef_.to_numpy() for x, m in zip(away, models, strict=True)])
+    offset = offset_argument(models[0].remembered("offset", given["offset"], rows), rows)
+    if offset is not None:
+        log_ratio += offset[:, None] - np.array([m.offset_center_ for m in models])
+    # beyond e^±300 a probability is at 0 or 1 anyhow; squares must stay numbers
+    ratio = np.exp(np.clip(log_ratio, -300, 300))
+    stratum = np.zeros(len(rows), dtype=np.int64)
+    if models[0].strata_ is not None:
+        stratum = known_codes(models[0].remembered("strata", given["strata"], rows), rows, models[0].strata_, "strata")
+    return total, ratio, stratum, np.hstack(away)
+
+
 def state_bounds(
     model: CauseSpecificCox,
     rows: pd.DataFrame,
@@ -134,26 +158,14 @@ def state_bounds(
 
     `hazards` (n, K, U) and `probability` (n, 1 + K, 1 + U) of the rows at all steps; `since` as in :func:`state_variance`.
     """
-    models = list(model.models_.values())
-    total = np.minimum(np.diff(hazards, axis=2, prepend=0.0).sum(axis=1), 1.0)
-    away = [m.encoder_.design(rows) - m.center_.to_numpy() for m in models]
-    log_ratio = np.column_stack([x @ m.coef_.to_numpy() for x, m in zip(away, models, strict=True)])
-    offset = offset_argument(models[0].remembered("offset", given["offset"], rows), rows)
-    if offset is not None:
-        log_ratio += offset[:, None] - np.array([m.offset_center_ for m in models])
-    # beyond e^±300 a probability is at 0 or 1 anyhow; squares must stay numbers
-    ratio = np.exp(np.clip(log_ratio, -300, 300))
-    stratum = np.zeros(len(rows), dtype=np.int64)
-    if models[0].strata_ is not None:
-        stratum = known_codes(models[0].remembered("strata", given["strata"], rows), rows, models[0].strata_, "strata")
+    total, ratio, stratum, away = prediction_parts(model, rows, given, hazards)
     estimate = probability[:, :, until]
     variance = np.empty(estimate.shape)
-    covariates = np.hstack(away)
     for code in np.unique(stratum):
         mine = np.flatnonzero(stratum == code)
         base = baselines_of(model, int(code), steps)
         variance[mine] = state_variance(
-            base, probability[mine], total[mine], ratio[mine], covariates[mine], since[mine], until
+            base, probability[mine], total[mine], ratio[mine], away[mine], since[mine], until
         )
     # an error too large for the scale gives bounds 0 and 1
     with np.errstate(over="ignore"):

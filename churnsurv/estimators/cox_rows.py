@@ -125,8 +125,10 @@ def read_rows(
     )
 
 
-def prepared(rows: Rows, efron: bool, center: Floats | None = None, scale: Floats | None = None) -> Prepared:
-    """Standardise rows and lay them into buckets; with `center` and `scale` given, by these."""
+def prepared(
+    rows: Rows, efron: bool, center: Floats | None = None, scale: Floats | None = None, x: Floats | None = None
+) -> Prepared:
+    """Standardise rows and lay them into buckets; with `center` and `scale` given, by these; `x` is the design so treated."""
     # a common factor of the weights changes no estimate: with mean 1 they suit the tolerances
     factor = 1.0 if rows.weight is None else float(rows.weight[rows.weight > 0].mean())
     weight = np.ones(len(rows.design)) if rows.weight is None else rows.weight / factor
@@ -135,7 +137,7 @@ def prepared(rows: Rows, efron: bool, center: Floats | None = None, scale: Float
     buckets, first, last, death = lay_buckets(entry, rows.outcome.stop, rows.event, rows.strata, n_strata)
     if center is None or scale is None:
         center, scale = location_and_scale(rows.design, (first < last) & (weight > 0), rows.encoder.terms_)
-    x = standardised_rows(rows.design, center, scale)
+    x = standardised_rows(rows.design, center, scale) if x is None else x
     offset_center = 0.0 if rows.offset is None else float(rows.offset.mean())
     offset = np.zeros(len(x)) if rows.offset is None else rows.offset - offset_center
     shard = Shard(x, first, last, death, weight, offset)

@@ -68,11 +68,13 @@ def seen(
     sample_weight: RowArgument = None,
     cluster: RowArgument = None,
     offset: RowArgument = None,
+    like: Seen | None = None,
     stacklevel: int = 4,
 ) -> Seen:
     """Read rows as the fit did (its encoder, its remembered columns) and evaluate the likelihood at its estimate.
 
-    Row arguments that were columns of X in the fit are remembered, arrays are passed again.
+    Row arguments that were columns of X in the fit are remembered, arrays are passed again. Where another model was seen on
+    the same design, such as that of another cause, `like` lets both hold one copy of it.
     """
     require_cox(model)
     frame, outcome = feature_frame(X, model.feature_names_in_), as_outcome(y)
@@ -82,7 +84,12 @@ def seen(
         if arguments[name] is None and name in model.argument_columns_:
             raise DataError(f"The model was fitted with {name}: pass {name}= for these rows too.")
     rows = read_rows(frame, outcome, arguments, model.encoder_, model.missing, model.cause_, stacklevel)
-    data = prepared(rows, model.ties == "efron")
+    efron = model.ties == "efron"
+    if like is not None and np.array_equal(rows.design, like.rows.design):
+        rows = rows._replace(design=like.rows.design)
+        data = prepared(rows, efron, like.data.center, like.data.scale, like.data.shard.x)
+    else:
+        data = prepared(rows, efron)
     return Seen(rows, data, evaluate(data.problem, model.coef_.to_numpy() * data.scale))
 
 

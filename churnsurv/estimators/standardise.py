@@ -219,7 +219,7 @@ def standardised_curves(
         method += ", and of the mean over a sample of customers"
         groups = codes_argument(cluster, frame, "cluster")
         values_by_row = np.stack([a.weighted for a in averages])
-        covariance = covariance + _sampling_covariance(values_by_row, estimate, weight, groups and groups[0])
+        covariance = covariance + sampling_covariance(values_by_row, estimate, weight, groups and groups[0])
     last = min(a.last for a in averages)
     beyond = grid > last + slack(model.event_times_)
     if beyond.any():
@@ -280,7 +280,7 @@ def _average(
     return _Average(estimate, by_step, by_coef, weighted, float(np.asarray(model.last_)[rows.stratum][used].min()))
 
 
-def _sampling_covariance(
+def sampling_covariance(
     weighted: Floats, estimate: Floats, weight: Floats, cluster: NDArray[np.int64] | None
 ) -> Floats:
     """Give the covariance (T, G, G) of weighted means over rows or clusters of them: Σ_c (Σ_i w_i (S_i − S̄))², n/(n − 1)."""

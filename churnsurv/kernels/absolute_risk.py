@@ -65,32 +65,62 @@ def state_variance(
     """
     n, n_states, _ = probability.shape
     past = base.step[None, :] < since[:, None]
-    inverse = np.ones(total.shape)
-    if product:
-        # where everybody leaves, nothing happens afterwards
-        np.divide(1.0, 1 - total, out=inverse, where=total < 1)
-        inverse[total >= 1] = 0.0
-    inverse = inverse[:, base.step]
-    before, own_ratio = probability[:, 0, base.step], ratio[:, base.cause]
+    inverse = _inverse(base, total, product)
     found = np.zeros((n, n_states, len(until)))
     for state in range(n_states):
-        reached = probability[:, state, base.step + 1]
         for column, steps in enumerate(until):
-            now = probability[:, state, steps][:, None]
-            derivative = -now * inverse
-            if state:
-                derivative += reached * inverse
-                derivative[:, base.cause == state - 1] += before[:, base.cause == state - 1]
-            derivative *= own_ratio
-            derivative[:, base.step >= steps] = 0.0
+            derivative = _derivative(base, probability, inverse, ratio, state, int(steps))
             derivative[past] = 0.0
             found[:, state, column] = _quadratic(base, derivative, away)
     return found
 
 
+def average_gradient(
+    base: Baselines, probability: Floats, total: Floats, ratio: Floats, away: Floats, weight: Floats, state: int,
+    until: int,
+) -> tuple[Floats, Floats]:  # fmt: skip
+    """Give the gradient of Σ w_i P_i(state after `until` steps), on the baselines' increments (N,) and the coefficients (p,).
+
+    Arguments as of :func:`state_variance`; survival is the product. The second holds the way through r and that through the
+    baselines. With gradients D, T of two averages their covariance is D' own D + T' coef T + D' cross T + T' cross' D.
+    """
+    derivative = _derivative(base, probability, _inverse(base, total, True), ratio, state, until)
+    on_steps = weight @ derivative
+    return on_steps, weight @ (away * _by_cause(base, derivative)) + on_steps @ base.slope
+
+
+def _inverse(base: Baselines, total: Floats, product: bool) -> Floats:
+    """Give 1 / (1 − dΛ) at the step of each increment, (n, N)."""
+    inverse = np.ones(total.shape)
+    if product:
+        # where everybody leaves, nothing happens afterwards
+        np.divide(1.0, 1 - total, out=inverse, where=total < 1)
+        inverse[total >= 1] = 0.0
+    return inverse[:, base.step]
+
+
+def _derivative(base: Baselines, probability: Floats, inverse: Floats, ratio: Floats, state: int, until: int) -> Floats:
+    """Give the derivatives of a state after `until` steps by the baselines' increments, (n, N)."""
+    derivative = -probability[:, state, until][:, None] * inverse
+    if state:
+        of_cause = np.flatnonzero(base.cause == state - 1)
+        derivative += probability[:, state, base.step + 1] * inverse
+        derivative[:, of_cause] += probability[:, 0, base.step[of_cause]]
+    derivative *= ratio[:, base.cause]
+    derivative[:, base.step >= until] = 0.0
+    return derivative
+
+
+def _by_cause(base: Baselines, derivative: Floats) -> Floats:
+    """Give the derivative by log r of the cause that each coefficient belongs to, (n, p)."""
+    hazards = np.where(
+        base.cause[:, None] == np.arange(int(base.of_cause.max(initial=-1)) + 1), base.hazard[:, None], 0.0
+    )
+    return np.asarray((derivative @ hazards)[:, base.of_cause])
+
+
 def _quadratic(base: Baselines, derivative: Floats, away: Floats) -> Floats:
-    by_cause = np.stack([derivative @ np.where(base.cause == c, base.hazard, 0.0) for c in base.of_cause], axis=1)
-    through = away * by_cause + derivative @ base.slope
+    through = away * _by_cause(base, derivative) + derivative @ base.slope
     spread = derivative * base.own if base.own.ndim == 1 else derivative @ base.own
     variance = np.einsum("ij,ij->i", spread, derivative) + np.einsum("ij,ij->i", through @ base.coef, through)
     if base.cross is not None:

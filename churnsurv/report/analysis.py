@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from churnsurv.data import Spells, build_spells
@@ -92,7 +93,9 @@ class Analysis:
         frame, found = self.spells.frame, {}
         least = max(self.config.incidence.min_at_risk, self.config.smallest_cell)
         for name in dict.fromkeys(("vintage", *self.config.incidence.segments)):
-            labels = frame[name].astype(object).where(frame[name].notna(), "missing").astype(str)
+            code, values = pd.factorize(frame[name])
+            # the code of a missing value is -1; one text of each label, however many spells
+            labels = pd.Series(np.array([*map(str, values), "missing"], dtype=object)[code], index=frame.index)
             found[name] = merged_small_groups(labels, frame["loan_id"], least, OTHERS)
         return found
 

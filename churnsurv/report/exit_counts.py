@@ -305,9 +305,9 @@ def _leavers(cells: _Cells, spells: Spells, groups: Mapping[str, pd.Series]) -> 
     quarters = quarters_of(frame)[-QUARTERS_SHOWN:]
     for quarter in quarters[:-1]:
         cells.sums.append(Sum(tuple(cells.position[cause, "quarter", quarter] for cause in (*causes, MATURED))))
-    at_risk = frame["loan_id"].groupby(frame["period"].dt.to_period("Q")).nunique().to_dict()
+    at_risk = frame["loan_id"].groupby(quarter_of(frame)).nunique()
     for quarter in quarters:
-        cells.fixed.append(cells.add(("loans", "quarter", quarter), int(at_risk[quarter])))
+        cells.fixed.append(cells.add(("loans", "quarter", quarter), int(at_risk[quarter.ordinal])))
     # no more leave than there are loans
     for name, labels in {
         **{name: sorted(labels.unique()) for name, labels in groups.items()},
@@ -323,7 +323,13 @@ def _leavers(cells: _Cells, spells: Spells, groups: Mapping[str, pd.Series]) -> 
 
 def quarters_of(frame: pd.DataFrame) -> list[pd.Period]:
     """Give the calendar quarters with spells."""
-    return sorted(frame["period"].dt.to_period("Q").unique())
+    return sorted(pd.PeriodIndex(frame["period"].unique(), freq="Q").unique())
+
+
+def quarter_of(frame: pd.DataFrame) -> NDArray[np.int64]:
+    """Give the ordinal of the calendar quarter of each spell (millions of Period objects take long and much memory)."""
+    code, periods = pd.factorize(frame["period"])
+    return np.asarray(pd.PeriodIndex(periods, freq="Q").astype("int64"))[code]
 
 
 def years_of(quarters: list[pd.Period]) -> list[list[pd.Period]]:

@@ -71,11 +71,14 @@ def fingerprint(spells: Spells) -> dict[str, Any]:
 
     The order of the rows is that of loan and age; numbers count in six digits of the column's largest.
     """
-    frame = spells.frame.sort_values(["loan_id", "start"], kind="stable")
+    frame = spells.frame
+    keys = frame[["loan_id", "start"]].reset_index(drop=True)
+    order = keys.sort_values(["loan_id", "start"], kind="stable").index.to_numpy()
     return {
         "loans": int(frame["loan_id"].nunique()),
         "spells": len(frame),
-        "columns": {str(name): _hash_of(frame[name]) for name in sorted(frame.columns)},
+        # one column at a time: sorted copies of all would be as large as the spells
+        "columns": {str(name): _hash_of(frame[name].iloc[order]) for name in sorted(frame.columns)},
     }
 
 

@@ -6,8 +6,9 @@ of them is listed here, so that every page and table of the report reads one rec
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from churnsurv import effects
+from churnsurv.data import Spells
+from churnsurv.data.rules import SPELL_COLUMNS
 from churnsurv.effects import DesignEstimate, StudyCohort
 from churnsurv.effects.design_calendar import first_switched
 from churnsurv.estimators.cause_specific import CauseSpecificCox
@@ -112,8 +115,16 @@ def _cohort(analysis: Analysis, settings: Intervention) -> StudyCohort:
         given: Any = effects.switch_dates(spells, settings.indicator, settings.unit)
     else:
         given = analysis.tables["interventions"]
+    if isinstance(settings, StaggeredRollout | DatedTreatment):
+        spells = _narrow(spells, settings)
     cohort: StudyCohort = _design(analysis, settings).cohort(spells, given)
     return cohort
+
+
+def _narrow(spells: Spells, settings: StaggeredRollout | DatedTreatment) -> Spells:
+    """Give the spells with the columns that are used of them: such a cohort is of all spells, and would copy the others."""
+    named = {*SPELL_COLUMNS, *settings.columns(), *re.findall(r"\w+", settings.eligible or "")}
+    return replace(spells, frame=spells.frame[[name for name in spells.frame.columns if name in named]])
 
 
 def _design(analysis: Analysis, settings: Intervention) -> Any:
@@ -221,8 +232,8 @@ def _trials(analysis: Analysis, settings: LandmarkTrials | Observational, cohort
         weights = score.weights("overlap", treated=cohort.treated)
         for cause in _causes(analysis):
             made["risk_difference", cause] = effects.weighted_effect(
-                cohort.y, cohort.arm, known, estimand="overlap", reference=cohort.control,
-                **_bootstrapped(analysis, settings, cohort, cause),
+                cohort.y, cohort.arm, known, estimand="overlap", reference=cohort.control, horizon=horizon, cause=cause,
+                cluster=cohort.cluster, level=analysis.config.level, variance="sandwich",
             )  # fmt: skip
     if isinstance(settings, Observational):
         # loan age is in the strata of the ratio; here it is a term
@@ -230,24 +241,10 @@ def _trials(analysis: Analysis, settings: LandmarkTrials | Observational, cohort
         for cause in _causes(analysis):
             made["standardised", cause] = effects.standardised_effect(
                 CauseSpecificCox(), columns, cohort.y, cohort.treated, estimand="att",
-                **_bootstrapped(analysis, settings, cohort, cause),
+                horizon=horizon, cause=cause, cluster=cohort.cluster, level=analysis.config.level,
             )  # fmt: skip
     p_values = {cause: test.p_value for (_, cause), test in found.tests.items()}
     return Study(settings, cohort, made, p_values, "Wald test, by customer", found.assumptions, weights=weights)
-
-
-def _bootstrapped(
-    analysis: Analysis, settings: LandmarkTrials | Observational, cohort: StudyCohort, cause: str
-) -> dict[str, Any]:
-    return {
-        "horizon": settings.horizon,
-        "cause": cause,
-        "cluster": cohort.cluster,
-        "level": analysis.config.level,
-        "interval": "normal",
-        "n_resamples": settings.resamples,
-        "random_state": settings.seed,
-    }
 
 
 def _renamed(found: DesignEstimate) -> dict[tuple[str, str], Estimate]:

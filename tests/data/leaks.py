@@ -1,6 +1,7 @@
 """Leaks planted in the simulated portfolio, made as they come about at a lender: by late extracts, joins and backfills."""
 
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -37,15 +38,40 @@ def lean(rules):
     return changed(rules, covariates=few, burnout=False)
 
 
-def spells_of(portfolio, *, loans=None, performance=None, macro=None):
+def spells_whole(portfolio, *, loans=None, performance=None, macro=None):
     """Build the spells of a portfolio with more columns in its tables, all of them covariates."""
-    rules, tables = lean(portfolio.rules), {}
+    tables, rules = _with_more(portfolio, loans=loans, performance=performance, macro=macro)
+    return build_spells(rules=rules, **tables)
+
+
+def spells_of(portfolio, **more):
+    """Give what `spells_whole` gives, quickly: the new columns are built alone and put beside those of the portfolio."""
+    base = base_of(portfolio)
+    tables, rules = _with_more(portfolio, **more)
+    new = {table: tuple(columns) for table, columns in more.items()}
+    alone = changed(rules, covariates=new, rate_incentive=None, keep=(), zero_is_missing=(), plausible={})
+    built = build_spells(rules=alone, **tables)
+    added = [name for names in new.values() for name in names]
+
+    def joined(known, others):
+        first = [name for name in known if name not in rules.covariate_names]
+        return pd.concat([known, others[added]], axis=1)[[*first, *rules.covariate_names]]
+
+    return replace(base, frame=joined(base.frame, built.frame), ahead=joined(base.ahead, built.ahead), rules=rules)
+
+
+@cache
+def base_of(portfolio):
+    return build_spells(portfolio.loans, portfolio.performance, lean(portfolio.rules), macro=portfolio.macro)
+
+
+def _with_more(portfolio, **more):
+    tables, rules = {}, lean(portfolio.rules)
     names = rules.covariates.model_dump()
-    for table, more in (("loans", loans), ("performance", performance), ("macro", macro)):
-        tables[table] = getattr(portfolio, table).assign(**(more or {}))
-        names[table] = (*names[table], *(more or {}))
-    rules = changed(rules, covariates=names)
-    return build_spells(tables["loans"], tables["performance"], rules, macro=tables["macro"])
+    for table in names:
+        tables[table] = getattr(portfolio, table).assign(**(more.get(table) or {}))
+        names[table] = (*names[table], *(more.get(table) or {}))
+    return tables, changed(rules, covariates=names)
 
 
 def unlagged(portfolio, spells, name, values=None):
@@ -218,7 +244,7 @@ def service_since_origination(portfolio, spells, rng):
     flag = portfolio.loans["loan_id"].isin(assigned).to_numpy()
     performance = portfolio.performance
     now = performance["loan_id"].map(dict(zip(portfolio.loans["loan_id"], flag, strict=True))).astype(int)
-    planted = spells_of(replace(portfolio, performance=performance.assign(faster_service=now)))
+    planted = spells_whole(replace(portfolio, performance=performance.assign(faster_service=now)))
     return Leak(planted, "immortal time", "faster_service", "error", {"interventions": portfolio.interventions})
 
 

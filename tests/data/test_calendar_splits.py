@@ -8,9 +8,10 @@ import churnsurv as cs
 from churnsurv.data import build_spells, out_of_time, rolling_origin
 from churnsurv.exceptions import DataError
 from tests.data.tables import RULES, loan_table, performance_table
+from tests.shipped import shipped
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def spells():
     """Three loans from January: 1 repays in April, 2 fails in June, 3 stays to June."""
     loans = loan_table((1, 0, 24), (2, 0, 24), (3, 0, 24))
@@ -26,8 +27,7 @@ def spells():
 
 @pytest.fixture(scope="module")
 def example():
-    portfolio = cs.data.load_example()
-    return build_spells(portfolio.loans, portfolio.performance, portfolio.rules, macro=portfolio.macro)
+    return shipped()[1]
 
 
 def test_development_and_cohort_are_those_of_the_date(spells):

@@ -1,11 +1,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from churnsurv.data import check_tables
 from tests.data.tables import RULES, loan_table, performance_table, rules
+from tests.depth import examples
 
 LOANS = loan_table((1, 0, 12), (2, 0, 12))
 PERFORMANCE = performance_table(*[(loan, number, "open", 600 + number) for loan in (1, 2) for number in range(4)])
@@ -95,7 +96,7 @@ CELLS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@examples(10, 100)
 @given(CELLS)
 def test_no_cell_crashes_the_check(cells):
     tables = {"loans": LOANS.astype(object), "performance": PERFORMANCE.astype(object)}

@@ -7,7 +7,7 @@ from churnsurv.exceptions import DataError
 from tests.data.tables import RULES, loan_table, performance_table
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def spells():
     loans = loan_table((1, -6, 24), (2, -2, 24), (3, 1, 24), (4, -22, 24), (5, -6, 24), (6, -6, 24))
     performance = performance_table(

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from churnsurv.data import Portfolio, SpellRules, build_spells, load_example, simulate
+from churnsurv.data import Portfolio, SpellRules, load_example, simulate
 from churnsurv.data.portfolio import example_folder
 from churnsurv.data.synthetic.hazards import COEFFICIENTS, baseline_hazard, hazards
 from churnsurv.exceptions import ConfigError, DataError
+from tests.shipped import shipped
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = ("loans", "performance", "macro", "interventions")
@@ -25,12 +26,12 @@ def numbers_of(record, prefix=""):
 
 @pytest.fixture(scope="module")
 def example():
-    return load_example()
+    return shipped()[0]
 
 
 @pytest.fixture(scope="module")
-def spells(example):
-    return build_spells(example.loans, example.performance, example.rules, macro=example.macro)
+def spells():
+    return shipped()[1]
 
 
 def test_the_shipped_portfolio_is_what_its_command_generates(example):

@@ -3,12 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from churnsurv.data import build_spells
 from churnsurv.exceptions import ConfigError, DataError
 from tests.data.tables import loan_table, month, performance_table, rules
+from tests.depth import examples
 
 STATISTICS = {
     "mean": np.mean,
@@ -77,7 +78,7 @@ ROWS = st.dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@examples(8, 50)
 @given(ROWS, st.integers(-6, 0))
 def test_the_history_is_the_one_of_the_obvious_loop(rows, opened):
     loans = loan_table(*[(loan, opened, 60) for loan in (1, 2, 3)])
@@ -201,7 +202,7 @@ def test_a_window_over_text_is_refused():
         build_spells(loan_table((1, 0, 12)), performance, given)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(5, 30)
 @given(ROWS, st.integers(-6, 0), st.integers(0, 11))
 def test_nothing_from_a_spells_own_month_or_later_is_used(rows, opened, now):
     """Values, market and statuses of month `now` and later are changed: the spells until then stay as they were."""

@@ -3,12 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from churnsurv.data import build_spells
 from churnsurv.exceptions import DataError
 from tests.data.tables import RULES, loan_table, month, performance_table, spells_by_hand
+from tests.depth import examples
 
 ROWS = st.dictionaries(
     st.tuples(st.integers(1, 4), st.integers(-2, 12)),
@@ -45,7 +46,7 @@ def built(loans, performance):
     return unless_refused(lambda: build_spells(loans, performance, RULES), "No row of the performance table is usable")
 
 
-@settings(max_examples=40, deadline=None)
+@examples(15, 100)
 @given(LOANS, ROWS, st.integers(0, 99))
 def test_spells_are_those_of_the_obvious_loop(loans, rows, seed):
     loan_frame, performance = tables(loans, rows, seed)
@@ -58,7 +59,7 @@ def test_spells_are_those_of_the_obvious_loop(loans, rows, seed):
     assert spells.frame["cause"].astype(str).tolist() == expected["cause"].tolist()
 
 
-@settings(max_examples=25, deadline=None)
+@examples(8, 50)
 @given(LOANS, ROWS, st.integers(0, 99))
 def test_spells_never_overlap_and_the_reconciliation_balances(loans, rows, seed):
     spells = built(*tables(loans, rows, seed))
@@ -76,7 +77,7 @@ def test_spells_never_overlap_and_the_reconciliation_balances(loans, rows, seed)
     assert set(ends) <= set(following)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(8, 50)
 @given(LOANS, ROWS, st.integers(-2, 12), st.integers(0, 99))
 def test_no_value_from_a_spells_own_month_or_later_is_used(loans, rows, now, seed):
     loan_frame, performance = tables(loans, rows, seed)
@@ -89,7 +90,7 @@ def test_no_value_from_a_spells_own_month_or_later_is_used(loans, rows, now, see
     pd.testing.assert_frame_equal(spells.frame[so_far], perturbed.frame[so_far])
 
 
-@settings(max_examples=25, deadline=None)
+@examples(8, 50)
 @given(LOANS, ROWS, st.integers(0, 11), st.integers(0, 99))
 def test_what_is_known_until_a_date_does_not_depend_on_what_comes_after(loans, rows, now, seed):
     loan_frame, performance = tables(loans, rows, seed)
@@ -105,7 +106,7 @@ def test_what_is_known_until_a_date_does_not_depend_on_what_comes_after(loans, r
     pd.testing.assert_frame_equal(*in_order)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(8, 50)
 @given(LOANS, ROWS, st.integers(0, 11), st.integers(0, 99))
 def test_a_landmark_cohort_knows_nothing_of_what_comes_after_but_the_outcome(loans, rows, now, seed):
     loan_frame, performance = tables(loans, rows, seed)

@@ -99,7 +99,7 @@ def estimates(seed, n_resamples=0):
                 ),
                 "bootstrap hazard ratio": weighted(y, arm, confounders, effect="hazard_ratio", **risk, **fewer),
                 "standardised": cs.effects.standardised_effect(
-                    cs.CauseSpecificCox(), X, y, "deferral", **risk, **fewer
+                    cs.CauseSpecificCox(), X, y, "deferral", variance="bootstrap", **risk, **fewer
                 ),
             }  # fmt: skip
     return {name: (e.value, e.lower, e.upper) for name, e in found.items()}

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 import churnsurv as cs
 from churnsurv.effects import exits_averted
 from churnsurv.exceptions import DataError
+from tests.shipped import shipped
 
 
 def ratio(value=0.8, lower=0.6, upper=1.1):
@@ -39,8 +40,7 @@ def test_a_ratio_whose_interval_reaches_zero_is_refused():
 
 
 def test_a_column_of_one_value_is_no_difference_at_baseline():
-    portfolio = cs.data.load_example()
-    spells = cs.data.build_spells(portfolio.loans, portfolio.performance, portfolio.rules, macro=portfolio.macro)
+    portfolio, spells = shipped()
     design = cs.effects.Randomised(intervention="rate_offer", treated="offer", control="hold_out", follow_up=12)
     cohort = design.cohort(spells, portfolio.interventions)
     # the same at one date for all, but for rounding of its mean

@@ -156,18 +156,20 @@ def test_integer_weights_are_repeated_rows_with_missing_values_and_categories_to
 def test_levels_that_a_tree_did_not_draw_rank_as_the_portfolio():
     # level 2 has no row; level 0 leaves more, level 1 less than expected
     parts = np.array([[0.5, 0.0], [-0.5, 0.0], [0.0, 0.0]])
-    cause, weight = np.array([1, 0, 1]), np.ones(3)
-    ranks = rank_levels(np.array([0, 1, 255]), parts, cause, np.array([0]), weight, 3)
+    # of the types that trees have, which are compiled already
+    cause, weight = np.array([1, 0, 1], np.int32), np.ones(3)
+    ranks = rank_levels(np.array([0, 1, 255], np.uint8), parts, cause, np.array([0]), weight, 3)
     assert ranks.tolist() == [2, 0, 1]
 
 
 def test_with_two_causes_levels_are_ordered_along_their_largest_difference():
     # level by level the two causes take turns: 0, 1, 2, 3 in default against attrition, with equal exits of any cause
     parts = np.zeros((8, 4))
-    cells = np.repeat([3, 1, 0, 2], 2)
+    cells = np.repeat(np.array([3, 1, 0, 2], np.uint8), 2)
     parts[:, 0] = np.repeat([-0.3, -0.1, 0.1, 0.3], 2)
     parts[:, 2] = -parts[:, 0]
-    ranks = rank_levels(cells, parts, np.tile([1, 2], 4), np.array([0, 1]), np.ones(8), 4).astype(int)
+    cause = np.tile(np.array([1, 2], np.int32), 4)
+    ranks = rank_levels(cells, parts, cause, np.array([0, 1]), np.ones(8), 4).astype(int)
     assert ranks[[3, 1, 0, 2]].tolist() in ([0, 1, 2, 3], [3, 2, 1, 0])
 
 

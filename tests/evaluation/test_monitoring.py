@@ -9,14 +9,14 @@ import churnsurv as cs
 from churnsurv.exceptions import DataError, NoEventsError, NotIdentifiedError, SupportWarning
 from churnsurv.kernels.chart_limits import chart_limits, moving_average, tails
 from tests.evaluation.simulate_monitoring import cohort
+from tests.shipped import shipped
 
 CAUSES = ("attrition", "default")
 
 
 @pytest.fixture(scope="module")
 def spells():
-    portfolio = cs.data.load_example()
-    return cs.data.build_spells(portfolio.loans, portfolio.performance, portfolio.rules, macro=portfolio.macro)
+    return shipped()[1]
 
 
 @pytest.fixture(scope="module")

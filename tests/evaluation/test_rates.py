@@ -9,12 +9,12 @@ from scipy.stats import binomtest, chi2
 import churnsurv as cs
 from churnsurv.evaluation import exit_rate, exit_rates, rate_ratio
 from churnsurv.exceptions import DataError
+from tests.shipped import shipped
 
 
 @pytest.fixture(scope="module")
 def spells():
-    portfolio = cs.data.load_example()
-    return cs.data.build_spells(portfolio.loans, portfolio.performance, portfolio.rules, macro=portfolio.macro)
+    return shipped()[1]
 
 
 def test_rates_are_exits_over_loan_years_with_garwoods_bounds(spells):

@@ -22,8 +22,8 @@ from tests.conftest import REPORTS
 
 
 @pytest.fixture(scope="module")
-def analysis(small_config):
-    return analyse(read_config(small_config))
+def analysis(small_analysis):
+    return small_analysis
 
 
 @pytest.fixture(scope="module")
@@ -273,7 +273,7 @@ def misses(kinds):
     truths = json.loads((REPORTS.parent / "data" / "synthetic" / "truth.json").read_text())["interventions"]
     missed = []
     for settings in analysis.config.interventions:
-        fast = {"resamples": 20, "permutations": 1}
+        fast = {"permutations": 1}
         if settings.kind not in kinds:
             continue
         quick = settings.model_copy(update={k: v for k, v in fast.items() if k in type(settings).model_fields})

@@ -9,7 +9,7 @@ import pytest
 import churnsurv as cs
 from churnsurv.exceptions import ConfigError
 from churnsurv.report import Figure, Finding, Table, read_config
-from churnsurv.report.analysis import Analysis, analyse
+from churnsurv.report.analysis import Analysis
 from churnsurv.report.sections.assumptions import assumptions, examined, sampled
 from churnsurv.report.sections.hazard_extras import baseline, beside, curves, fine_gray, typical_loan, univariable
 from churnsurv.report.sections.hazards import hazards
@@ -19,8 +19,8 @@ FEW = ("rate_incentive", "credit_score", "faster_service")
 
 
 @pytest.fixture(scope="module")
-def whole(small_config):
-    return analyse(read_config(small_config))
+def whole(small_analysis):
+    return small_analysis
 
 
 def changed(analysis, *, spells=None, **tables):

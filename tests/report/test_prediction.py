@@ -35,8 +35,8 @@ def config(small_config):
 
 
 @pytest.fixture(scope="module")
-def analysis(config):
-    return analyse(config)
+def analysis(small_analysis):
+    return small_analysis
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,12 @@ import churnsurv as cs
 from churnsurv.exceptions import ConfigError, DataError
 from churnsurv.metrics import brier_score
 from churnsurv.report import Finding, Table, quarterly, read_config
-from churnsurv.report.analysis import Analysis, analyse, named
+from churnsurv.report.analysis import Analysis, analyse, known_at, named
 from churnsurv.report.exit_counts import ExitCounts
 from churnsurv.report.sections.by_quarter import exits_by_quarter, quarter_table
 from churnsurv.report.sections.evaluation import evaluation
 from churnsurv.report.sections.portfolio import portfolio
+from tests.report.quick import only
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +22,8 @@ def config(small_config):
 
 
 @pytest.fixture(scope="module")
-def analysis(config):
-    return analyse(config)
+def analysis(small_analysis):
+    return small_analysis
 
 
 @pytest.fixture
@@ -54,13 +55,13 @@ class TestDateOfTheReport:
         assert "go on after" not in texts(portfolio(analysis).section.blocks)
 
     @pytest.mark.parametrize("date", ["2031-12-31", "2026-10-31", "2011-01-31"])
-    def test_a_date_that_the_data_do_not_reach_is_refused(self, config, date):
+    def test_a_date_that_the_data_do_not_reach_is_refused(self, config, analysis, date):
         with pytest.raises(ConfigError, match=r"as_of = .*cover 2023-01-01 to 2026-09-30"):
-            analyse(config.model_copy(update={"as_of": pd.Timestamp(date).date()}))
+            known_at(analysis.spells, config.model_copy(update={"as_of": pd.Timestamp(date).date()}))
 
     def test_a_date_within_the_following_period_reports_the_last_complete_one(self, config, analysis):
-        later = analyse(config.model_copy(update={"as_of": pd.Timestamp("2026-10-15").date()}))
-        assert len(later.spells) == len(analysis.spells)
+        later = known_at(analysis.spells, config.model_copy(update={"as_of": pd.Timestamp("2026-10-15").date()}))
+        assert len(later) == len(analysis.spells)
 
     def test_a_horizon_beyond_the_ages_observed_is_refused(self, config):
         incidence = config.incidence.model_copy(update={"horizon": 900})
@@ -103,8 +104,12 @@ def test_a_hidden_count_of_a_quarter_has_no_rate(analysis):
 
 
 def test_a_safety_cause_is_not_needed(config):
-    without = config.model_copy(update={"safety_cause": None, "evaluation": None})
-    assert "safety endpoint" not in str(quarterly.build(without).to_dict()["sections"])
+    keys = ("definitions", "attrition", "interventions")
+    update = {"safety_cause": None, "interventions": config.interventions[:1], "sections": only(config, *keys)}
+    sections = quarterly.build(config.model_copy(update=update)).to_dict()["sections"]
+    assert [section["key"] for section in sections] == ["summary", *keys]
+    assert "safety endpoint" not in str(sections)
+    assert "could not be made" not in str(sections)
 
 
 def test_errors_and_warnings_name_their_place():

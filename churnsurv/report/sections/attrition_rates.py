@@ -6,15 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from churnsurv.data import Spells
+from churnsurv.data.frames import selected
 from churnsurv.evaluation.rates import exit_rate, exit_rates, rate_ratio
 from churnsurv.exceptions import DataError
 from churnsurv.plot.heat import heat
 from churnsurv.report.analysis import Analysis
 from churnsurv.report.content import Block, Cell, Column, Figure, Table, Text
 from churnsurv.report.disclosure import notes_if_hidden
-from churnsurv.report.exit_counts import LAST_BAND, YEAR, band_of, quarters_of, years_of
+from churnsurv.report.exit_counts import LAST_BAND, YEAR, band_of, quarter_of, quarters_of, years_of
 from churnsurv.report.figures import drawn
 from churnsurv.report.words import is_clear, level_words, p_words, percent
 from churnsurv.results import Estimate
@@ -31,13 +33,19 @@ def rates_of_leaving(analysis: Analysis) -> list[Block]:
 def last_year(analysis: Analysis) -> tuple[Spells, list[pd.Period]]:
     """Give the spells of the last four quarters, and these."""
     quarters = quarters_of(analysis.spells.frame)[-YEAR:]
-    inside = analysis.spells.frame["period"].dt.to_period("Q").isin(quarters).to_numpy()
-    return restricted(analysis.spells, inside), quarters
+    return restricted(analysis, is_within(analysis.spells.frame, quarters)), quarters
 
 
-def restricted(spells: Spells, inside: np.ndarray) -> Spells:
-    """Give some rows of spells, for rates (what was left out is not counted again)."""
-    return replace(spells, frame=spells.frame[inside].reset_index(drop=True))
+def is_within(frame: pd.DataFrame, quarters: list[pd.Period]) -> NDArray[np.bool_]:
+    """Tell which spells are of some calendar quarters."""
+    return np.isin(quarter_of(frame), [quarter.ordinal for quarter in quarters])
+
+
+def restricted(analysis: Analysis, inside: NDArray[np.bool_]) -> Spells:
+    """Give some rows of the spells, for rates: without covariates, and what was left out is not counted again."""
+    balance = analysis.config.incidence.balance
+    used = ["loan_id", "customer_id", "period", "start", "stop", "cause", *([] if balance is None else [balance])]
+    return replace(analysis.spells, frame=selected(analysis.spells.frame[used], inside))
 
 
 def _by_age(analysis: Analysis) -> list[Figure]:
@@ -90,8 +98,8 @@ def _trend(analysis: Analysis) -> list[Block]:
     quarters = years_of(quarters_of(spells.frame))
     if not quarters:
         return [Text("Fewer than eight quarters are observed: the last year is not compared with the one before yet.")]
-    quarter = spells.frame["period"].dt.to_period("Q")
-    year = np.where(quarter.isin(quarters[0]), 0, np.where(quarter.isin(quarters[1]), 1, 2))
+    last, before = (is_within(spells.frame, those) for those in quarters)
+    year = np.where(last, 0, np.where(before, 1, 2))
     table = exit_rates(spells, year, level=config.level)
     rows: list[tuple[Cell, ...]] = []
     for cause in analysis.exits.published(config.spells.cause_names, "year"):

@@ -12,17 +12,17 @@ from churnsurv.plot.rates import rates
 from churnsurv.report.analysis import Analysis
 from churnsurv.report.content import Cell, Column, Figure, Table
 from churnsurv.report.disclosure import notes_if_hidden, suppressed
-from churnsurv.report.exit_counts import QUARTERS_SHOWN
+from churnsurv.report.exit_counts import QUARTERS_SHOWN, quarter_of
 from churnsurv.report.figures import drawn
 from churnsurv.report.words import level_words, listed
 
 
 def exits_by_quarter(spells: Spells, level: float) -> pd.DataFrame:
     """Give per calendar quarter: loans at risk, exits, matured loans, yearly rates with exact Poisson intervals."""
-    quarter = spells.frame["period"].dt.to_period("Q")
+    quarter = quarter_of(spells.frame)
     result = exit_rates(spells, quarter, level=level)
-    result.index = pd.PeriodIndex(result.index, freq="Q", name="period")
     result[MATURED] = (spells.frame["cause"] == MATURED).groupby(quarter).sum()
+    result.index = pd.PeriodIndex([pd.Period(ordinal=int(n), freq="Q") for n in result.index], name="period")
     return result
 
 

@@ -13,7 +13,7 @@ from churnsurv.report.analysis import Analysis
 from churnsurv.report.content import Block, Cell, Column, Finding, Table, Text
 from churnsurv.report.exit_counts import YEAR
 from churnsurv.report.incidence import Bounded, fitted_group, is_group_shown, risk_at
-from churnsurv.report.sections.attrition_rates import last_year, restricted
+from churnsurv.report.sections.attrition_rates import is_within, last_year, restricted
 from churnsurv.report.settings import Benchmark, Target
 from churnsurv.report.words import are, is_clear, level_words, percent, periods
 
@@ -51,9 +51,8 @@ def _yearly_rate(analysis: Analysis, goal: Target | Benchmark) -> Bounded:
     if len(quarters) < YEAR or not analysis.exits.is_shown(goal.cause, "year", 0):
         return None
     if goal.segment is not None:
-        quarter = analysis.spells.frame["period"].dt.to_period("Q")
-        inside = quarter.isin(quarters) & (analysis.groups[goal.segment] == goal.group)
-        spells = restricted(analysis.spells, inside.to_numpy())
+        mine = (analysis.groups[goal.segment] == goal.group).to_numpy()
+        spells = restricted(analysis, mine & is_within(analysis.spells.frame, quarters))
         # of a part of a group's exits the rest is not shown, so that a small part is all there is to hide
         if int((spells.frame["cause"] == goal.cause).sum()) < analysis.config.smallest_cell:
             return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from churnsurv.exceptions import ChurnSurvError
 from churnsurv.report.analysis import Analysis, Part, named
 from churnsurv.report.content import Block, Finding, Headline, Section, Text
@@ -46,7 +48,9 @@ def _made(analysis: Analysis, settings: Intervention) -> tuple[Study | None, lis
     try:
         with named(place):
             study = study_of(analysis, settings)
-            return study, page(analysis, study)
+            blocks = page(analysis, study)
+            # what follows needs arms, exits and effects; covariates of millions of rows need not wait for it
+            return replace(study, cohort=replace(study.cohort, X=study.cohort.X[[]]), weights=None), blocks
     except ChurnSurvError as error:
         ends = too_early(analysis, settings)
         if ends is not None and "past the last time with data" in str(error):

@@ -130,8 +130,6 @@ class Dated(Tried):
     every: Periods = Field(default=1, description="periods between times zero")
     horizon: Periods = Field(description="periods since time zero to look at")
     age_band: Periods = Field(default=3, description="periods of loan age within which loans are compared")
-    resamples: int = Field(default=200, ge=20, description="bootstrap resamples of the risk differences")
-    seed: int = Field(default=0, ge=0, description="seed of the resamples")
 
 
 class LandmarkTrials(Dated):

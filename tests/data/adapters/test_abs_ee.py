@@ -59,31 +59,38 @@ def test_loans_of_several_months_are_told_once_by_their_first_values(read):
     assert len(frame(tables.performance)) == 5
 
 
-@pytest.mark.parametrize(
-    ("code", "status"),
-    [
-        ("1", "prepaid"),
-        ("2", "sold to a third party"),
-        ("3", "repurchased or replaced"),
-        ("4", "charged off"),
-        ("5", "servicing transferred"),
-        ("99", "ended for an unknown reason"),
-        (["1", "4"], "charged off"),
-        (["3", "1"], "repurchased or replaced"),
-    ],
-)
-def test_every_zero_balance_code_becomes_a_status_of_the_rules(read, code, status):
-    last = asset("A1", "02-29-2024", zeroBalanceCode=code, zeroBalanceEffectiveDate="02/2024")
-    tables = read([asset("A1", "01-31-2024")], [last])
-    assert statuses(tables) == ["open", status]
-    rules = tables.rules
-    assert sum(status in values for values in [*rules.causes.values(), *rules.censored.values()]) == 1
+STATUSES = [
+    ("1", "prepaid"),
+    ("2", "sold to a third party"),
+    ("3", "repurchased or replaced"),
+    ("4", "charged off"),
+    ("5", "servicing transferred"),
+    ("99", "ended for an unknown reason"),
+    (["1", "4"], "charged off"),
+    (["3", "1"], "repurchased or replaced"),
+]
 
 
-@pytest.mark.parametrize(("effective", "status"), [("04/2028", "prepaid"), ("05/2028", "matured"), (None, "matured")])
-def test_repaid_loans_are_matured_from_the_month_of_the_maturity_on(read, effective, status):
-    last = asset("A1", "05-31-2028", zeroBalanceCode="1", zeroBalanceEffectiveDate=effective, loanMaturityDate=None)
-    assert statuses(read([asset("A1", "04-30-2028")], [last])) == ["open", status]
+def test_every_zero_balance_code_becomes_a_status_of_the_rules(read):
+    first = [asset(f"A{i}", "01-31-2024") for i in range(len(STATUSES))]
+    last = [
+        asset(f"A{i}", "02-29-2024", zeroBalanceCode=code, zeroBalanceEffectiveDate="02/2024")
+        for i, (code, _) in enumerate(STATUSES)
+    ]
+    tables = read(first, last)
+    assert statuses(tables) == [name for _, status in STATUSES for name in ("open", status)]
+    known = [*tables.rules.causes.values(), *tables.rules.censored.values()]
+    assert [sum(status in values for values in known) for _, status in STATUSES] == [1] * len(STATUSES)
+
+
+def test_repaid_loans_are_matured_from_the_month_of_the_maturity_on(read):
+    effective = {"A1": "04/2028", "A2": "05/2028", "A3": None}
+    last = [
+        asset(loan, "05-31-2028", zeroBalanceCode="1", zeroBalanceEffectiveDate=month, loanMaturityDate=None)
+        for loan, month in effective.items()
+    ]
+    told = statuses(read([asset(loan, "04-30-2028") for loan in effective], last))
+    assert told == ["open", "prepaid", "open", "matured", "open", "matured"]
 
 
 def test_a_charged_off_amount_without_a_balance_is_a_charge_off_even_without_a_code(read):

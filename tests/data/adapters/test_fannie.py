@@ -68,28 +68,30 @@ def test_loans_are_told_once_by_the_first_value_of_each_static_field(tmp_path):
     assert len(frame(tables.performance)) == 4
 
 
-@pytest.mark.parametrize(
-    ("code", "status"),
-    [
-        ("01", "prepaid"),
-        ("02", "third-party sale"),
-        ("03", "short sale"),
-        ("06", "repurchased"),
-        ("09", "deed in lieu or foreclosed property"),
-        ("15", "note sold"),
-        ("16", "reperforming loan sold"),
-        ("96", "removed for no credit event"),
-        ("97", "credit event of 180 days past due"),
-        ("98", "other credit event"),
-    ],
-)
-def test_every_zero_balance_code_becomes_a_status_of_the_rules(tmp_path, code, status):
-    months = [fannie_month(ID, "022020"), fannie_month(ID, "032020", p44=code, p45="032020")]
+STATUSES = [
+    ("01", "prepaid"),
+    ("02", "third-party sale"),
+    ("03", "short sale"),
+    ("06", "repurchased"),
+    ("09", "deed in lieu or foreclosed property"),
+    ("15", "note sold"),
+    ("16", "reperforming loan sold"),
+    ("96", "removed for no credit event"),
+    ("97", "credit event of 180 days past due"),
+    ("98", "other credit event"),
+]
+
+
+def test_every_zero_balance_code_becomes_a_status_of_the_rules(tmp_path):
+    months = []
+    for loan, (code, _) in enumerate(STATUSES, start=int(ID)):
+        months += [fannie_month(loan, "022020"), fannie_month(loan, "032020", p44=code, p45="032020")]
     tables = read(tmp_path, *months)
-    assert frame(tables.performance, "month")["status"].tolist() == ["open", status]
+    told = frame(tables.performance, ["loan_id", "month"])["status"].tolist()
+    assert told == [name for _, status in STATUSES for name in ("open", status)]
     rules = tables.rules
     named = [rules.causes["attrition"], rules.causes["default"], *rules.censored.values()]
-    assert sum(status in statuses for statuses in named) == 1
+    assert [sum(status in values for values in named) for _, status in STATUSES] == [1] * len(STATUSES)
 
 
 def test_what_left_for_reasons_that_are_not_the_borrowers_is_censored(tmp_path):
@@ -101,11 +103,13 @@ def test_what_left_for_reasons_that_are_not_the_borrowers_is_censored(tmp_path):
     }
 
 
-@pytest.mark.parametrize(("effective", "status"), [("012050", "prepaid"), ("022050", "matured"), ("", "matured")])
-def test_repaid_loans_are_matured_from_the_month_of_the_last_payment_on(tmp_path, effective, status):
-    # the static fields of the last row may be empty
-    months = [fannie_month(ID, "012050"), fannie_month(ID, "022050", p19="", p44="01", p45=effective)]
-    assert statuses(tmp_path, *months) == ["open", status]
+def test_repaid_loans_are_matured_from_the_month_of_the_last_payment_on(tmp_path):
+    months = []
+    for loan, effective in enumerate(("012050", "022050", ""), start=int(ID)):
+        # the static fields of the last row may be empty
+        months += [fannie_month(loan, "012050"), fannie_month(loan, "022050", p19="", p44="01", p45=effective)]
+    told = frame(read(tmp_path, *months).performance, ["loan_id", "month"])["status"].tolist()
+    assert told == ["open", "prepaid", "open", "matured", "open", "matured"]
 
 
 def test_default_at_180_days_past_due_is_the_sixth_missed_payment_or_the_foreclosure(tmp_path):

@@ -84,20 +84,25 @@ def test_codes_for_not_available_are_missing(tmp_path):
     assert frame(tables.performance)[["delinquency", "estimated_loan_to_value"]].isna().all(axis=None)
 
 
-@pytest.mark.parametrize(
-    ("code", "status"),
-    [
-        ("02", "third-party sale"),
-        ("03", "short sale or charge-off"),
-        ("09", "foreclosed property sold"),
-        ("15", "note sold"),
-        ("16", "reperforming loan sold"),
-        ("96", "repurchased"),
-        ("1", "prepaid"),
-    ],
-)
-def test_every_zero_balance_code_becomes_a_status_of_the_rules(tmp_path, code, status):
-    assert statuses(tmp_path, ("200002", {}), ("200003", {"p9": code, "p10": "200003"})) == ["open", status]
+STATUSES = {
+    "02": "third-party sale",
+    "03": "short sale or charge-off",
+    "09": "foreclosed property sold",
+    "15": "note sold",
+    "16": "reperforming loan sold",
+    "96": "repurchased",
+    "1": "prepaid",
+}
+
+
+def test_every_zero_balance_code_becomes_a_status_of_the_rules(tmp_path):
+    loans = {f"F00Q1000000{i}": code for i, code in enumerate(STATUSES)}
+    months = []
+    for loan, code in loans.items():
+        months += [freddie_month(loan, "200002"), freddie_month(loan, "200003", p9=code, p10="200003")]
+    tables = read(tmp_path, [freddie_loan(loan) for loan in loans], months)
+    told = frame(tables.performance, ["loan_id", "month"])["status"].tolist()
+    assert told == [name for status in STATUSES.values() for name in ("open", status)]
 
 
 def test_the_rules_know_every_status(files):
@@ -110,13 +115,12 @@ def test_the_rules_know_every_status(files):
     assert (rules.open, rules.matured) == (("open",), ("matured",))
 
 
-@pytest.mark.parametrize(
-    ("effective", "status"),
-    [("203001", "prepaid"), ("203002", "matured"), ("203003", "matured"), ("", "matured")],
-)
-def test_repaid_loans_are_matured_from_the_month_of_the_last_payment_on(tmp_path, effective, status):
+def test_repaid_loans_are_matured_from_the_month_of_the_last_payment_on(tmp_path):
     # reported in March 2030; without an effective month the reporting month counts
-    assert statuses(tmp_path, ("203003", {"p9": "01", "p10": effective})) == [status]
+    effective = {"F00Q10000001": "203001", "F00Q10000002": "203002", "F00Q10000003": "203003", "F00Q10000004": ""}
+    months = [freddie_month(loan, "203003", p9="01", p10=month) for loan, month in effective.items()]
+    tables = read(tmp_path, [freddie_loan(loan) for loan in effective], months)
+    assert frame(tables.performance)["status"].tolist() == ["prepaid", "matured", "matured", "matured"]
 
 
 def test_default_at_180_days_past_due_is_the_sixth_missed_payment_or_the_foreclosed_property(tmp_path):

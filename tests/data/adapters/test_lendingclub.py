@@ -57,36 +57,34 @@ def test_what_is_known_only_afterwards_is_in_no_table(tmp_path):
     assert "total_acc" in tables.loans.columns
 
 
-@pytest.mark.parametrize(
-    ("status", "end"),
-    [
-        ("Fully Paid", ("2018-01", "prepaid")),
-        ("Charged Off", ("2018-01", "charged off")),
-        ("Default", ("2018-01", "in default")),
-        ("Current", ("2018-06", "open")),
-        ("Issued", ("2018-06", "open")),
-        ("In Grace Period", ("2018-06", "open")),
-        ("Late (16-30 days)", ("2018-06", "open")),
-        ("Late (31-120 days)", ("2018-06", "open")),
-        ("Does not meet the credit policy. Status:Fully Paid", ("2018-01", "prepaid")),
-        ("Does not meet the credit policy.  Status:Charged Off", None),
-        ("Does not meet the credit policy. Status: Charged Off", ("2018-01", "charged off")),
-    ],
-)
-def test_every_status_becomes_an_end_at_the_last_payment_or_the_snapshot(tmp_path, status, end):
-    loans = lending_loan(1, loan_status=status), lending_loan(2, loan_status="Current", last_pymnt_d="Jun-2018")
-    if end is None:
-        with pytest.raises(DataError, match=r"'loan_status' holds 'Does not meet .* in 1 row, which is not a status"):
-            ends(tmp_path, *loans)
-    else:
-        assert ends(tmp_path, *loans)[0] == end
+ENDS = {
+    "Fully Paid": ("2018-01", "prepaid"),
+    "Charged Off": ("2018-01", "charged off"),
+    "Default": ("2018-01", "in default"),
+    "Current": ("2018-06", "open"),
+    "Issued": ("2018-06", "open"),
+    "In Grace Period": ("2018-06", "open"),
+    "Late (16-30 days)": ("2018-06", "open"),
+    "Late (31-120 days)": ("2018-06", "open"),
+    "Does not meet the credit policy. Status:Fully Paid": ("2018-01", "prepaid"),
+    "Does not meet the credit policy. Status: Charged Off": ("2018-01", "charged off"),
+}
 
 
-@pytest.mark.parametrize(
-    ("last", "status"), [("Nov-2018", "prepaid"), ("Dec-2018", "matured"), ("Feb-2019", "matured")]
-)
-def test_loans_repaid_in_the_month_of_the_last_scheduled_payment_or_later_are_matured(tmp_path, last, status):
-    assert [s for _, s in ends(tmp_path, lending_loan(1, last_pymnt_d=last))] == [status]
+def test_every_status_becomes_an_end_at_the_last_payment_or_the_snapshot(tmp_path):
+    loans = [lending_loan(f"{i:02}", loan_status=status) for i, status in enumerate(ENDS)]
+    latest = lending_loan("99", loan_status="Current", last_pymnt_d="Jun-2018")
+    assert ends(tmp_path, *loans, latest)[:-1] == list(ENDS.values())
+
+
+def test_a_status_with_other_spaces_is_not_guessed(tmp_path):
+    with pytest.raises(DataError, match=r"'loan_status' holds 'Does not meet .* in 1 row, which is not a status"):
+        ends(tmp_path, lending_loan(1, loan_status="Does not meet the credit policy.  Status:Charged Off"))
+
+
+def test_loans_repaid_in_the_month_of_the_last_scheduled_payment_or_later_are_matured(tmp_path):
+    loans = [lending_loan(i, last_pymnt_d=last) for i, last in enumerate(("Nov-2018", "Dec-2018", "Feb-2019"))]
+    assert [status for _, status in ends(tmp_path, *loans)] == ["prepaid", "matured", "matured"]
 
 
 def test_sixty_months_are_sixty_months(tmp_path):
