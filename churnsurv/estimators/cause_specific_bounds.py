@@ -45,25 +45,35 @@ def variance_parts(
         looks: list[Seen] = []
         for fitted in model.models_.values():
             looks.append(seen(fitted, frame, outcome, **given, like=looks[0] if looks else None))
-    increments = []
-    for look in looks:
+    increments, moves = [], []
+    for fitted, look in zip(model.models_.values(), looks, strict=True):
         state, buckets = look.state, look.data.buckets
         terms, unshift = state.terms, np.exp(-state.shift[buckets.stratum])
         q1 = terms.a[:, None] * state.sums.risk[:, 1:] - terms.b[:, None] * state.sums.dead[:, 1:]
+        # a design shared with another cause has its centre: at the model's own one the hazard is exp(β'd) times as high
+        d = fitted.center_.to_numpy() - look.data.center
+        move, hazard = float(np.exp(d @ fitted.coef_.to_numpy())), terms.e0 * unshift
+        slope = hazard[:, None] * d - q1 * unshift[:, None] * look.data.scale
+        moves.append(move)
         increments.append(
             {
-                "stratum": buckets.stratum, "time": buckets.time, "hazard": terms.e0 * unshift,
-                "slope": -q1 * unshift[:, None] * look.data.scale, "variance": terms.a * unshift**2 / look.data.factor,
+                "stratum": buckets.stratum, "time": buckets.time, "hazard": move * hazard, "slope": move * slope,
+                "variance": move**2 * terms.a * unshift**2 / look.data.factor,
             }
         )  # fmt: skip
     models = list(model.models_.values())
     if not any(m.is_robust_ for m in models):
         return {"increments": increments, "coef": block_diag(*[m.covariance_.to_numpy() for m in models])}
-    return {"increments": increments} | _jackknife(looks, [m.naive_covariance_.to_numpy() for m in models], outcome)
+    return {"increments": increments} | _jackknife(
+        looks, moves, [m.naive_covariance_.to_numpy() for m in models], outcome
+    )
 
 
-def _jackknife(looks: list[Seen], naive: list[Floats], outcome: Outcome) -> dict[str, Any]:
-    """Give the second moments of the clusters' influences: on the coefficients, and by stratum on the increments."""
+def _jackknife(looks: list[Seen], moves: list[float], naive: list[Floats], outcome: Outcome) -> dict[str, Any]:
+    """Give the second moments of the clusters' influences: on the coefficients, and by stratum on the increments.
+
+    `moves`: how many times as high each cause's hazard is at its own centre than at that of the design.
+    """
     subject = pd.factorize(outcome.subject)[0].astype(np.int64)
     units = [x.rows.cut(subject) if x.rows.cluster is None else x.rows.cluster.astype(np.int64) for x in looks]
     n_units = 1 + max(int(u.max()) for u in units)
@@ -84,8 +94,8 @@ def _jackknife(looks: list[Seen], naive: list[Floats], outcome: Outcome) -> dict
         for begin in range(0, n_units, CLUSTERS):
             end = min(begin + CLUSTERS, n_units)
             parts = [
-                increment_influence(x.data.shard, x.state, x.data.buckets, s, u, begin, end)
-                for x, u in zip(looks, units, strict=True)
+                move * increment_influence(x.data.shard, x.state, x.data.buckets, s, u, begin, end)
+                for x, u, move in zip(looks, units, moves, strict=True)
             ]
             influence = np.hstack(parts)
             own[s] += influence.T @ influence

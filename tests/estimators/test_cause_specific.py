@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import churnsurv as cs
+from churnsurv.estimators.cox_state import seen
 from tests.estimators.fine_gray_twins import CAUSES, data, influence
 
 
@@ -167,3 +170,34 @@ def test_a_warning_of_one_of_the_models_names_its_cause():
     ) as told:
         cs.CauseSpecificCox().fit(pd.DataFrame({"offer": offer, "score": rng.normal(size=400)}), y)
     assert [w.filename for w in told] == [__file__]
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_causes_that_share_a_design_have_the_variances_of_causes_that_do_not(
+    clustered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # after the last exit of a cause its rows at risk, and so its centre, are others than the other cause's
+    rng = np.random.default_rng(7)
+    X = pd.DataFrame({"rate": rng.normal(size=120), "score": rng.normal(5, 2, 120)})
+    start = rng.integers(0, 9, 120).astype(float)
+    stop = start + rng.integers(1, 12, 120)
+    event = np.where(stop < 6, rng.integers(0, 3, 120), rng.integers(0, 2, 120))
+    y = cs.Outcome(stop, event, start=start, causes=("attrition", "default"))
+    cluster = np.arange(120) // 2 if clustered else None
+    shared = cs.CauseSpecificCox().fit(X, y, cluster=cluster)
+    centres = [m.center_.to_numpy() for m in shared.models_.values()]
+    assert not np.allclose(*centres)
+
+    def alone(*args: Any, **options: Any) -> Any:
+        return seen(*args, **{**options, "like": None})
+
+    monkeypatch.setattr("churnsurv.estimators.cause_specific_bounds.seen", alone)
+    apart = cs.CauseSpecificCox().fit(X, y, cluster=cluster)
+    for a, b in zip(shared.variance_parts_["increments"], apart.variance_parts_["increments"], strict=True):
+        for name in ("hazard", "slope", "variance"):
+            np.testing.assert_allclose(a[name], b[name], rtol=1e-8, atol=1e-12)
+    for name in ("own", "cross"):
+        if clustered:
+            np.testing.assert_allclose(
+                shared.variance_parts_[name][0], apart.variance_parts_[name][0], rtol=1e-8, atol=1e-13
+            )
