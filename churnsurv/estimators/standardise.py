@@ -299,7 +299,8 @@ def _refuse_others(model: Any) -> None:
     if hasattr(model, "models_"):
         raise NotIdentifiedError(
             "Standardised curves are of a Cox model of one cause. For several causes average the incidences of "
-            "CauseSpecificCox.predict_curves(X with the column set).at(times) over rows; their intervals need a bootstrap."
+            "CauseSpecificCox.predict_curves(X with the column set).at(times) over rows; effects.standardised_effect gives the "
+            "effect of an arm on them with its interval."
         )
     if not isinstance(model, CoxForecasts):
         raise DataError(f"{type(model).__name__} is no Cox model: standardised_curves takes a fitted CoxPH.")

@@ -17,6 +17,7 @@ from churnsurv.report.analysis import Analysis
 from churnsurv.report.content import Block, Cell, Column, Finding, Table, Text
 from churnsurv.report.disclosure import notes_if_hidden, suppressed, suppressed_column
 from churnsurv.report.estimates import bounds, number, records
+from churnsurv.report.exit_counts import quarter_of
 from churnsurv.report.figures import drawn
 from churnsurv.report.trial import CHAMPION, Trial, evaluated
 from churnsurv.report.words import level_words, listed, percent, periods
@@ -163,7 +164,7 @@ def _expected(analysis: Analysis, trial: Trial) -> tuple[pd.DataFrame, float]:
     """
     frame, columns = analysis.spells.frame, list(trial.covariates)
     known = (frame["stop"] <= trial.development.frame["stop"].max()) & frame[columns].notna().all(axis=1)
-    own = frame[known]
+    own = frame.loc[known, [*columns, "start", "stop"]]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SupportWarning)
         of_known = {
@@ -174,7 +175,7 @@ def _expected(analysis: Analysis, trial: Trial) -> tuple[pd.DataFrame, float]:
     expected = pd.DataFrame(of_known, index=own.index).reindex(frame.index)
     expected[~np.isfinite(expected).all(axis=1)] = np.nan
     share = float(expected.notna().all(axis=1).mean())
-    of_quarter = expected.groupby(frame["period"].dt.to_period("Q")).transform("mean")
+    of_quarter = expected.groupby(quarter_of(frame)).transform("mean")
     return expected.fillna(of_quarter), share
 
 
